@@ -1,0 +1,1 @@
+"""The gateway: finds workers, routes to them, protects them, measures."""

@@ -1,0 +1,1 @@
+"""The worker: loads one model, batches, generates, embeds."""
