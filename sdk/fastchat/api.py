@@ -7,7 +7,7 @@ Source: OpenAI's API reference (chat completions, completions, embeddings, model
 
 import time
 import uuid
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -253,7 +253,7 @@ class CompletionRequest(_Sampling):
     suffix: Annotated[None, Refused(("",))] = None
 
     @property
-    def prompts(self) -> list[str] | list[list[int]]:
+    def prompts(self) -> Sequence[str | list[int]]:
         return _as_list(self.prompt)
 
 
@@ -268,14 +268,17 @@ class EmbeddingRequest(_Request):
     dimensions: int | None = Field(
         None, ge=1, lt=2**31, description="Only the model's own number of dimensions is served."
     )
+    truncate_prompt_tokens: int | None = Field(
+        None, ge=-1, lt=2**31, description="Cut inputs to this many tokens (-1: what the model takes) instead of refusing."
+    )
     user: str | None = None
 
     @property
-    def inputs(self) -> list[str] | list[list[int]]:
+    def inputs(self) -> Sequence[str | list[int]]:
         return _as_list(self.input)
 
 
-def _as_list(texts: str | list[int] | list[str] | list[list[int]]) -> list[str] | list[list[int]]:
+def _as_list(texts: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:
     """One text, or one text's tokens, as a list of one."""
     if isinstance(texts, str):
         return [texts]

@@ -1,0 +1,50 @@
+# Two commands for a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+UV_VERSION = 0.13.9
+VENV = .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint images e2e bench crds lock clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(INSTALLED) ## serve a language model and an embedding model here and ask them something
+	@$(BIN)/python examples/demo.py
+
+test: $(INSTALLED) ## all tests
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## ruff, mypy, import contracts, CRD drift
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m fastchat.crd | diff - crds/modeldeployments.fastchat.io.yaml
+
+bench: $(INSTALLED) ## engine and gateway against their yardsticks
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/gateway.py
+
+crds: $(INSTALLED) ## write crds/ from the types
+	$(BIN)/python -m fastchat.crd > crds/modeldeployments.fastchat.io.yaml
+
+lock: $(BIN)/uv ## resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove what make made
+	rm -rf $(VENV) .*_cache .hypothesis
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Compiled at once: a model server imports thousands of files, and its first start is what a newcomer waits for.
+$(INSTALLED): $(BIN)/uv requirements.lock pyproject.toml
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@

@@ -1,0 +1,36 @@
+"""`python -m fastchat_worker`: serves one model until it is told to stop."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+_TERMINATION_LOG = Path("/dev/termination-log")
+
+
+def main() -> None:
+    """Serves; exits 0 after a graceful stop, 1 where the model cannot be loaded, 2 for a wrong command line."""
+    from fastchat_worker.settings import parse
+
+    settings = parse()
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress goes to /ready, not into the log
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        from fastchat_worker.server import Server
+    except ModuleNotFoundError as missing:
+        _fail(f"{missing.name} is not installed: pip install 'fastchat-k8s[worker]'")
+    Server(settings, fail=_fail).run()
+
+
+def _fail(reason: str) -> None:
+    """Ends the process at once, whatever its threads do, with the reason as last line and termination message."""
+    line = f"fastchat-worker: {reason}"
+    if _TERMINATION_LOG.is_file():
+        _TERMINATION_LOG.write_text(line)
+    print(line, file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

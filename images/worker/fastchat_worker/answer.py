@@ -1,0 +1,165 @@
+"""The choices of one request while they are generated."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from fastchat.api import ChatCompletionRequest, CompletionRequest, Usage
+from fastchat_worker.decoder import Decoder
+from fastchat_worker.engine import Engine
+from fastchat_worker.errors import bad_request, context_length_exceeded, queue_full, server_error
+from fastchat_worker.scheduler import QueueFullError
+from fastchat_worker.sequence import Finish, Sampling
+from fastchat_worker.sequence import Sequence as Tokens
+from fastchat_worker.text import TextStream
+
+_SHORT = 16  # tokens of a completion that asked for no length, as in OpenAI's reference
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What choice `index` gained; the last piece of a choice carries its finish reason."""
+
+    index: int
+    text: str
+    finish: str | None
+
+
+class Answer:
+    """Runs the `n` choices of each prompt and hands out their text in the order it comes.
+
+    Leaving `pieces` early, as happens when the client is gone, takes the sequences out of the engine.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        decoder: Decoder,
+        prompts: Sequence[list[int]],
+        request: ChatCompletionRequest | CompletionRequest,
+        max_tokens: int,
+    ) -> None:
+        n = request.n or 1
+        sampling = sampling_of(request)
+        self._engine = engine
+        self.prompts = prompts
+        self.first_piece: float | None = None  # seconds from the request to the first text
+        self._sequences: list[Tokens] = []
+        self._texts: list[TextStream] = []
+        self._heard: deque[tuple[int, int | None, Finish | None]] = deque()
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._counted = 0
+        self._began = time.monotonic()
+        for index in range(len(prompts) * n):
+            prompt = prompts[index // n]
+            seed = None if sampling.seed is None else sampling.seed + index % n
+            sequence = Tokens(
+                prompt, max_tokens, decoder.end_tokens, replace(sampling, seed=seed), self._listener(index)
+            )
+            self._sequences.append(sequence)
+            self._texts.append(TextStream(decoder.decode, prompt, request.stops))
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far; a prompt counts once, however many choices it has."""
+        prompt = sum(map(len, self.prompts))
+        return Usage(prompt_tokens=prompt, completion_tokens=self._counted, total_tokens=prompt + self._counted)
+
+    @property
+    def choices(self) -> int:
+        return len(self._sequences)
+
+    def start(self) -> None:
+        """Queues the sequences, on the event loop that reads `pieces`; RequestError 429 when the queue is full."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._engine.submit(self._sequences)
+        except QueueFullError:
+            raise queue_full() from None
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Text as it comes; RequestError 500 when the engine failed."""
+        unfinished = set(range(self.choices))
+        try:
+            while unfinished:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._heard:
+                    piece = self._piece(*self._heard.popleft(), unfinished)
+                    if piece is not None:
+                        yield piece
+        finally:
+            self._engine.cancel([self._sequences[index] for index in unfinished])
+
+    def _piece(self, index: int, token: int | None, finish: Finish | None, unfinished: set[int]) -> Piece | None:
+        if index not in unfinished:
+            return None  # generated between the stop text and the engine's next step
+        if finish == "error":
+            raise server_error()
+        text = self._texts[index]
+        new = ""
+        if token is not None:
+            self._counted += 1
+            new = text.feed(token)
+        if self.first_piece is None:
+            self.first_piece = time.monotonic() - self._began
+        if finish:
+            new += text.flush()
+        reason = "stop" if text.stopped else finish
+        if reason:
+            unfinished.discard(index)
+            self._engine.cancel([self._sequences[index]])
+        return Piece(index, new, reason) if new or reason else None
+
+    def _listener(self, index: int) -> Callable[[int | None, Finish | None], None]:
+        def hear(token: int | None, finish: Finish | None) -> None:
+            self._heard.append((index, token, finish))
+            if len(self._heard) == 1 and not self._loop.is_closed():  # else a call is under way that will see this one
+                self._loop.call_soon_threadsafe(self._wake.set)
+
+        return hear
+
+
+def sampling_of(request: ChatCompletionRequest | CompletionRequest) -> Sampling:
+    """The request's sampling, null fields at OpenAI's defaults."""
+    return Sampling(
+        temperature=1.0 if request.temperature is None else request.temperature,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        top_k=max(request.top_k or 0, 0),
+        presence_penalty=request.presence_penalty or 0.0,
+        frequency_penalty=request.frequency_penalty or 0.0,
+        logit_bias={int(token): bias for token, bias in (request.logit_bias or {}).items()},
+        seed=request.seed,
+    )
+
+
+def chat_answer(engine: Engine, decoder: Decoder, request: ChatCompletionRequest) -> Answer:
+    """The answer to a conversation; without a limit it may take the rest of the context."""
+    prompt = decoder.chat_tokens(request.messages)
+    limit = _fit(decoder, prompt, request.limit, "messages")
+    return Answer(engine, decoder, [prompt], request, limit)
+
+
+def completion_answer(engine: Engine, decoder: Decoder, request: CompletionRequest) -> Answer:
+    """The answers to one or more prompts, given as text or as tokens."""
+    prompts = [
+        decoder.tokens(p, "prompt") if isinstance(p, str) else decoder.checked(p, "prompt") for p in request.prompts
+    ]
+    if not all(prompts):
+        raise bad_request("The prompt is empty.", "prompt")
+    limit = min(_fit(decoder, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
+    return Answer(engine, decoder, prompts, request, limit)
+
+
+def _fit(decoder: Decoder, prompt: Sequence[int], wanted: int | None, param: str) -> int:
+    """Tokens the answer may have; RequestError where prompt and answer do not fit the context."""
+    room = decoder.max_len - len(prompt)
+    if room < 1:
+        raise context_length_exceeded(decoder.max_len, f"your prompt has {len(prompt)} tokens", param)
+    if wanted is not None and wanted > room:
+        message = f"you asked for {len(prompt) + wanted} tokens: {len(prompt)} in the {param}, {wanted} in the answer"
+        raise context_length_exceeded(decoder.max_len, message, param)
+    return wanted or room

@@ -1,0 +1,59 @@
+"""What the worker refuses, and why a model cannot be loaded."""
+
+from fastchat.api import Error, ErrorResponse
+
+_RETRY_SOON = {"Retry-After": "1"}
+
+
+class LoadError(Exception):
+    """The model cannot be loaded; the message names what to change."""
+
+
+class RequestError(Exception):
+    """A request is answered with an error in OpenAI's shape.
+
+    It tells what was wrong with the request, or, from 500 on, with the worker.
+    """
+
+    def __init__(self, status: int, error: Error, headers: dict[str, str] | None = None) -> None:
+        super().__init__(error.message)
+        self.status = status
+        self.error = error
+        self.headers = headers or {}
+
+    @property
+    def body(self) -> bytes:
+        """The error as a JSON document."""
+        return ErrorResponse(error=self.error).model_dump_json().encode()
+
+
+def bad_request(message: str, param: str | None = None, code: str = "invalid_value") -> RequestError:
+    return RequestError(400, Error(message=message, param=param, code=code))
+
+
+def context_length_exceeded(max_len: int, message: str, param: str) -> RequestError:
+    message = f"This model's maximum context length is {max_len} tokens. However, {message}."
+    return RequestError(400, Error(message=message, param=param, code="context_length_exceeded"))
+
+
+def model_not_found(name: str) -> RequestError:
+    message = f"The model '{name}' does not exist."
+    return RequestError(404, Error(message=message, param="model", code="model_not_found"))
+
+
+def too_large(limit: int) -> RequestError:
+    return RequestError(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
+
+
+def queue_full() -> RequestError:
+    message = "The worker has as many requests waiting as it takes; try again later."
+    return RequestError(429, Error(message=message, type="rate_limit_error", code="queue_full"), _RETRY_SOON)
+
+
+def not_ready(state: str) -> RequestError:
+    message = f"The worker is {state}; try again later."
+    return RequestError(503, Error(message=message, type="server_error", code=state.replace(" ", "_")), _RETRY_SOON)
+
+
+def server_error(message: str = "The worker failed; its log says why.") -> RequestError:
+    return RequestError(500, Error(message=message, type="server_error"))

@@ -1,0 +1,71 @@
+"""One answer being generated: its tokens, how to choose the next one, and how it ended."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Tokens
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+Finish = Literal["stop", "length", "cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen from the logits; names and ranges are those of OpenAI's reference.
+
+    `temperature` 0 takes the likeliest token. `top_k` 0 and `top_p` 1 leave every token in.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """A prompt and the tokens generated after it.
+
+    `cached` counts the tokens, from the first of the prompt on, whose keys and values stand in the cache.
+    `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled` and
+    `error` the token is None.
+    """
+
+    prompt: Tokens[int]
+    max_tokens: int
+    end_tokens: frozenset[int] = frozenset()
+    sampling: Sampling = Sampling(temperature=0.0)
+    listener: Callable[[int | None, Finish | None], None] | None = None
+    tokens: list[int] = field(default_factory=list)
+    cached: int = 0
+    finish: Finish | None = None
+    cancelled: bool = False
+    counts: Counter[int] = field(default_factory=Counter)
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.sampling.seed)  # noqa: S311  # sampling is no cryptography
+
+    @property
+    def decoding(self) -> bool:
+        """The whole prompt is in the cache: each step from here on feeds one token and yields one."""
+        return self.cached >= len(self.prompt)
+
+    def append(self, token: int) -> None:
+        self.tokens.append(token)
+        self.counts[token] += 1
+        if token in self.end_tokens:
+            self.end("stop", token)
+        elif len(self.tokens) >= self.max_tokens:
+            self.end("length", token)
+        elif self.listener:
+            self.listener(token, None)
+
+    def end(self, finish: Finish, token: int | None = None) -> None:
+        self.finish = finish
+        if self.listener:
+            self.listener(token, finish)

@@ -1,0 +1,139 @@
+"""The state of a worker: loading, ready or draining, and what it serves."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fastchat.api import ModelCard, Task, now
+from fastchat_worker.cache import Cache, bytes_per_token
+from fastchat_worker.decoder import Decoder, load
+from fastchat_worker.embedder import Batcher, DecoderEmbedder, Embedder, SentenceEmbedder
+from fastchat_worker.engine import Engine
+from fastchat_worker.errors import LoadError, bad_request, model_not_found, not_ready
+from fastchat_worker.files import locate
+from fastchat_worker.memory import free_bytes, plan
+from fastchat_worker.metrics import Metrics
+from fastchat_worker.runner import Runner, UnsupportedModelError
+from fastchat_worker.scheduler import Scheduler
+from fastchat_worker.settings import Settings
+
+State = Literal["loading", "ready", "draining"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a loaded model can do; an embedding model has neither decoder nor engine."""
+
+    embedder: Embedder
+    batcher: Batcher
+    decoder: Decoder | None = None
+    engine: Engine | None = None
+
+    @property
+    def max_len(self) -> int:
+        return self.embedder.max_len
+
+
+@dataclass
+class Service:
+    """One model behind the routes. `in_flight` counts the requests that SIGTERM waits for."""
+
+    settings: Settings
+    metrics: Metrics = field(default_factory=Metrics)
+    detail: str = "starting"
+    loaded: Loaded | None = None
+    in_flight: int = 0
+    drain_deadline: float | None = None
+    created: int = field(default_factory=now)
+
+    @property
+    def state(self) -> State:
+        if self.drain_deadline is not None:
+            return "draining"
+        return "ready" if self.loaded else "loading"
+
+    @property
+    def card(self) -> ModelCard:
+        task: Task = "Embed" if self.settings.task == "embed" else "Generate"
+        card = ModelCard(id=self.settings.model_name, created=self.created, task=task)
+        if self.loaded:
+            card.max_model_len = self.loaded.max_len
+        return card
+
+    def report(self, detail: str) -> None:
+        self.detail = detail
+
+    def load(self) -> None:
+        """Loads the model; LoadError says why it cannot."""
+        files = locate(self.settings.model_path, self.report)
+        if self.settings.task == "embed":
+            embedder = SentenceEmbedder(files, self.settings, self.report)
+            self.loaded = Loaded(embedder, self._batcher(embedder))
+        else:
+            self.loaded = self._serve(load(files, self.settings, self.report))
+        self.report("ready")
+
+    def demand(self, model: str) -> Loaded:
+        """What serves a request for this model; RequestError where it is another's, or not now."""
+        if model != self.settings.model_name:
+            raise model_not_found(model)
+        if self.state != "ready" or self.loaded is None:
+            raise not_ready(self.state)
+        return self.loaded
+
+    def demand_generation(self, model: str) -> tuple[Engine, Decoder]:
+        """Like `demand`, for a model that generates text."""
+        loaded = self.demand(model)
+        if loaded.engine is None or loaded.decoder is None:
+            raise bad_request(f"The model '{model}' is served for embeddings only.", "model", "unsupported_task")
+        return loaded.engine, loaded.decoder
+
+    def drain(self) -> None:
+        """From here on nothing new is served."""
+        if self.drain_deadline is None:
+            self.drain_deadline = time.monotonic() + self.settings.grace_period_seconds
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is in flight any more, or the grace period is over."""
+        return self.drain_deadline is not None and (not self.in_flight or time.monotonic() >= self.drain_deadline)
+
+    def _serve(self, decoder: Decoder) -> Loaded:
+        self.report("making room for the cache")
+        try:
+            runner = Runner(decoder.model)
+            shapes = runner.layer_shapes()
+        except UnsupportedModelError as error:
+            raise LoadError(str(error)) from None
+        model, settings = decoder.model, self.settings
+        room = plan(
+            free_bytes(runner.device),
+            bytes_per_token(shapes, model.dtype),
+            decoder.max_len,
+            settings.max_model_len,
+            settings.max_batch_size,
+        )
+        decoder.max_len = room.max_len
+        runner.open_cache(Cache(shapes, room.slots, room.max_len, model.dtype, runner.device))
+        engine = Engine(runner, Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue))
+        engine.start()
+        self._watch(engine)
+        embedder = DecoderEmbedder(decoder, runner, engine)
+        return Loaded(embedder, self._batcher(embedder), decoder, engine)
+
+    def _batcher(self, embedder: Embedder) -> Batcher:
+        batcher = Batcher(
+            embedder, max(self.settings.max_batched_tokens, embedder.max_len), 8 * self.settings.max_queue
+        )
+        self.metrics.watch("embeddings_waiting", "Texts that wait to be embedded.", lambda: batcher.waiting)
+        return batcher
+
+    def _watch(self, engine: Engine) -> None:
+        watched: dict[str, tuple[str, Callable[[], float]]] = {
+            "sequences_running": ("Sequences in the batch.", lambda: engine.running),
+            "sequences_waiting": ("Sequences that wait for a slot.", lambda: engine.waiting),
+            "steps": ("Steps of the model so far.", lambda: engine.steps),
+        }
+        for name, (text, read) in watched.items():
+            self.metrics.watch(name, text, read)

@@ -1,0 +1,76 @@
+"""What can be set, on the command line: one field, one option."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return number
+
+
+def _option(default: Any, text: str, *, parse: Callable[[str], Any] = str, choices: Sequence[str] | None = None) -> Any:
+    return field(default=default, metadata={"help": text, "type": parse, "choices": choices})
+
+
+_count = _between(1, 2**31)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a worker serves and how; `--help` says what each field means."""
+
+    model_name: str = field(metadata={"help": "name of the model in requests"})
+    model_path: str = field(
+        metadata={"help": "folder, GGUF file, package://…, file://…, hf://org/name[@revision] or org/name on the hub"}
+    )
+    task: str = _option(
+        "generate",
+        "generate: chat, completions and embeddings by a language model; embed: a sentence-transformers model",
+        parse=str.lower,
+        choices=("generate", "embed"),
+    )
+    host: str = _option("127.0.0.1", "address to listen on")
+    port: int = _option(8000, "port to listen on; 0: any free one", parse=_between(0, 65535))
+    device: str = _option("auto", "auto: a GPU where there is one, else the CPU; or torch's name of it, such as cuda:1")
+    dtype: str = _option(
+        "auto",
+        "type of the weights; auto: the model's own on a GPU, float32 on the CPU",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    chat_template: str | None = _option(None, "file with a Jinja chat template; default: the model's own")
+    max_model_len: int | None = _option(
+        None,
+        "longest prompt and answer together, in tokens; default: the model's limit or what memory allows",
+        parse=_count,
+    )
+    max_batch_size: int = _option(
+        16, "sequences generated at once; fewer where memory does not allow so many", parse=_between(1, 1024)
+    )
+    max_batched_tokens: int = _option(
+        512, "tokens of one step; a longer prompt is read in several, so that others go on meanwhile", parse=_count
+    )
+    max_queue: int = _option(256, "sequences that may wait; with more a request is answered 429", parse=_count)
+    max_body_bytes: int = _option(8 * 2**20, "largest request body", parse=_count)
+    grace_period_seconds: int = _option(
+        30, "after SIGTERM, how long what is in flight may take", parse=_between(0, 86_400)
+    )
+
+
+def parse(argv: Sequence[str] | None = None) -> Settings:
+    """Settings of a command line; exits with 2 and one clear line where it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastchat_worker",
+        description="Serves one model by OpenAI's API.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for option in fields(Settings):
+        default = {"required": True} if option.name in ("model_name", "model_path") else {"default": option.default}
+        parser.add_argument("--" + option.name.replace("_", "-"), **option.metadata, **default)
+    return Settings(**vars(parser.parse_args(argv)))
