@@ -1,0 +1,158 @@
+"""What `fastchat up` runs: from manifests to command lines, and what cannot be run on one machine."""
+
+import contextlib
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fastchat.deployment import ModelDeployment
+from fastchat.manifest import Loc, Manifest, ManifestError
+
+_ONLY_IN_A_CLUSTER = (
+    "gpus", "gpu_resource", "resources", "node_selector", "tolerations", "affinity", "runtime_class_name",
+    "priority_class_name", "volumes", "volume_mounts", "autoscaling", "load_balancing",
+)  # fmt: skip
+
+
+class UpError(Exception):
+    """Why nothing can be served; the text is for the user."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process to be kept running."""
+
+    label: str
+    argv: Sequence[str]
+    url: str
+    """Where it listens."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that runs, and what for."""
+
+    gateway: Program
+    workers: Sequence[Program]
+    deployments: Sequence[ModelDeployment]
+
+    @property
+    def served(self) -> frozenset[str]:
+        """Every name and alias that has a worker."""
+        return frozenset(name for each in self.deployments if each.spec.replicas for name in each.names)
+
+
+def check(manifests: Sequence[Manifest], note: Callable[[str], None]) -> None:
+    """Raise ManifestError for what needs a cluster, and note what has no effect without one."""
+    problems = [problem for manifest in manifests for problem in _needs_a_cluster(manifest)]
+    if problems:
+        raise ManifestError(problems)
+    if not any(manifest.deployment.spec.replicas for manifest in manifests):
+        raise ManifestError([manifest.problem(("spec", "replicas"), "nothing would run") for manifest in manifests])
+    for manifest in manifests:
+        idle = list(_without_effect(manifest.deployment))
+        if idle:
+            note(f"{manifest.deployment.name}: only in a cluster: {', '.join(idle)}")
+    if len({manifest.deployment.spec.queue for manifest in manifests}) > 1:
+        note("the deployments' queues differ: on one machine the largest counts for all")
+
+
+def _needs_a_cluster(manifest: Manifest) -> Iterator[str]:
+    spec = manifest.deployment.spec
+    if spec.engine.type != "Transformers":
+        what = f"{spec.engine.type} needs a cluster; on one machine the engine is Transformers"
+        yield manifest.problem(("spec", "engine", "type"), what)
+    if spec.model.source.scheme in ("pvc", "s3"):
+        what = f"{spec.model.source.scheme}:// needs a cluster; use hf://, file:// or package://"
+        yield manifest.problem(("spec", "model", "source"), what)
+    for index, variable in enumerate(spec.engine.env):
+        if variable.value_from is not None:
+            loc: Loc = ("spec", "engine", "env", index, "valueFrom")
+            yield manifest.problem(loc, "needs a cluster; give a value")
+
+
+def _without_effect(deployment: ModelDeployment) -> Iterator[str]:
+    spec = deployment.spec
+    for name in _ONLY_IN_A_CLUSTER:
+        if name in spec.model_fields_set:
+            yield f"spec.{type(spec).model_fields[name].alias}"
+    if spec.engine.image is not None:
+        yield "spec.engine.image"
+    if spec.model.secret_name is not None:
+        yield "spec.model.secretName (the download takes this shell's environment)"
+
+
+def arrange(deployments: Sequence[ModelDeployment], host: str, port: int, *, verbose: bool) -> Plan:
+    """What to run so that the deployments are served on `host:port`."""
+    programs = [list(_workers(deployment)) for deployment in deployments]
+    workers = [worker for of_one in programs for worker in of_one]
+    return Plan(_gateway(deployments, workers, host, port, verbose=verbose), workers, deployments)
+
+
+def _workers(deployment: ModelDeployment) -> Iterator[Program]:
+    spec = deployment.spec
+    for index in range(spec.replicas):
+        port = free_port()
+        argv = [
+            *(sys.executable, "-m", "fastchat_worker"),
+            *("--model-name", deployment.name, "--model-path", str(spec.model.source)),
+            *("--task", spec.model.task.lower(), "--host", "127.0.0.1", "--port", str(port)),
+            *spec.engine.args,
+        ]
+        label = deployment.name if spec.replicas == 1 else f"{deployment.name}-{index + 1}"
+        env = {variable.name: variable.value or "" for variable in spec.engine.env}
+        yield Program(label, argv, f"http://127.0.0.1:{port}", env)
+
+
+def _gateway(
+    deployments: Sequence[ModelDeployment], workers: Sequence[Program], host: str, port: int, *, verbose: bool
+) -> Program:
+    queues = [deployment.spec.queue for deployment in deployments]
+    argv = [
+        *(sys.executable, "-m", "fastchat_gateway", "--host", host, "--port", str(port)),
+        *("--queue-max-requests", str(max(queue.max_requests for queue in queues))),
+        *("--queue-timeout-seconds", str(max(queue.timeout_seconds for queue in queues))),
+        *(() if verbose else ("--no-access-log",)),
+    ]
+    for worker in workers:
+        argv += ["--worker", worker.url]
+    for deployment in deployments:
+        for alias in deployment.spec.model.aliases if deployment.spec.replicas else ():
+            argv += ["--alias", f"{alias}={deployment.name}"]
+    # A list of further workers in this shell is not meant.
+    return Program("gateway", argv, base_url(host, port), {"FASTCHAT_WORKERS": ""})
+
+
+def base_url(host: str, port: int) -> str:
+    """Where this machine reaches what listens on `host`."""
+    reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104
+    return f"http://{reached or (f'[{host}]' if ':' in host else host)}:{port}"
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311  # two starts at once should not find the same
+        with contextlib.suppress(OSError):
+            _try_to_bind("127.0.0.1", port)
+            return port
+
+
+def listen_port(host: str, port: int) -> int:
+    """The port to serve on, a free one for 0; raises UpError where nothing can listen there."""
+    port = port or free_port()
+    try:
+        _try_to_bind(host, port)
+    except OSError as error:
+        raise UpError(f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}") from None
+    return port
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)

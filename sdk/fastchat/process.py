@@ -1,0 +1,137 @@
+"""One child process: how it starts and ends, what it says, and when it may start again."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
+HEALTHY_AFTER = 60.0
+"""Seconds: a child that lived this long starts again as if it had never died."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """What decides when a child that died may start again; times in seconds of one monotonic clock."""
+
+    started_at: float = 0.0
+    was_ready: bool = False
+    """Whether it ever was, also before a restart: a child that never was cannot be helped by another start."""
+    deaths: int = 0
+    """In a row."""
+
+    def started(self, now: float) -> Self:
+        return replace(self, started_at=now)
+
+    def ready(self) -> Self:
+        return replace(self, was_ready=True)
+
+    def died(self, now: float) -> Self:
+        return replace(self, deaths=1 if now - self.started_at >= HEALTHY_AFTER else self.deaths + 1)
+
+    @property
+    def delay(self) -> float:
+        """Seconds to wait after the last death: 1, 2, 4 … 30."""
+        return min(FIRST_DELAY * 2.0 ** min(self.deaths - 1, 16), LONGEST_DELAY)
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, from its return code; a negative one is a signal."""
+    return f"exited with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+
+
+class Child:
+    """A process in a session of its own, so that Ctrl-C in the terminal does not reach it.
+
+    It must be started in the main thread: Linux kills it when the *thread* that started it ends.
+    """
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start it with `env` added to this process's environment."""
+        self._process = subprocess.Popen(  # noqa: S603  # the command lines are our own
+            argv,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,  # no lock is taken in there
+        )
+        self._output = _Output()
+
+    async def listen(self, on_line: Callable[[str], None]) -> None:
+        """From now on `on_line` gets each line that it says."""
+        self._output.on_line = on_line
+        await asyncio.get_running_loop().connect_read_pipe(lambda: self._output, self._process.stdout)
+
+    @property
+    def code(self) -> int | None:
+        """Return code, None while it runs."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+        self._process.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        """To the child and to what it started itself."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    async def last_line(self) -> str:
+        """What it said last; once it has ended."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._output.closed.wait(), timeout=1)
+        return self._output.last_line
+
+
+class _Output(asyncio.Protocol):
+    """Splits output into lines; a progress bar that rewrites its line makes many."""
+
+    def __init__(self) -> None:
+        self.on_line: Callable[[str], None]
+        self.last_line = ""
+        self._rest = b""
+        self.closed = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = re.split(rb"[\r\n]+", self._rest + data)
+        for line in lines:
+            self._say(line)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._say(self._rest)
+        self.closed.set()
+
+    def _say(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip()
+        if text:
+            self.last_line = text
+            self.on_line(text)
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What a child runs before its program: be killed when the parent dies, however that happens (prctl(2))."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def arrange() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the call
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return arrange
+
+
+_PR_SET_PDEATHSIG = 1
