@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fastchat.api import ChatCompletionRequest, CompletionRequest, Usage
 from fastchat_worker.decoder import Decoder
 from fastchat_worker.engine import Engine
-from fastchat_worker.errors import bad_request, context_length_exceeded, queue_full, server_error
+from fastchat_worker.errors import bad_request, context_length_exceeded, not_ready, queue_full, server_error
 from fastchat_worker.scheduler import QueueFullError
 from fastchat_worker.sequence import Finish, Sampling
 from fastchat_worker.sequence import Sequence as Tokens
@@ -44,7 +44,7 @@ class Answer:
         n = request.n or 1
         sampling = sampling_of(request)
         self._engine = engine
-        self.prompts = prompts
+        self._prompts = prompts
         self.first_piece: float | None = None  # seconds from the request to the first text
         self._sequences: list[Tokens] = []
         self._texts: list[TextStream] = []
@@ -65,8 +65,13 @@ class Answer:
     @property
     def usage(self) -> Usage:
         """Tokens so far; a prompt counts once, however many choices it has."""
-        prompt = sum(map(len, self.prompts))
+        prompt = sum(map(len, self._prompts))
         return Usage(prompt_tokens=prompt, completion_tokens=self._counted, total_tokens=prompt + self._counted)
+
+    @property
+    def prompts(self) -> list[Sequence[int]]:
+        """The prompt of each choice."""
+        return [sequence.prompt for sequence in self._sequences]
 
     @property
     def choices(self) -> int:
@@ -81,7 +86,7 @@ class Answer:
             raise queue_full() from None
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """Text as it comes; RequestError 500 when the engine failed."""
+        """Text as it comes; RequestError 500 when the engine failed, 503 when the worker stops."""
         unfinished = set(range(self.choices))
         try:
             while unfinished:
@@ -99,6 +104,8 @@ class Answer:
             return None  # generated between the stop text and the engine's next step
         if finish == "error":
             raise server_error()
+        if finish == "aborted":
+            raise not_ready("draining")
         text = self._texts[index]
         new = ""
         if token is not None:

@@ -31,6 +31,7 @@ class Engine:
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
         self._stopping = False
+        self._aborting = False
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.generated = 0
         self.steps = 0
@@ -64,6 +65,11 @@ class Engine:
         """Takes the sequences out before the next step."""
         for sequence in sequences:
             sequence.cancelled = True
+        self._wake.set()
+
+    def abort(self) -> None:
+        """Ends all sequences before the next step, and those that still come."""
+        self._aborting = True
         self._wake.set()
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
@@ -102,8 +108,8 @@ class Engine:
         while self._arrived:
             self._scheduler.add(self._arrived.popleft())
         for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
-            if sequence.cancelled:
-                sequence.end("cancelled")
+            if sequence.cancelled or self._aborting:
+                sequence.end("cancelled" if sequence.cancelled else "aborted")
         self._retire()
 
     @torch.inference_mode()

@@ -111,7 +111,7 @@ class CompletionReply:
 
 
 async def document(answer: Answer, reply: Reply) -> Response:
-    """The answer, once all of it is there; RequestError when the engine failed."""
+    """The answer, once all of it is there; RequestError when it cannot be had."""
     texts, reasons = [""] * answer.choices, [""] * answer.choices
     async for piece in answer.pieces():
         texts[piece.index] += piece.text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-Finish = Literal["stop", "length", "cancelled", "error"]
+Finish = Literal["stop", "length", "cancelled", "aborted", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Sequence:
     """A prompt and the tokens generated after it.
 
     `cached` counts the tokens, from the first of the prompt on, whose keys and values stand in the cache.
-    `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled` and
-    `error` the token is None.
+    `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled`
+    (the caller's wish), `aborted` (the worker stops) and `error` the token is None.
     """
 
     prompt: Tokens[int]

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -41,6 +42,8 @@ class Server(uvicorn.Server):
         log.info("listening on http://%s:%s, loading %s", host, port, self._service.settings.model_path)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         super().run(listener)
+        logging.shutdown()
+        os._exit(0)  # a thread that still computes would abort the interpreter's own exit
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """First signal: drain. While the model loads, or at a second signal: stop at once."""
@@ -50,7 +53,7 @@ class Server(uvicorn.Server):
         self._service.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        return self._service.drained or await super().on_tick(counter)
+        return self._service.drained(time.monotonic()) or await super().on_tick(counter)
 
     def _listen(self) -> socket.socket:
         settings = self._service.settings

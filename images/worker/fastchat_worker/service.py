@@ -94,10 +94,13 @@ class Service:
         if self.drain_deadline is None:
             self.drain_deadline = time.monotonic() + self.settings.grace_period_seconds
 
-    @property
-    def drained(self) -> bool:
-        """Nothing is in flight any more, or the grace period is over."""
-        return self.drain_deadline is not None and (not self.in_flight or time.monotonic() >= self.drain_deadline)
+    def drained(self, now: float) -> bool:
+        """Nothing is in flight any more. What still is when the grace period ends is told so and has a second to go."""
+        if self.drain_deadline is None:
+            return False
+        if now >= self.drain_deadline and self.loaded and self.loaded.engine:
+            self.loaded.engine.abort()
+        return not self.in_flight or now >= self.drain_deadline + 1
 
     def _serve(self, decoder: Decoder) -> Loaded:
         self.report("making room for the cache")

