@@ -1,0 +1,98 @@
+"""The whole product on one machine: `fastchat up` on the quickstart, as a newcomer runs it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Served:
+    """A running `fastchat up`."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def children(self, module: str) -> list[int]:
+        """Process ids of the gateway or of the workers."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if parent == self.process.pid and module.encode() in command.split(b"\0"):
+                found.append(int(folder.name))
+        return found
+
+    def wait_ready(self, seconds: float = 180) -> "Served":
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            if "Serving on" in self.log.read_text():
+                return self
+            time.sleep(0.2)
+        raise TimeoutError(self.log.read_text())
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(15)
+        finally:
+            self.process.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory) -> Iterator[Callable[..., Served]]:
+    """Starts `fastchat up` on manifests."""
+    started: list[Served] = []
+
+    def start(*files: Path) -> Served:
+        port = free_port()
+        log = tmp_path_factory.mktemp("up") / "log"
+        command = [sys.executable, "-m", "fastchat.cli", "up", *map(str, files), "--port", str(port)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT, env=dict(os.environ))
+        started.append(Served(f"http://127.0.0.1:{port}", process, log))
+        return started[-1].wait_ready()
+
+    yield start
+    for served in started:
+        served.stop()
+
+
+@pytest.fixture(scope="session")
+def served(up) -> Served:
+    """The quickstart: smollm2 (alias vicuna-7b-v1.1) and all-minilm-l6-v2 behind a gateway at `.url`."""
+    return up(ROOT / "examples/quickstart.yaml")
+
+
+@pytest.fixture
+def http(served) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def free_ports() -> tuple[int, int]:
+    return free_port(), free_port()
