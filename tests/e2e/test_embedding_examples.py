@@ -8,12 +8,25 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "embeddings"
 MINILM, SMOLLM2, OPENAI = "all-minilm-l6-v2", "smollm2", "text-embedding-3-small"
 COFFEE = ["This coffee is strong and smells wonderful.", "The brew is bold and has a lovely aroma."]
 DOG = ["My dog refuses to eat this food.", "Our puppy will not touch this kibble."]
+TOPICS = {
+    "delicious beans": "BEANS",
+    "bad delivery": "DELIVERY",
+    "dry food for a picky dog": "DOGFOOD",
+    "organic puree for my baby": "BABYFOOD",
+    "tea with bergamot": "BLACKTEA",
+}
+REVIEWS = {
+    "Dry dog food: My dog is a picky eater, but he loves this kibble and it agrees with him.": "DOGFOOD",
+    "Baby food: Our baby loves this organic puree.": "BABYFOOD",
+    "Fresh coffee beans: I grind them every morning and the cup is smooth and not bitter.": "COFFEE",
+}
 
 
 def run(script, *args, **env):
@@ -47,11 +60,16 @@ def similarities(*args, **env):
     return table
 
 
-def products_found(model, query, served):
-    """The ProductIds of the three reviews that are nearest to a query, without their numbers."""
-    heading, *lines = printed("search.py", query, "--top", "3", "--model", model, FASTCHAT_BASEURL=served.url)
-    assert heading == f"{model}: {query}"
-    return [line.split()[1].rstrip("0123456789") for line in lines if line]
+@pytest.fixture(scope="module")
+def products_found(served):
+    """The ProductIds, without their numbers, of the three reviews nearest to each query: {(model, query): products}."""
+    found = {}
+    for model, queries in [(MINILM, TOPICS), (SMOLLM2, REVIEWS)]:
+        lines = printed("search.py", *queries, "--top", "3", "--model", model, FASTCHAT_BASEURL=served.url)
+        for block in "\n".join(lines).strip().split("\n\n"):
+            heading, *reviews = block.splitlines()
+            found[tuple(heading.split(": ", 1))] = [review.split()[1].rstrip("0123456789") for review in reviews]
+    return found
 
 
 @pytest.fixture
@@ -111,30 +129,18 @@ def test_sentences_that_say_the_same_are_nearest(served, model):
     assert min(same) > max(figures[model] for figures in table.values())
 
 
-@pytest.mark.parametrize(
-    ("query", "product"),
-    [
-        ("delicious beans", "BEANS"),
-        ("bad delivery", "DELIVERY"),
-        ("dry food for a picky dog", "DOGFOOD"),
-        ("organic puree for my baby", "BABYFOOD"),
-        ("tea with bergamot", "BLACKTEA"),
-    ],
-)
-def test_a_few_words_find_reviews_of_what_they_mean(served, query, product):
-    assert products_found(MINILM, query, served).count(product) >= 2
+@pytest.mark.parametrize(("query", "product"), TOPICS.items())
+def test_a_few_words_find_reviews_of_what_they_mean(products_found, query, product):
+    assert products_found[MINILM, query].count(product) >= 2
 
 
-@pytest.mark.parametrize(
-    ("query", "product"),
-    [
-        ("Dry dog food: My dog is a picky eater, but he loves this kibble and it agrees with him.", "DOGFOOD"),
-        ("Baby food: Our baby loves this organic puree.", "BABYFOOD"),
-        ("Fresh coffee beans: I grind them every morning and the cup is smooth and not bitter.", "COFFEE"),
-    ],
-)
-def test_a_language_model_finds_reviews_by_one_like_them(served, query, product):
-    assert product in products_found(SMOLLM2, query, served)
+@pytest.mark.parametrize(("query", "product"), REVIEWS.items())
+def test_a_language_model_finds_reviews_by_one_like_them(products_found, query, product):
+    assert product in products_found[SMOLLM2, query]
+
+
+def test_a_search_shows_as_many_reviews_as_asked_for(products_found):
+    assert {len(products) for products in products_found.values()} == {3}
 
 
 def test_a_text_longer_than_the_context_is_cut(served):
@@ -149,8 +155,9 @@ def test_a_model_of_openai_is_compared_where_its_key_is_set(served, openai):
     assert table[tuple(COFFEE)][OPENAI] == 0.6  # of (3, 0) and (3, 4)
 
 
-def test_only_the_key_of_openai_goes_there(served, openai):
-    similarities(*COFFEE, "--model", OPENAI, FASTCHAT_BASEURL=served.url, FASTCHAT_API_KEY="ours", **openai.env)
+def test_only_what_is_meant_for_openai_goes_there(served, openai):
+    env = {"FASTCHAT_BASEURL": served.url, "FASTCHAT_API_KEY": "ours", **openai.env}
+    similarities(*COFFEE, "--model", OPENAI, "--model", MINILM, **env)
     assert openai.requests == [("/v1/embeddings", "Bearer sk-test", OPENAI)]
 
 
@@ -200,9 +207,8 @@ def test_a_limit_takes_fewer_reviews(served):
     assert lines[0].startswith("50 reviews")
 
 
-def test_the_reviews_are_small_and_of_the_columns_of_the_data_set():
-    header, *rows = (EXAMPLES / "reviews.csv").read_text().splitlines()
-    assert (
-        header == "Id,ProductId,UserId,ProfileName,HelpfulnessNumerator,HelpfulnessDenominator,Score,Time,Summary,Text"
-    )
-    assert 200 <= len(rows) <= 300
+def test_the_reviews_are_few_and_have_the_columns_of_the_data_set():
+    reviews = pd.read_csv(EXAMPLES / "reviews.csv")
+    counts = ["HelpfulnessNumerator", "HelpfulnessDenominator"]
+    assert list(reviews) == ["Id", "ProductId", "UserId", "ProfileName", *counts, "Score", "Time", "Summary", "Text"]
+    assert 200 <= len(reviews) <= 300

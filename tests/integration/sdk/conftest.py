@@ -8,6 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fastchat import client
+from fastchat._protocol import Settings
 
 Serve = Callable[[ASGIApp], str]
 
@@ -19,7 +20,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     client.set_baseurl(None)
     client.set_api_key(None)
-    client.set_timeout(600)
+    client.set_timeout(Settings.timeout)
     client.set_max_retries(2)
 
 

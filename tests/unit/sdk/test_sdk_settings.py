@@ -8,6 +8,7 @@ import pytest
 
 import fastchat
 from fastchat import client
+from fastchat._protocol import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     client.set_baseurl(None)
     client.set_api_key(None)
-    client.set_timeout(600)
+    client.set_timeout(Settings.timeout)
     client.set_max_retries(2)
 
 
@@ -69,8 +70,8 @@ def test_openais_key_is_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client._settings().api_key is None
 
 
-def test_the_timeout_is_600_seconds_until_it_is_set() -> None:
-    assert client._settings().timeout == 600
+def test_the_timeout_is_660_seconds_until_it_is_set() -> None:
+    assert client._settings().timeout == 660
     client.set_timeout(math.inf)
     assert client._settings().timeout == math.inf
 

@@ -1,0 +1,176 @@
+"""What passes through, and how."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("path", "at_the_worker"),
+    [
+        (CHAT, CHAT),
+        ("/v1/completions", "/v1/completions"),
+        ("/v1/embeddings", "/v1/embeddings"),
+        ("/v1/create_embeddings", "/v1/embeddings"),
+    ],
+)
+async def test_each_route_reaches_the_worker(gateway, worker, path, at_the_worker) -> None:
+    answer = await gateway.chat(path)
+    assert answer.status_code == 200
+    assert answer.json() == {"answer": "hello"}
+    assert worker.requests[0].path == at_the_worker
+
+
+async def test_the_body_passes_byte_for_byte(gateway, worker) -> None:
+    body = b'{ "messages" : [ ], "model":"m", "x": 1.10, "y": "\xc3\xbc" }'
+    await gateway.client.post(CHAT, content=body)
+    assert worker.requests[0].body == body
+
+
+async def test_an_alias_reaches_the_worker_under_the_models_own_name(start_gateway, worker) -> None:
+    gateway = await start_gateway(worker, aliases={"gpt": "m"})
+    await gateway.chat(model="gpt", messages=[1.5, "gpt"])
+    assert worker.requests[0].json == {"model": "m", "messages": [1.5, "gpt"]}
+
+
+async def test_a_stream_passes_byte_for_byte_as_it_comes(gateway, worker) -> None:
+    go_on = asyncio.Event()
+    worker.behaviour = worker.streams(
+        "data: one\n\n", then=worker.waits_for(go_on, lambda c: finish(c, b"data: two\r\n\r\ndata: [DONE]\n\n"))
+    )
+    async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}) as answer:
+        parts = answer.aiter_raw()
+        assert await anext(parts) == b"data: one\n\n"
+        go_on.set()
+        assert b"".join([part async for part in parts]) == b"data: two\r\n\r\ndata: [DONE]\n\n"
+
+
+async def test_half_an_event_waits_for_its_other_half(gateway, worker) -> None:
+    worker.behaviour = worker.streams("data: on", then=lambda c: finish(c, b"e\n\ndata: rest"))
+    async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}) as answer:
+        parts = [part async for part in answer.aiter_raw()]
+    assert parts == [b"data: one\n\n", b"data: rest"]
+
+
+async def finish(connection, data: bytes) -> None:
+    await connection.chunk(data)
+    connection.writer.write(b"0\r\n\r\n")
+
+
+async def test_the_workers_refusal_passes_unchanged(gateway, worker) -> None:
+    worker.behaviour = worker.says(400, {"error": {"message": "n is too large", "param": "n"}})
+    answer = await gateway.chat()
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "n")
+
+
+async def test_a_large_answer_passes_whole(gateway, worker) -> None:
+    body = json.dumps("x" * 3_000_000).encode()
+    worker.behaviour = worker.says(200, body)
+    assert (await gateway.chat()).content == body
+
+
+async def test_a_slow_reader_gets_everything_and_stops_the_worker_meanwhile(gateway, worker) -> None:
+    sent = 0
+
+    async def flood(connection) -> None:
+        nonlocal sent
+        connection.start_stream()
+        for _ in range(400):
+            await connection.chunk(b"data: " + b"x" * 100_000 + b"\n\n")
+            sent += 1
+        connection.writer.write(b"0\r\n\r\n")
+
+    worker.behaviour = flood
+    async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}) as answer:
+        await asyncio.sleep(0.5)
+        assert sent < 200
+        size = sum([len(part) async for part in answer.aiter_raw()])
+    assert size == 400 * 100_008
+
+
+async def test_a_request_in_slow_pieces_is_read_whole(gateway, worker) -> None:
+    async def pieces():
+        for piece in (b'{"mod', b'el": ', b'"m"}'):
+            yield piece
+            await asyncio.sleep(0.05)
+
+    answer = await gateway.client.post(CHAT, content=pieces())
+    assert answer.status_code == 200
+    assert worker.requests[0].body == b'{"model": "m"}'
+
+
+async def test_the_content_type_does_not_matter(gateway, worker) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await gateway.client.post(CHAT, content=b'{"model": "m"}', headers=headers)
+    assert answer.status_code == 200
+    assert worker.requests[0].headers["content-type"] == "application/json"
+
+
+async def test_credentials_and_hop_by_hop_headers_stay_at_the_gateway(gateway, worker) -> None:
+    sent = {"authorization": "Bearer secret", "cookie": "a=b", "te": "trailers", "user-agent": "test/1"}
+    await gateway.client.post(CHAT, json={"model": "m"}, headers=sent)
+    got = worker.requests[0].headers
+    assert set(got) == {"host", "content-type", "content-length", "x-request-id", "accept", "user-agent"}
+    assert got["user-agent"] == "test/1"
+
+
+async def test_of_the_workers_head_only_what_is_meant_for_the_client_passes(gateway, worker) -> None:
+    worker.behaviour = worker.says(
+        429, {}, retry_after="7", x_queue="3", set_cookie="a=b", server="x", x_request_id="w"
+    )
+    answer = await gateway.chat()
+    assert set(answer.headers) == {"date", "content-type", "content-length", "retry-after", "x-queue", "x-request-id"}
+    assert answer.headers["x-request-id"] != "w"
+
+
+async def test_one_clients_cookies_are_not_sent_for_another(gateway, worker) -> None:
+    worker.behaviour = worker.says(200, {}, set_cookie="a=b")
+    await gateway.chat()
+    await gateway.chat()
+    assert "cookie" not in worker.requests[1].headers
+
+
+async def test_the_clients_request_id_is_used_all_the_way(gateway, worker) -> None:
+    answer = await gateway.client.post(CHAT, json={"model": "m"}, headers={"x-request-id": "abc-1._Z"})
+    assert answer.headers["x-request-id"] == "abc-1._Z"
+    assert worker.requests[0].headers["x-request-id"] == "abc-1._Z"
+
+
+@pytest.mark.parametrize("bad", ["a b", "x" * 129, "", 'a"b'])
+async def test_a_request_id_that_is_not_sane_is_replaced(gateway, bad) -> None:
+    given = (await gateway.client.post(CHAT, json={"model": "m"}, headers={"x-request-id": bad})).headers[
+        "x-request-id"
+    ]
+    assert len(given) == 32
+    assert given != bad
+
+
+async def test_requests_go_to_the_worker_with_the_fewest_outstanding(start_gateway, start_worker) -> None:
+    workers = [await start_worker(), await start_worker()]
+    gateway = await start_gateway(*workers)
+    done = asyncio.Event()
+    for each in workers:
+        each.behaviour = each.waits_for(done, each.says())
+    tasks = []
+    for number in range(8):
+        tasks.append(asyncio.create_task(gateway.chat()))
+        while sum(len(each.requests) for each in workers) <= number:  # noqa: ASYNC110  # two workers' lists
+            await asyncio.sleep(0.005)
+    assert [len(each.requests) for each in workers] == [4, 4]
+    assert await gateway.metric("requests_in_flight", model="m") == 8
+    done.set()
+    await asyncio.gather(*tasks)
+    assert await gateway.metric("requests_in_flight", model="m") == 0
+
+
+async def test_a_client_that_waits_for_100_continue_gets_it(gateway) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.url).port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\nexpect: 100-continue\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b'{"model":"m"}')
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from fastchat_gateway.call import Call, read
+from fastchat_gateway.errors import Refused
+
+
+def refusal(body: bytes) -> Refused:
+    with pytest.raises(Refused) as refused:
+        read(body)
+    assert refused.value.status == 400
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"model": "m"}', ("m", False)),
+        (b'{"model": "m", "stream": null}', ("m", False)),
+        (b'{"stream": true, "model": "m"}', ("m", True)),
+        ('{"model": "größe", "x": "ü"}'.encode(), ("größe", False)),
+    ],
+)
+def test_model_and_stream_are_read(body: bytes, expected: tuple[str, bool]) -> None:
+    assert read(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hello",
+        b'{"model": "m"',
+        b'{"model": "m"} x',
+        b'{"model": "m", "x": NaN}',
+        b'{"model": "m", "x": "\xff"}',
+        b'{"model": "\xff"}',
+        b'{"model": "\\ud800"}',
+        '{"model": "m"}'.encode("utf-16"),
+        b'{"model": "m", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_what_is_not_json_in_utf8_is_refused(body: bytes) -> None:
+    assert refusal(body).error.code == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"[]", None),
+        (b'"m"', None),
+        (b"{}", "model"),
+        (b'{"model": null}', "model"),
+        (b'{"model": 7, "stream": 7}', "model"),
+        (b'{"model": "m", "stream": "yes"}', "stream"),
+        (b'{"model": "m", "stream": 1}', "stream"),
+    ],
+)
+def test_the_wrong_field_is_named(body: bytes, param: str | None) -> None:
+    assert refusal(body).error.param == param
+
+
+def test_the_body_goes_out_byte_for_byte_under_the_models_own_name() -> None:
+    body = b'{ "model":"m",  "x": 1.10 }'
+    assert Call("m", "/", body, {}).body_for("m") is body
+
+
+def test_an_alias_is_replaced_and_nothing_else_is_touched() -> None:
+    body = b'{"x": 1.000000000000000000001, "model": "gpt", "y": {"model": "gpt", "z": [1, 2e3]}, "u": "\\u00fc"}'
+    sent = Call("gpt", "/", body, {}).body_for("vicuna")
+    assert json.loads(sent)["model"] == "vicuna"
+    for kept in (b"1.000000000000000000001", b'{"model": "gpt", "z": [1, 2e3]}', b'"\\u00fc"'):
+        assert kept in sent

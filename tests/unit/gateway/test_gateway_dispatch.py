@@ -1,0 +1,97 @@
+import pytest
+
+from fastchat_gateway.catalog import Catalog, EndpointRecord, ModelRecord, QueueLimits
+from fastchat_gateway.dispatch import Dispatch, GiveUp, Send, Wait
+from fastchat_gateway.errors import Refused
+
+URLS = ("http://a", "http://b")
+
+
+def catalog(*urls: str, ready: bool = True) -> Catalog:
+    made = Catalog()
+    made.update([ModelRecord("m", tuple(EndpointRecord(u, ready) for u in urls), queue=QueueLimits(1, 60))])
+    return made
+
+
+def fail(dispatch: Dispatch, *, lost: bool = False) -> str:
+    """Take the next endpoint and let it fail; its URL."""
+    step = dispatch.next(0)
+    assert isinstance(step, Send)
+    dispatch.failed(step.endpoint, 0, lost=lost)
+    return step.endpoint.url
+
+
+def test_a_failed_endpoint_is_not_tried_twice() -> None:
+    dispatch = Dispatch(catalog(*URLS), "m")
+    assert sorted([fail(dispatch), fail(dispatch)]) == list(URLS)
+    assert isinstance(dispatch.next(0), Wait)
+
+
+def test_without_a_ready_endpoint_the_request_waits_until_the_models_deadline() -> None:
+    step = Dispatch(catalog("http://a", ready=False), "m").next(5)
+    assert isinstance(step, Wait)
+    assert step.deadline == 65
+
+
+def test_the_deadline_counts_from_the_first_wait() -> None:
+    dispatch = Dispatch(catalog(), "m")
+    dispatch.next(5)
+    step = dispatch.next(30)
+    assert isinstance(step, Wait)
+    assert step.deadline == 65
+
+
+def test_after_the_deadline_the_request_is_refused_for_now() -> None:
+    dispatch = Dispatch(catalog(), "m")
+    dispatch.next(5)
+    with pytest.raises(Refused) as refused:
+        dispatch.next(65)
+    assert refused.value.status == 503
+    assert refused.value.headers == ((b"retry-after", b"5"),)
+
+
+def test_an_endpoint_that_is_confirmed_after_its_failure_is_tried_again() -> None:
+    models = catalog("http://a")
+    dispatch = Dispatch(models, "m")
+    fail(dispatch)
+    assert isinstance(dispatch.next(0), Wait)
+    models.confirm("http://a")
+    assert isinstance(dispatch.next(0), Send)
+
+
+def test_a_request_that_all_refuse_round_after_round_is_given_up() -> None:
+    models = catalog("http://a")
+    dispatch = Dispatch(models, "m")
+    for _ in range(2):
+        fail(dispatch)
+        assert isinstance(dispatch.next(0), Wait)
+        models.confirm("http://a")
+    fail(dispatch)
+    assert isinstance(dispatch.next(0), GiveUp)
+
+
+def test_a_request_under_which_three_workers_died_gets_no_fourth() -> None:
+    dispatch = Dispatch(catalog("http://a", "http://b", "http://c", "http://d"), "m")
+    for _ in range(3):
+        fail(dispatch, lost=True)
+    assert isinstance(dispatch.next(0), GiveUp)
+
+
+def test_any_number_of_endpoints_may_refuse_a_connection_in_one_round() -> None:
+    dispatch = Dispatch(catalog(*(f"http://{number}" for number in range(9))), "m")
+    assert len({fail(dispatch) for _ in range(9)}) == 9
+
+
+def test_being_called_for_nothing_uses_up_no_round() -> None:
+    dispatch = Dispatch(catalog("http://a", ready=False), "m")
+    assert all(isinstance(dispatch.next(0), Wait) for _ in range(9))
+
+
+def test_a_model_that_goes_while_its_request_waits_does_not_exist() -> None:
+    models = catalog()
+    dispatch = Dispatch(models, "m")
+    dispatch.next(0)
+    models.update([])
+    with pytest.raises(Refused) as refused:
+        dispatch.next(0)
+    assert refused.value.status == 404

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from fastchat_gateway.auth import digest
+from fastchat_gateway.settings import parse
+
+WORKER = "--worker=http://127.0.0.1:8000"
+
+
+def test_workers_come_from_arguments_and_environment_each_once() -> None:
+    settings = parse([WORKER], {"FASTCHAT_WORKERS": "http://b:1/, http://127.0.0.1:8000,"})
+    assert settings.workers == ("http://127.0.0.1:8000", "http://b:1")
+
+
+def test_aliases_may_be_several() -> None:
+    assert parse([WORKER, "--alias=gpt=m", "--alias=x=a=b"], {}).aliases == {"gpt": "m", "x": "a=b"}
+
+
+def test_keys_come_from_file_and_environment_and_only_digests_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("one\n\n two \n")
+    settings = parse([WORKER, f"--api-key-file={tmp_path / 'keys'}"], {"FASTCHAT_API_KEYS": "three,"})
+    assert settings.key_digests == {digest(key) for key in (b"one", b"two", b"three")}
+
+
+def test_limits_are_taken() -> None:
+    settings = parse([WORKER, "--queue-max-requests=3", "--queue-timeout-seconds=1.5", "--no-access-log"], {})
+    assert (settings.queue.max_requests, settings.queue.timeout_seconds) == (3, 1.5)
+    assert not settings.access_log
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--worker=localhost:8000", "not a worker's URL: 'localhost:8000'"),
+        ("--worker=http://", "not a worker's URL"),
+        ("--worker=http://x:99999", "not a worker's URL"),
+        ("--worker=http://x/v1", "not a worker's URL"),
+        ("--alias=gpt", "not an alias: 'gpt'"),
+        ("--alias==m", "not an alias"),
+        ("--alias=m=m", "not an alias"),
+        ("--port=70000", "70000 is not between 0 and 65535"),
+        ("--port=x", "not a whole number: 'x'"),
+        ("--max-body-bytes=0", "0 is not between 1"),
+        ("--queue-timeout-seconds=0", "not a number of seconds above 0"),
+        ("--queue-timeout-seconds=nan", "not a number of seconds above 0"),
+        ("--api-key-file=/does/not/exist", "cannot read the API keys"),
+    ],
+)
+def test_a_wrong_argument_is_named_on_one_line(argument: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse([WORKER, argument], {})
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_gateway_without_workers_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([], {})
+    assert "give --worker URL or set FASTCHAT_WORKERS" in capsys.readouterr().err
+
+
+def test_a_key_file_without_a_key_is_refused_rather_than_open_to_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys").write_text("\n")
+    with pytest.raises(SystemExit):
+        parse([WORKER, f"--api-key-file={tmp_path / 'keys'}"], {})
+    assert "no API key in" in capsys.readouterr().err
