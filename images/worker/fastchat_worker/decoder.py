@@ -14,7 +14,6 @@ from fastchat.api import Message
 from fastchat_worker.errors import LoadError, bad_request, context_length_exceeded
 from fastchat_worker.files import ModelFiles
 from fastchat_worker.gguf_parsing import parsed_once
-from fastchat_worker.linear import pack_linears
 from fastchat_worker.settings import Settings
 
 _UNLIMITED = 1 << 20  # tokens; tokenizers without a limit give a number with thirty digits
@@ -89,7 +88,7 @@ _ROLES = {"developer": "system"}  # templates know the older name only
 
 
 def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> Decoder:
-    """The model in memory on its device; LoadError names what to change."""
+    """The model in memory on its device, as transformers has it; LoadError names what to change."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     device = pick_device(settings.device)
@@ -101,7 +100,6 @@ def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -
             files.folder, dtype=pick_dtype(settings.dtype, device), **files.kwargs
         )
     model = model.eval().to(device)
-    pack_linears(model)
     if settings.chat_template:
         tokenizer.chat_template = _read(settings.chat_template)
     text_config = model.config.get_text_config()

@@ -12,6 +12,7 @@ from fastchat_worker.embedder import Batcher, DecoderEmbedder, Embedder, Sentenc
 from fastchat_worker.engine import Engine
 from fastchat_worker.errors import LoadError, bad_request, model_not_found, not_ready
 from fastchat_worker.files import locate
+from fastchat_worker.linear import pack_linears
 from fastchat_worker.memory import free_bytes, plan
 from fastchat_worker.metrics import Metrics
 from fastchat_worker.runner import Runner, UnsupportedModelError
@@ -105,6 +106,7 @@ class Service:
     def _serve(self, decoder: Decoder) -> Loaded:
         self.report("making room for the cache")
         try:
+            pack_linears(decoder.model)
             runner = Runner(decoder.model)
             shapes = runner.layer_shapes()
         except UnsupportedModelError as error:
