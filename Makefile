@@ -4,12 +4,18 @@ UV_VERSION = 0.13.9
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate pyproject.toml
+
+BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
+	$(shell command -v podman),podman build,$(if $(shell command -v buildah),buildah bud)))
+BUILD_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint images e2e bench crds lock clean
+.PHONY: help demo test e2e lint images bench crds lock clean
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(INSTALLED) ## serve a language model and an embedding model here and ask them something
 	@$(BIN)/python examples/demo.py
@@ -17,12 +23,21 @@ demo: $(INSTALLED) ## serve a language model and an embedding model here and ask
 test: $(INSTALLED) ## all tests
 	$(BIN)/pytest
 
+e2e: $(INSTALLED) ## the end-to-end tests alone
+	$(BIN)/pytest tests/e2e
+
 lint: $(INSTALLED) ## ruff, mypy, import contracts, CRD drift
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m fastchat.crd | diff - crds/modeldeployments.fastchat.io.yaml
+
+images: ## build the images with docker, podman or buildah, whichever is there
+	@builder="$(BUILDER)"; test -n "$$builder" || { echo "no docker, podman or buildah here to build images with" >&2; exit 1; }; \
+	for part in gateway worker; do \
+		$$builder -f images/$$part/Dockerfile -t fastchat-$$part:dev $(BUILD_ARGS) . || exit 1; \
+	done
 
 bench: $(INSTALLED) ## engine and gateway against their yardsticks
 	$(BIN)/python benchmarks/engine.py
@@ -32,8 +47,9 @@ crds: $(INSTALLED) ## write crds/ from the types
 	$(BIN)/python -m fastchat.crd > crds/modeldeployments.fastchat.io.yaml
 
 lock: $(BIN)/uv ## resolve the dependencies anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras --upgrade -o requirements/all.lock
+	$(COMPILE) --extra gateway --constraint requirements/all.lock -o requirements/gateway.lock
+	$(COMPILE) --extra worker --constraint requirements/all.lock -o requirements/worker.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) .*_cache .hypothesis
@@ -44,7 +60,7 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 # Compiled at once: a model server imports thousands of files, and its first start is what a newcomer waits for.
-$(INSTALLED): $(BIN)/uv requirements.lock pyproject.toml
-	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r requirements.lock
+$(INSTALLED): $(BIN)/uv requirements/all.lock pyproject.toml
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r requirements/all.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@

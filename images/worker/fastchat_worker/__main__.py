@@ -2,16 +2,20 @@
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+from fastchat_worker.settings import parse
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 
 
 def main() -> None:
     """Serves; exits 0 after a graceful stop, 1 where the model cannot be loaded, 2 for a wrong command line."""
-    from fastchat_worker.settings import parse
-
+    for number in (signal.SIGTERM, signal.SIGINT):  # the imports take seconds, and a container's first process
+        signal.signal(number, lambda *_: os._exit(0))  # ignores signals that it does not handle
     settings = parse()
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress goes to /ready, not into the log
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -23,7 +27,7 @@ def main() -> None:
     Server(settings, fail=_fail).run()
 
 
-def _fail(reason: str) -> None:
+def _fail(reason: str) -> NoReturn:
     """Ends the process at once, whatever its threads do, with the reason as last line and termination message."""
     line = f"fastchat-worker: {reason}"
     if _TERMINATION_LOG.is_file():

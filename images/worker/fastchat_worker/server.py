@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 class Server(uvicorn.Server):
     """uvicorn, but SIGTERM lets what is in flight finish while the port stays open and answers 503."""
 
-    def __init__(self, settings: Settings, fail: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, fail: Callable[[str], NoReturn]) -> None:
         self._service = Service(settings)
         self._fail = fail
         super().__init__(
@@ -62,7 +63,6 @@ class Server(uvicorn.Server):
             return socket.create_server(address[:2], family=family, backlog=2048)
         except OSError as error:
             self._fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
-            raise
 
     def _load(self) -> None:
         try:

@@ -77,6 +77,7 @@ class Worker:
     cards: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "m", "task": "Generate", "max_model_len": 64}])
     ready_status: int = 200
     health_status: int = 200
+    host: str = "127.0.0.1"
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,7 +86,7 @@ class Worker:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def start(self) -> "Worker":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**24)

@@ -79,7 +79,7 @@ async def test_a_slow_reader_gets_everything_and_stops_the_worker_meanwhile(gate
     async def flood(connection) -> None:
         nonlocal sent
         connection.start_stream()
-        for _ in range(400):
+        for _ in range(1000):
             await connection.chunk(b"data: " + b"x" * 100_000 + b"\n\n")
             sent += 1
         connection.writer.write(b"0\r\n\r\n")
@@ -87,9 +87,9 @@ async def test_a_slow_reader_gets_everything_and_stops_the_worker_meanwhile(gate
     worker.behaviour = flood
     async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}) as answer:
         await asyncio.sleep(0.5)
-        assert sent < 200
+        assert sent < 800  # the kernel's buffers hold up to 70 MB of it
         size = sum([len(part) async for part in answer.aiter_raw()])
-    assert size == 400 * 100_008
+    assert size == 1000 * 100_008
 
 
 async def test_a_request_in_slow_pieces_is_read_whole(gateway, worker) -> None:
@@ -124,10 +124,13 @@ async def test_of_the_workers_head_only_what_is_meant_for_the_client_passes(gate
     )
     answer = await gateway.chat()
     assert set(answer.headers) == {"date", "content-type", "content-length", "retry-after", "x-queue", "x-request-id"}
-    assert answer.headers["x-request-id"] != "w"
+    assert answer.headers.get_list("x-request-id") != ["w"]
+    assert len(answer.headers.get_list("x-request-id")) == 1
 
 
-async def test_one_clients_cookies_are_not_sent_for_another(gateway, worker) -> None:
+async def test_one_clients_cookies_are_not_sent_for_another(start_gateway, worker) -> None:
+    worker.host = "localhost"  # aiohttp keeps no cookies of addresses
+    gateway = await start_gateway(worker)
     worker.behaviour = worker.says(200, {}, set_cookie="a=b")
     await gateway.chat()
     await gateway.chat()
@@ -173,4 +176,21 @@ async def test_a_client_that_waits_for_100_continue_gets_it(gateway) -> None:
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b'{"model":"m"}')
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+async def test_an_offer_to_speak_http2_does_not_cost_the_body(gateway, worker) -> None:
+    headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAEAAEAAAAIAAAAB"}
+    answer = await gateway.client.post(CHAT, json={"model": "m"}, headers=headers)
+    assert answer.status_code == 200
+    assert worker.requests[0].json == {"model": "m"}
+
+
+async def test_requests_sent_ahead_are_answered_in_turn(gateway, worker) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.url).port)
+    writer.write(b'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\n\r\n{"model":"m"}' * 2)
+    for _ in range(2):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(19) == b'{"answer": "hello"}'
     writer.close()

@@ -24,10 +24,22 @@ async def test_a_model_is_listed_while_it_loads_and_while_its_worker_is_away(sta
 async def test_a_worker_that_appears_later_is_found(start_gateway, start_worker) -> None:
     worker = await start_worker(cards=[])
     gateway = await start_gateway(worker)
-    assert (await gateway.chat()).status_code == 404
+    early = await gateway.chat()
+    assert (early.status_code, early.json()["error"]["code"]) == (503, "model_unknown")
+    assert early.headers["retry-after"]
     worker.cards = [{"id": "m"}]
     await asyncio.sleep(0.3)
     assert (await gateway.chat()).status_code == 200
+
+
+async def test_while_a_worker_has_not_said_what_it_serves_no_name_is_denied(start_gateway, start_worker) -> None:
+    known, silent = await start_worker(), await start_worker(cards=[])
+    gateway = await start_gateway(known, silent)
+    assert (await gateway.chat()).status_code == 200
+    assert (await gateway.client.get("/v1/models/other")).status_code == 503
+    silent.cards = [{"id": "n"}]
+    await asyncio.sleep(0.3)
+    assert (await gateway.client.get("/v1/models/other")).status_code == 404
 
 
 async def test_two_workers_of_one_name_are_one_model(start_gateway, start_worker) -> None:
@@ -98,6 +110,17 @@ async def test_a_workers_nonsense_about_tokens_is_502(gateway, worker, body) -> 
     worker.behaviour = worker.says(200, body)
     answer = await check(gateway)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_answer")
+
+
+async def test_a_worker_of_two_models_has_its_requests_counted_under_each(start_gateway, start_worker) -> None:
+    worker = await start_worker(cards=[{"id": "m"}, {"id": "other"}])
+    worker.behaviour = worker.hangs
+    gateway = await start_gateway(worker)
+    asking = asyncio.create_task(gateway.chat())
+    await worker.arrived.wait()
+    assert await gateway.metric("requests_in_flight", model="m") == 1
+    assert await gateway.metric("requests_in_flight", model="other") == 0
+    asking.cancel()
 
 
 async def test_requests_are_counted_and_timed_under_the_models_own_name(start_gateway, worker) -> None:

@@ -56,8 +56,9 @@ async def test_a_wrong_method_is_405_and_the_right_one_is_named(gateway, method,
     assert error_of(answer)["code"] == "method_not_allowed"
 
 
-async def test_head_is_get_without_a_body(gateway) -> None:
-    answer = await gateway.client.head("/v1/models")
+@pytest.mark.parametrize("path", ["/v1/models", "/ready"])
+async def test_head_is_get_without_a_body(gateway, path) -> None:
+    answer = await gateway.client.head(path)
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer.headers["content-length"]) > 0
 

@@ -91,7 +91,7 @@ async def test_what_all_workers_decline_gets_the_last_ones_own_answer(start_work
         worker.behaviour = worker.says(503, {"error": {"message": "full"}}, retry_after="9")
     answer = await gateway.chat()
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "9")
-    assert [len(worker.requests) for worker in workers] == [3, 3]
+    assert all(2 <= len(worker.requests) <= 3 for worker in workers)  # a round may find only one confirmed again
 
 
 async def test_a_request_that_kills_its_workers_is_given_up(start_worker, start_gateway) -> None:

@@ -53,10 +53,8 @@ async def test_released_requests_spread_over_the_workers(start_gateway, start_wo
         worker.behaviour = worker.waits_for(all_there, worker.says())
     waiting = [asyncio.create_task(gateway.chat()) for _ in range(8)]
     await held(gateway, 8)
-    gateway_knows = asyncio.Event()
     for worker in workers:
         worker.ready_status = 200
-    del gateway_knows
     await held(gateway, 0)
     more = [asyncio.create_task(gateway.chat()) for _ in range(8)]
     while sum(len(worker.requests) for worker in workers) < 16:  # noqa: ASYNC110  # two workers' lists
@@ -129,6 +127,7 @@ async def test_a_refusal_after_a_wait_reaches_a_stream_as_an_event(start_gateway
     await asyncio.sleep(0.25)
     loading.ready_status = 200
     *_, last = await waiting
+    assert last.startswith("data: ")
     assert json.loads(last.removeprefix("data: "))["error"]["param"] == "messages"
 
 

@@ -43,6 +43,13 @@ def test_while_it_loads_it_lives_names_its_model_and_takes_no_requests(start_wor
     assert time.monotonic() - began < 1
 
 
+def test_sigterm_before_anything_is_imported_ends_it_too(start_worker):
+    worker = start_worker("--model-name", "m", "--model-path", "x")
+    time.sleep(0.3)
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(2) in (0, -signal.SIGTERM)  # the latter where Python itself has not started yet
+
+
 def test_sigterm_lets_a_stream_finish_and_turns_new_requests_away(start_worker, tiny_folder):
     worker = _tiny(start_worker, tiny_folder).wait_ready()
     body = {"model": "tiny", "prompt": "x", "max_tokens": 200, "stream": True, "logit_bias": {"1": -100}}

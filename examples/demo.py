@@ -1,0 +1,88 @@
+"""Serves the quickstart on this machine and asks it a question, a completion and an embedding: `make demo`.
+
+In a terminal it goes on serving until Ctrl-C; without one it ends after the answers.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from fastchat import client
+from fastchat.errors import FastChatError
+
+HOST, PORT = "127.0.0.1", 8000
+MODEL = "vicuna-7b-v1.1"  # an alias of smollm2: programs written for FastChat's first model run unchanged
+QUESTION = "What is the capital of France?"
+STORY = "Once upon a time"
+SENTENCE = "Hello, can you tell me a joke"
+
+CURLS = f"""
+Try it yourself:
+
+  curl http://localhost:{PORT}/v1/chat/completions -H "Content-Type: application/json" \\
+    -d '{{"model": "{MODEL}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+  curl http://localhost:{PORT}/v1/completions -H "Content-Type: application/json" \\
+    -d '{{"model": "{MODEL}", "prompt": "{STORY}", "max_tokens": 41, "temperature": 0.5}}'
+
+  curl http://localhost:{PORT}/v1/create_embeddings -H "Content-Type: application/json" \\
+    -d '{{"model": "{MODEL}", "input": "{SENTENCE}"}}'
+"""
+
+
+def main() -> int:
+    up = serve()
+    try:
+        ask()
+        print(CURLS, flush=True)
+        if sys.stdout.isatty():
+            print(f"Serving on http://localhost:{PORT}/v1 – Ctrl-C stops it.", flush=True)
+            return up.wait()
+    except KeyboardInterrupt:
+        pass
+    except FastChatError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    finally:
+        stop(up)
+    return 0
+
+
+def serve() -> "subprocess.Popen[str]":
+    """`fastchat up` on the quickstart, once all of it is ready; exits where it cannot be."""
+    quickstart = Path(__file__).with_name("quickstart.yaml")
+    command = [sys.executable, "-m", "fastchat.cli", "up", str(quickstart), "--host", HOST, "--port", str(PORT)]
+    up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert up.stdout
+    for line in up.stdout:
+        print(line, end="", flush=True)
+        if line.startswith("Serving on"):
+            break
+    else:
+        sys.exit(up.wait())
+    threading.Thread(target=up.stdout.read, daemon=True).start()  # so that the pipe never fills up
+    return up
+
+
+def ask() -> None:
+    """One chat question, one completion, one embedding, through the SDK."""
+    client.set_baseurl(f"http://{HOST}:{PORT}")
+    chat = client.ChatCompletion.create(
+        model="smollm2", messages=[{"role": "user", "content": QUESTION}], temperature=0, max_tokens=64
+    )
+    print(f"\nchat         {QUESTION}\n          →  {chat.choices[0].message.content}")
+    story = client.Completion.create(model=MODEL, prompt=STORY, max_tokens=41, temperature=0.5)
+    print(f"\ncompletion   {STORY}\n          →  {' '.join(story.choices[0].text.split())}")
+    vector = client.Embedding.create(model="all-minilm-l6-v2", input=SENTENCE).data[0].embedding
+    print(f"\nembedding    {SENTENCE}\n          →  {len(vector)} dimensions: {[round(x, 3) for x in vector[:6]]} …")
+
+
+def stop(up: "subprocess.Popen[str]") -> None:
+    up.send_signal(signal.SIGINT)
+    up.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What is served and where: models, their names, their endpoints, as discovery last saw them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fastchat.api import ModelCard, Task
+from fastchat_gateway.errors import Refused, model_not_found, not_discovered
+from fastchat_gateway.hold import Hold
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """How many requests of one model wait while no worker is ready, and for how long."""
+
+    max_requests: int = 256
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class EndpointRecord:
+    """What discovery says of one worker."""
+
+    url: str
+    ready: bool
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What discovery says of one model."""
+
+    name: str
+    endpoints: tuple[EndpointRecord, ...] = ()
+    aliases: tuple[str, ...] = ()
+    task: Task | None = None
+    max_model_len: int | None = None
+    root: str | None = None
+    created: int = 0
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    load_balancing: Literal["LeastRequests", "PrefixHash"] = "LeastRequests"
+
+
+class Endpoint:
+    """One worker and how it has been doing; the same object for every model it serves."""
+
+    __slots__ = ("ejected_until", "ejections", "failures", "life", "outstanding", "ready", "suspect", "url")
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.ready = False
+        self.outstanding = 0
+        self.failures = 0
+        self.ejections = 0
+        self.ejected_until = 0.0
+        self.suspect = False
+        self.life = 0
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url!r}, ready={self.ready}, outstanding={self.outstanding})"
+
+    @property
+    def incarnation(self) -> tuple[str, int]:
+        """A worker that came back, or was seen ready after a failure, is another one: a request may try it again."""
+        return self.url, self.life
+
+    def revive(self) -> None:
+        self.life += 1
+        self.suspect = False
+
+    def reset(self) -> None:
+        """Forget its past: it was away and is back."""
+        self.failures = self.ejections = 0
+        self.ejected_until = 0.0
+
+
+class Model:
+    """One model: its record, the live endpoints, the requests that wait for one."""
+
+    def __init__(self, record: ModelRecord) -> None:
+        self.record = record
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self.hold = Hold()
+        self.in_flight = 0
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    def card(self, alias: str | None = None) -> ModelCard:
+        """The entry of `GET /v1/models`; an alias names the model as its root."""
+        record = self.record
+        about: dict[str, Any] = {"task": record.task, "max_model_len": record.max_model_len}
+        about["root"] = record.name if alias else record.root
+        known = {key: value for key, value in about.items() if value is not None}
+        return ModelCard(id=alias or record.name, created=record.created, **known)
+
+
+class Catalog:
+    """Name or alias → model. Discovery writes it, requests read it, both on the event loop: no update is seen half."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, Model] = {}
+        self._names: dict[str, Model] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._complete = True
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    def find(self, name: str) -> Model | None:
+        """The model of this name or alias."""
+        return self._names.get(name)
+
+    def unknown(self, name: str) -> Refused:
+        """Why there is no model of this name: it does not exist, or discovery has not heard of all models yet."""
+        return model_not_found(name) if self._complete else not_discovered(name)
+
+    def cards(self) -> list[ModelCard]:
+        """Every model and every alias, in order of name."""
+        return [card for name in sorted(self._names) if (card := self.card(name))]
+
+    def card(self, name: str) -> ModelCard | None:
+        model = self._names.get(name)
+        return None if model is None else model.card(None if name == model.name else name)
+
+    def update(self, records: Iterable[ModelRecord], *, complete: bool = True) -> None:
+        """Put a whole new state in place; requests that wait are told where it concerns them.
+
+        `complete`: a name that is not in it does not exist.
+        """
+        records = list(records)
+        self._complete = complete
+        before = self._models
+        revived = self._place_endpoints(records)
+        self._models = {record.name: before.get(record.name) or Model(record) for record in records}
+        # A model's own name wins over another's alias, an earlier alias over a later one.
+        self._names = {alias: self._models[r.name] for r in reversed(records) for alias in r.aliases} | self._models
+        for record in records:
+            model = self._models[record.name]
+            changed = model.record != record
+            model.record = record
+            model.endpoints = tuple(self._endpoints[endpoint.url] for endpoint in record.endpoints)
+            if changed or not revived.isdisjoint(model.endpoints):
+                model.hold.release()
+        for name in before.keys() - self._models.keys():
+            before[name].hold.release()
+
+    def confirm(self, url: str) -> None:
+        """Discovery has just seen this worker ready: requests that it failed may try it again."""
+        endpoint = self._endpoints.get(url)
+        if endpoint is None or not endpoint.suspect:
+            return
+        endpoint.revive()
+        for model in self:
+            if endpoint in model.endpoints:
+                model.hold.release()
+
+    def _place_endpoints(self, records: Iterable[ModelRecord]) -> set[Endpoint]:
+        """Bring the endpoints up to date; those that became ready."""
+        revived: set[Endpoint] = set()
+        seen = {endpoint.url: endpoint for record in records for endpoint in record.endpoints}
+        self._endpoints = {url: self._endpoints.get(url) or Endpoint(url) for url in seen}
+        for url, record in seen.items():
+            endpoint, was = self._endpoints[url], self._endpoints[url].ready
+            endpoint.ready = record.ready and not record.draining
+            if endpoint.ready and not was:
+                endpoint.revive()
+                endpoint.reset()
+                revived.add(endpoint)
+        return revived

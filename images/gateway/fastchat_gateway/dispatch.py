@@ -1,0 +1,94 @@
+"""One request's way to an endpoint: where next, wait, or give up. Pure policy; moving the bytes is the transport's."""
+
+from dataclasses import dataclass
+
+from fastchat_gateway import balancer
+from fastchat_gateway.catalog import Catalog, Endpoint, Model
+from fastchat_gateway.errors import no_worker
+
+MOST_ROUNDS = 3
+MOST_LOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Try this endpoint now, and count the request as its own from `take` to `release`."""
+
+    model: Model
+    endpoint: Endpoint
+
+    def take(self) -> None:
+        self.endpoint.outstanding += 1
+        self.model.in_flight += 1
+
+    def release(self) -> None:
+        self.endpoint.outstanding -= 1
+        self.model.in_flight -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Hold the request until its model's endpoints change, at most until the deadline."""
+
+    model: Model
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Enough workers failed: answer with the last one's own refusal, or with a 502."""
+
+    model: Model
+
+
+class Dispatch:
+    """The decisions for one request.
+
+    Each ready endpoint is tried at most once. When none is left the request is held, like one that found no ready
+    endpoint, until a new endpoint appears or discovery confirms a failed one: that is a worker that was restarted or
+    has only dropped a connection, and a fresh chance. A worker's own 502 or 503 says "not me, not now" and is a
+    failure like a refused connection; discovery, a moment behind, soon says the same or confirms the worker.
+    Two bounds: after MOST_ROUNDS such rounds, and after MOST_LOST workers were lost while they had this request (it
+    may be what kills them), the request is given up.
+    """
+
+    def __init__(self, catalog: Catalog, name: str) -> None:
+        self._catalog = catalog
+        self._name = name
+        self._tried: set[tuple[str, int]] = set()
+        self._failed = False
+        self._rounds = 0
+        self._lost = 0
+        self._deadline: float | None = None
+
+    def next(self, now: float) -> Send | Wait | GiveUp:
+        """What to do now; raises Refused for a model that does not exist (any more) and after the deadline."""
+        model = self._catalog.find(self._name)
+        if model is None:
+            raise self._catalog.unknown(self._name)
+        if self._lost >= MOST_LOST:
+            return GiveUp(model)
+        endpoint = balancer.pick(model.endpoints, now, self._tried)
+        if endpoint is not None:
+            return Send(model, endpoint)
+        return self._wait(model, now)
+
+    def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
+        """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""
+        self._tried.add(endpoint.incarnation)
+        self._failed = True
+        self._lost += lost
+        return balancer.note_failure(endpoint, now)
+
+    def _wait(self, model: Model, now: float) -> Wait | GiveUp:
+        if self._failed:
+            self._failed = False
+            self._rounds += 1
+            if self._rounds >= MOST_ROUNDS:
+                return GiveUp(model)
+        seconds = model.record.queue.timeout_seconds
+        if self._deadline is None:
+            self._deadline = now + seconds
+        if now >= self._deadline:
+            raise no_worker(model.name, seconds)
+        return Wait(model, self._deadline)

@@ -1,0 +1,107 @@
+"""Every refusal of the gateway, in OpenAI's shape."""
+
+from pydantic import ValidationError
+
+from fastchat.api import Error, ErrorResponse
+
+RETRY_AFTER_SECONDS = 5
+
+
+class Refused(Exception):  # noqa: N818  # an answer, not a fault
+    """The request is answered with this error."""
+
+    def __init__(self, status: int, error: Error, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(error.message)
+        self.status = status
+        self.error = error
+        self.headers = headers
+
+    @property
+    def body(self) -> bytes:
+        """The error as a JSON document."""
+        return ErrorResponse(error=self.error).model_dump_json().encode()
+
+    @property
+    def event(self) -> bytes:
+        """The error as the last event of a stream."""
+        return b"data: %b\n\n" % self.body
+
+
+_RETRY_LATER = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+
+
+def bad_request(message: str, param: str | None = None, code: str | None = None) -> Refused:
+    return Refused(400, Error(message=message, param=param, code=code))
+
+
+def no_route(path: str) -> Refused:
+    return Refused(404, Error(message=f"There is no route {path[:256]}; /docs shows those that are.", code="not_found"))
+
+
+def method_not_allowed(method: str, path: str, allow: str) -> Refused:
+    error = Error(message=f"{path} is not for {method} but for {allow}.", code="method_not_allowed")
+    return Refused(405, error, (b"allow", allow.encode()))
+
+
+def invalid_api_key() -> Refused:
+    error = Error(message="The API key is missing or wrong: send 'Authorization: Bearer KEY'.", code="invalid_api_key")
+    return Refused(401, error, (b"www-authenticate", b"Bearer"))
+
+
+def model_not_found(name: str) -> Refused:
+    message = f"The model '{name[:256]}' does not exist; GET /v1/models lists those that do."
+    return Refused(404, Error(message=message, param="model", code="model_not_found"))
+
+
+def not_discovered(name: str) -> Refused:
+    message = (
+        f"The model '{name[:256]}' is not known yet: a worker has not said so far what it serves; try again later."
+    )
+    return Refused(503, Error(message=message, type="server_error", param="model", code="model_unknown"), _RETRY_LATER)
+
+
+def too_large(limit: int) -> Refused:
+    return Refused(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
+
+
+def queue_full(model: str) -> Refused:
+    message = f"No worker of '{model}' is ready and too many requests wait for one already; try again later."
+    return Refused(429, Error(message=message, type="rate_limit_error", code="queue_full"), _RETRY_LATER)
+
+
+def no_worker(model: str, seconds: float) -> Refused:
+    message = f"No worker of '{model}' became ready within {seconds:g} seconds; try again later."
+    return Refused(503, Error(message=message, type="server_error", code="no_worker"), _RETRY_LATER)
+
+
+def workers_failed(model: str) -> Refused:
+    message = f"Each worker of '{model}' that was given this request failed before it answered."
+    return Refused(502, Error(message=message, type="server_error", code="workers_failed"))
+
+
+def worker_lost(model: str) -> Refused:
+    message = f"The worker of '{model}' was lost in the middle of its answer."
+    return Refused(502, Error(message=message, type="server_error", code="worker_lost"))
+
+
+def bad_answer(model: str) -> Refused:
+    message = f"The worker of '{model}' gave an answer that makes no sense."
+    return Refused(502, Error(message=message, type="server_error", code="bad_answer"))
+
+
+def from_worker(status: int, body: bytes) -> Refused:
+    """A worker's own answer, where a stream or a result of it was wanted."""
+    try:
+        error = ErrorResponse.model_validate_json(body).error
+    except ValidationError:
+        error = Error(message=f"The worker answered with status {status}.", type="server_error")
+    return Refused(status, error)
+
+
+def shutting_down() -> Refused:
+    error = Error(message="This gateway is shutting down; try again.", type="server_error", code="shutting_down")
+    return Refused(503, error, _RETRY_LATER, (b"connection", b"close"))
+
+
+def server_error() -> Refused:
+    return Refused(500, Error(message="The gateway failed; its log says why.", type="server_error"))

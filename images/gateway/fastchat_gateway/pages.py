@@ -1,0 +1,131 @@
+"""Every route off the hot path, and the description of all of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from fastchat import api
+from fastchat_gateway.catalog import Catalog
+from fastchat_gateway.drain import Drain
+from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
+from fastchat_gateway.metrics import Metrics
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": api.ErrorResponse, "description": "Refused."},
+    "5XX": {"model": api.ErrorResponse, "description": "Not answered; try again later."},
+}
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create(catalog: Catalog, metrics: Metrics, drain: Drain, lifespan: Lifespan, *, keys: bool) -> FastAPI:
+    """The pages of a gateway."""
+    app = FastAPI(
+        title="FastChat gateway",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if keys else [],
+    )
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Exception, _fault)
+    _add_models(app, catalog)
+    _add_probes(app, metrics, drain)
+    _describe_hot_path(app)
+    return app
+
+
+def _add_models(app: FastAPI, catalog: Catalog) -> None:
+    @app.get("/v1/models", response_model=None, responses=_answers(api.ModelList))
+    async def list_models() -> Response:
+        """The models served, and their aliases."""
+        return _json(api.ModelList(data=catalog.cards()))
+
+    @app.get("/v1/models/{model:path}", response_model=None, responses=_answers(api.ModelCard))
+    async def retrieve_model(model: str) -> Response:
+        """One model or alias."""
+        card = catalog.card(model)
+        if card is None:
+            raise catalog.unknown(model)
+        return _json(card)
+
+
+def _add_probes(app: FastAPI, metrics: Metrics, drain: Drain) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready", responses={503: {"description": "Shutting down."}})
+    async def ready(response: Response) -> dict[str, str]:
+        """Requests are taken."""
+        if drain.draining:
+            response.status_code = 503
+        return {"status": "shutting down" if drain.draining else "ok"}
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def scrape() -> Response:
+        """Prometheus' text format."""
+        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _describe_hot_path(app: FastAPI) -> None:
+    """Put into the OpenAPI document what the gateway answers before it gets here."""
+
+    @app.post("/v1/chat/completions", response_model=None, responses=_answers(api.ChatCompletion, streams=True))
+    async def chat_completions(body: api.ChatCompletionRequest) -> NoReturn:
+        """Answer a conversation."""
+        raise NotImplementedError(body)
+
+    @app.post("/v1/completions", response_model=None, responses=_answers(api.Completion, streams=True))
+    async def completions(body: api.CompletionRequest) -> NoReturn:
+        """Continue a text."""
+        raise NotImplementedError(body)
+
+    @app.post("/v1/embeddings", response_model=None, responses=_answers(api.EmbeddingResponse))
+    async def embeddings(body: api.EmbeddingRequest) -> NoReturn:
+        """Vectors of texts."""
+        raise NotImplementedError(body)
+
+    @app.post("/v1/create_embeddings", response_model=None, responses=_answers(api.EmbeddingResponse))
+    async def create_embeddings(body: api.EmbeddingRequest) -> NoReturn:
+        """FastChat's first name for `/v1/embeddings`."""
+        raise NotImplementedError(body)
+
+    @app.post("/api/v1/token_check", response_model=None, responses=_answers(api.TokenCheckResponse))
+    async def token_check(body: api.TokenCheckRequest) -> NoReturn:
+        """Do prompts and their answers fit the models' context?"""
+        raise NotImplementedError(body)
+
+
+def _answers(model: type[BaseModel], *, streams: bool = False) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "content": {"text/event-stream": {}} if streams else {}}, **_ERRORS}
+
+
+def _json(answer: api.Response) -> Response:
+    return Response(answer.to_json(), media_type="application/json")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's 404 and 405."""
+    allow = (getattr(error, "headers", None) or {}).get("Allow")
+    path = request.url.path
+    return await _refused(request, method_not_allowed(request.method, path, allow) if allow else no_route(path))
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101  # what it is registered for
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    return Response(error.body, error.status, headers, media_type="application/json")
+
+
+async def _fault(request: Request, _: Exception) -> Response:
+    """Starlette raises the exception again after this; the gateway logs it."""
+    return await _refused(request, server_error())

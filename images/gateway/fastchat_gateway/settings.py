@@ -1,0 +1,154 @@
+"""What can be set, and from where: the command line and the environment."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastchat_gateway.auth import digest
+from fastchat_gateway.catalog import QueueLimits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a gateway needs to know before it starts."""
+
+    workers: tuple[str, ...] = ()
+    """Base URLs of the workers of static discovery, without a path."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Further names of models: alias → name."""
+    host: str = "0.0.0.0"  # noqa: S104  # a pod is reached from outside
+    """Address to listen on."""
+    port: int = 8080
+    """Port to listen on; 0 takes a free one and says which."""
+    key_digests: frozenset[bytes] = frozenset()
+    """SHA-256 of the API keys; without one every caller is served."""
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    """How many requests of a model wait for a worker, and for how long."""
+    comment_seconds: float = 10.0
+    """A stream that waits for a worker gets an SSE comment this often, so that proxies do not time out."""
+    max_body_bytes: int = 8 * 2**20
+    """Largest request body."""
+    grace_period_seconds: float = 30.0
+    """After SIGTERM, requests in flight have this long to finish."""
+    poll_seconds: float = 1.0
+    """Static discovery looks at each worker this often."""
+    poll_timeout_seconds: float = 2.0
+    """A worker that does not answer a look within this time is not ready."""
+    connect_timeout_seconds: float = 2.0
+    """A worker that does not accept a connection within this time has failed."""
+    access_log: bool = True
+    """One JSON line per request on stdout."""
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings of a command line; exits with 2 and one clear line where it is wrong."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return Settings(
+            workers=_workers(args.worker, environ.get("FASTCHAT_WORKERS", "")),
+            aliases=dict(args.alias),
+            host=args.host,
+            port=args.port,
+            key_digests=_keys(args.api_key_file, environ.get("FASTCHAT_API_KEYS", "")),
+            queue=QueueLimits(args.queue_max_requests, args.queue_timeout_seconds),
+            max_body_bytes=args.max_body_bytes,
+            grace_period_seconds=args.grace_period_seconds,
+            poll_seconds=args.poll_seconds,
+            access_log=args.access_log,
+        )
+    except ValueError as wrong:
+        parser.error(str(wrong))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastchat_gateway",
+        description="OpenAI-compatible gateway in front of model workers.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--worker", metavar="URL", action="append", default=[], help="a worker; also FASTCHAT_WORKERS=URL,…")
+    add("--alias", metavar="ALIAS=NAME", type=_alias, action="append", default=[], help="a model's further name")
+    add("--host", default=Settings.host, help="address to listen on")
+    add("--port", type=_between(0, 65535), default=Settings.port, help="port to listen on; 0: any free one")
+    add("--api-key-file", metavar="FILE", help="one API key a line; also FASTCHAT_API_KEYS=KEY,…")
+    add("--queue-max-requests", type=_between(0), default=256, help="requests of a model that wait for a worker")
+    add("--queue-timeout-seconds", type=_seconds, default=600.0, help="how long they wait")
+    add("--max-body-bytes", type=_between(1), default=Settings.max_body_bytes, help="largest request body")
+    add("--grace-period-seconds", type=_seconds, default=Settings.grace_period_seconds, help="to finish after SIGTERM")
+    add("--poll-seconds", type=_seconds, default=Settings.poll_seconds, help="how often each worker is looked at")
+    add("--access-log", action=argparse.BooleanOptionalAction, default=True, help="one JSON line per request on stdout")
+    return parser
+
+
+def _workers(arguments: Sequence[str], variable: str) -> tuple[str, ...]:
+    urls = [*arguments, *filter(None, (url.strip() for url in variable.split(",")))]
+    if not urls:
+        raise ValueError("no worker: give --worker URL or set FASTCHAT_WORKERS")
+    return tuple(dict.fromkeys(_worker(url) for url in urls))
+
+
+def _worker(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"not a worker's URL: {url!r}; it looks like http://127.0.0.1:8000")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _alias(text: str) -> tuple[str, str]:
+    alias, _, name = text.partition("=")
+    if not alias or not name or alias == name:
+        raise argparse.ArgumentTypeError(f"not an alias: {text!r}; it looks like gpt-3.5-turbo=vicuna-7b-v1.5")
+    return alias, name
+
+
+def _between(low: int, high: int = 2**63) -> "_Number":
+    return _Number(low, high)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """Argument type: a whole number within bounds."""
+
+    low: int
+    high: int
+
+    def __call__(self, text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"not a whole number: {text!r}") from None
+        if not self.low <= number <= self.high:
+            raise argparse.ArgumentTypeError(f"{number} is not between {self.low} and {self.high}")
+        return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}") from None
+    if not 0 < seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text!r}")
+    return seconds
+
+
+def _keys(file: str | None, variable: str) -> frozenset[bytes]:
+    keys = variable.split(",")
+    if file is not None:
+        try:
+            found = Path(file).read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read the API keys of {file!r}: {error}") from None
+        if not any(map(str.strip, found)):
+            raise ValueError(f"no API key in {file!r}: write one a line")
+        keys += found
+    return frozenset(digest(key.strip().encode()) for key in keys if key.strip())
