@@ -103,7 +103,7 @@ def _sentence(text: str) -> str:
 
 @dataclass(frozen=True)
 class Refused:
-    """Marks a field of OpenAI's reference that is not served: null and the values that change nothing pass, others do not."""
+    """Marks a field of OpenAI's reference that is not served: only null and values that change nothing pass."""
 
     neutral: tuple[Any, ...] = ()
 
@@ -269,7 +269,7 @@ class EmbeddingRequest(_Request):
         None, ge=1, lt=2**31, description="Only the model's own number of dimensions is served."
     )
     truncate_prompt_tokens: int | None = Field(
-        None, ge=-1, lt=2**31, description="Cut inputs to this many tokens (-1: what the model takes) instead of refusing."
+        None, ge=-1, lt=2**31, description="Cut inputs to so many tokens (-1: what the model takes), not refuse them."
     )
     user: str | None = None
 

@@ -1,10 +1,26 @@
-"""Makes transformers read a GGUF file in a quarter of the time."""
+"""Makes transformers read a GGUF file in a fraction of the time."""
 
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+
+class PlainReader(gguf.GGUFReader):  # type: ignore[misc]
+    """A reader whose many small slices are plain arrays: numpy spends most of the parsing on making memmaps of them."""
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """The file."""
+        return self._data
+
+    @data.setter
+    def data(self, mapped: NDArray[np.uint8]) -> None:
+        self._data = mapped.view(np.ndarray)
 
 
 @contextmanager
@@ -12,11 +28,13 @@ def parsed_once() -> Iterator[None]:
     """While a model is loaded, its file is parsed once and the table of tensor names is made once.
 
     transformers 5.23 parses the file, vocabulary included, for the tokenizer, the configuration and the weights, and
-    makes the table for every submodule: 13.3 s for SmolLM2-135M against 3.2 s, on two cores.
+    makes the table for every submodule: 12 s of CPU time for SmolLM2-135M, where this takes 3 s.
     """
-    reader, names = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader, gguf.get_tensor_name_map = functools.cache(reader), functools.cache(names)
+    originals: dict[str, Any] = {"GGUFReader": gguf.GGUFReader, "get_tensor_name_map": gguf.get_tensor_name_map}
+    gguf.GGUFReader = functools.cache(PlainReader)
+    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
     try:
         yield
     finally:
-        gguf.GGUFReader, gguf.get_tensor_name_map = reader, names
+        for name, original in originals.items():
+            setattr(gguf, name, original)
