@@ -33,8 +33,12 @@ Try it yourself:
 
 
 def main() -> int:
-    up = serve()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C: what was started is stopped
+        signal.signal(number, signal.default_int_handler)
+    up = start()
     try:
+        if not served(up):
+            return up.wait()
         ask()
         print(CURLS, flush=True)
         if sys.stdout.isatty():
@@ -50,20 +54,22 @@ def main() -> int:
     return 0
 
 
-def serve() -> "subprocess.Popen[str]":
-    """`fastchat up` on the quickstart, once all of it is ready; exits where it cannot be."""
+def start() -> "subprocess.Popen[str]":
+    """`fastchat up` on the quickstart, in a session of its own, so that a Ctrl-C reaches it once, through `stop`."""
     quickstart = Path(__file__).with_name("quickstart.yaml")
     command = [sys.executable, "-m", "fastchat.cli", "up", str(quickstart), "--host", HOST, "--port", str(PORT)]
-    up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def served(up: "subprocess.Popen[str]") -> bool:
+    """Shows what `up` says until all is ready; False where it ends before."""
     assert up.stdout
     for line in up.stdout:
         print(line, end="", flush=True)
         if line.startswith("Serving on"):
-            break
-    else:
-        sys.exit(up.wait())
-    threading.Thread(target=up.stdout.read, daemon=True).start()  # so that the pipe never fills up
-    return up
+            threading.Thread(target=up.stdout.read, daemon=True).start()  # so that the pipe never fills up
+            return True
+    return False
 
 
 def ask() -> None:

@@ -133,6 +133,9 @@ Texts = (
 )
 
 
+StopText = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
 class StreamOptions(_Request):
     """How a stream ends."""
 
@@ -151,14 +154,14 @@ class _Sampling(_Request):
     top_k: int | None = Field(None, ge=-1, lt=2**31, description="Sample from this many tokens; 0 and -1: from all.")
     n: int | None = Field(None, ge=1, le=128, description="Answers per prompt. Default 1.")
     max_tokens: int | None = Field(None, ge=1, lt=2**31, description="Longest answer, in tokens.")
-    stop: Text | Annotated[list[Text], Field(max_length=16)] | None = Field(
+    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = Field(
         None, description="Texts that end the answer."
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="The same seed and request give the same answer.")
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
-        None, description="Added to the logits of these token ids."
+        None, max_length=1024, description="Added to the logits of these token ids."
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -30,7 +30,7 @@ class Piece:
 class Answer:
     """Runs the `n` choices of each prompt and hands out their text in the order it comes.
 
-    Leaving `pieces` early, as happens when the client is gone, takes the sequences out of the engine.
+    Whoever starts it stops it, whether or not the client waited for the end.
     """
 
     def __init__(
@@ -42,6 +42,9 @@ class Answer:
         max_tokens: int,
     ) -> None:
         n = request.n or 1
+        if len(prompts) * n > engine.max_waiting:
+            message = f"{len(prompts)} prompts with {n} answers each are more than {engine.max_waiting} at once."
+            raise bad_request(message, "n")
         sampling = sampling_of(request)
         self._engine = engine
         self._prompts = prompts
@@ -88,16 +91,17 @@ class Answer:
     async def pieces(self) -> AsyncIterator[Piece]:
         """Text as it comes; RequestError 500 when the engine failed, 503 when the worker stops."""
         unfinished = set(range(self.choices))
-        try:
-            while unfinished:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._heard:
-                    piece = self._piece(*self._heard.popleft(), unfinished)
-                    if piece is not None:
-                        yield piece
-        finally:
-            self._engine.cancel([self._sequences[index] for index in unfinished])
+        while unfinished:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._heard:
+                piece = self._piece(*self._heard.popleft(), unfinished)
+                if piece is not None:
+                    yield piece
+
+    def stop(self) -> None:
+        """Takes what is unfinished out of the engine."""
+        self._engine.cancel([sequence for sequence in self._sequences if not sequence.finish])
 
     def _piece(self, index: int, token: int | None, finish: Finish | None, unfinished: set[int]) -> Piece | None:
         if index not in unfinished:

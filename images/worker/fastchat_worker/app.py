@@ -1,15 +1,12 @@
 """The worker's routes."""
 
 import asyncio
-import base64
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fastchat import __version__
@@ -18,7 +15,6 @@ from fastchat.api import (
     ChatCompletionRequest,
     Completion,
     CompletionRequest,
-    EmbeddingData,
     EmbeddingRequest,
     EmbeddingResponse,
     Error,
@@ -28,30 +24,18 @@ from fastchat.api import (
     TokenCheckRequest,
     TokenCheckResponse,
     TokenCheckResult,
-    Usage,
-    request_error,
 )
 from fastchat_worker import openapi
 from fastchat_worker.answer import Answer, chat_answer, completion_answer
-from fastchat_worker.embedder import Embedder, Vector
-from fastchat_worker.errors import (
-    RequestError,
-    bad_request,
-    context_length_exceeded,
-    model_not_found,
-    queue_full,
-    server_error,
-    too_large,
-)
+from fastchat_worker.embedding import embed
+from fastchat_worker.errors import RequestError, model_not_found, server_error
+from fastchat_worker.exchange import EventStream, parse, unless_gone
 from fastchat_worker.in_flight import InFlight
 from fastchat_worker.openapi import ERRORS, body_of
 from fastchat_worker.reply import ChatReply, CompletionReply, Reply, document, events
-from fastchat_worker.scheduler import QueueFullError
 from fastchat_worker.service import Service
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-R = TypeVar("R", bound=BaseModel)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -67,6 +51,8 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_inference(app: FastAPI, service: Service) -> None:
+    limit = service.settings.max_body_bytes
+
     @app.post(
         "/v1/chat/completions",
         responses=_answers(ChatCompletion, stream=True),
@@ -74,7 +60,7 @@ def _add_inference(app: FastAPI, service: Service) -> None:
     )
     async def chat_completions(request: Request) -> Response:
         """Answers a conversation."""
-        wanted = await _parse(request, ChatCompletionRequest, service)
+        wanted = await parse(request, ChatCompletionRequest, limit)
         engine, decoder = service.demand_generation(wanted.model)
         answer = await asyncio.to_thread(chat_answer, engine, decoder, wanted)
         return await _respond(request, service, answer, ChatReply(wanted.model), wanted)
@@ -82,7 +68,7 @@ def _add_inference(app: FastAPI, service: Service) -> None:
     @app.post("/v1/completions", responses=_answers(Completion, stream=True), openapi_extra=body_of(CompletionRequest))
     async def completions(request: Request) -> Response:
         """Continues one or more prompts."""
-        wanted = await _parse(request, CompletionRequest, service)
+        wanted = await parse(request, CompletionRequest, limit)
         engine, decoder = service.demand_generation(wanted.model)
         answer = await asyncio.to_thread(completion_answer, engine, decoder, wanted)
         echo = [decoder.decode(prompt) for prompt in answer.prompts] if wanted.echo else None
@@ -90,17 +76,11 @@ def _add_inference(app: FastAPI, service: Service) -> None:
 
     async def embeddings(request: Request) -> Response:
         """Turns texts into vectors."""
-        wanted = await _parse(request, EmbeddingRequest, service)
+        wanted = await parse(request, EmbeddingRequest, limit)
         loaded = service.demand(wanted.model)
-        _check_dimensions(loaded.embedder, wanted)
-        texts = await asyncio.to_thread(_tokens_of, loaded.embedder, wanted)
-        try:
-            jobs = loaded.batcher.submit(texts)
-        except QueueFullError:
-            raise queue_full() from None
-        vectors = await _unless_gone(request, _gather(jobs))
-        service.metrics.tokens.labels("prompt").inc(sum(map(len, texts)))
-        return Response(_embedding_response(wanted, texts, vectors).to_json(), media_type="application/json")
+        answer = await unless_gone(request, embed(loaded.embedder, loaded.batcher, wanted))
+        service.metrics.tokens.labels("prompt").inc(answer.usage.prompt_tokens if answer.usage else 0)
+        return Response(answer.to_json(), media_type="application/json")
 
     for path in ("/v1/embeddings", "/v1/create_embeddings"):
         extra = body_of(EmbeddingRequest)
@@ -109,7 +89,7 @@ def _add_inference(app: FastAPI, service: Service) -> None:
     @app.post("/api/v1/token_check", responses=_answers(TokenCheckResponse), openapi_extra=body_of(TokenCheckRequest))
     async def token_check(request: Request) -> Response:
         """Counts the tokens of prompts and says whether they and their answers fit the context."""
-        wanted = await _parse(request, TokenCheckRequest, service)
+        wanted = await parse(request, TokenCheckRequest, limit)
         return Response(await asyncio.to_thread(_check_tokens, service, wanted), media_type="application/json")
 
 
@@ -152,54 +132,6 @@ def _answers(model: type[BaseModel], *, stream: bool = False) -> dict[int | str,
     return {200: answer, **ERRORS}
 
 
-# -- requests ---------------------------------------------------------------------------------------------------------
-
-
-async def _parse(request: Request, model: type[R], service: Service) -> R:
-    """The body as a request; RequestError names what is wrong with it."""
-    body = await _read(request, service.settings.max_body_bytes)
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as invalid:
-        raise RequestError(400, request_error(invalid)) from None
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """The body. What is over the limit is read and dropped, so that the client hears why instead of a reset."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= limit:
-            parts.append(part)
-        elif size > 16 * limit:
-            break
-    if size > limit:
-        raise too_large(limit)
-    return b"".join(parts)
-
-
-def _check_dimensions(embedder: Embedder, wanted: EmbeddingRequest) -> None:
-    if wanted.dimensions not in (None, embedder.dimensions):
-        message = f"This model's vectors have {embedder.dimensions} dimensions, not {wanted.dimensions}."
-        raise bad_request(message, "dimensions", "unsupported_parameter")
-
-
-def _tokens_of(embedder: Embedder, wanted: EmbeddingRequest) -> list[list[int]]:
-    """The tokens of each input; RequestError where one is longer than the model takes."""
-    keep = wanted.truncate_prompt_tokens
-    if keep is not None:
-        keep = embedder.max_len if keep < 1 else min(keep, embedder.max_len)
-    texts = []
-    for index, text in enumerate(wanted.inputs):
-        param = "input" if isinstance(wanted.input, str) else f"input[{index}]"
-        tokens = embedder.tokens(text, param, keep)
-        if len(tokens) > embedder.max_len:
-            message = f"{param} has {len(tokens)} tokens; 'truncate_prompt_tokens': -1 would cut it"
-            raise context_length_exceeded(embedder.max_len, message, param)
-        texts.append(tokens)
-    return texts
-
-
 def _check_tokens(service: Service, wanted: TokenCheckRequest) -> bytes:
     results = []
     for index, item in enumerate(wanted.prompts):
@@ -210,83 +142,26 @@ def _check_tokens(service: Service, wanted: TokenCheckRequest) -> bytes:
     return TokenCheckResponse(prompts=results).to_json()
 
 
-# -- responses --------------------------------------------------------------------------------------------------------
-
-
 async def _respond(
     request: Request, service: Service, answer: Answer, reply: Reply, wanted: ChatCompletionRequest | CompletionRequest
 ) -> Response:
     answer.start()
-    if not wanted.stream:
-        whole = await _unless_gone(request, document(answer, reply))
-        _count(service, answer)
-        return Response(whole.to_json(), media_type="application/json")
-    with_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-    stream = _counted(events(answer, reply, with_usage=with_usage), service, answer)
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-
-
-async def _counted(stream: AsyncIterator[bytes], service: Service, answer: Answer) -> AsyncIterator[bytes]:
+    if wanted.stream:
+        with_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+        return EventStream(events(answer, reply, with_usage=with_usage), lambda: _end(answer, service))
     try:
-        async for event in stream:
-            yield event
+        whole = await unless_gone(request, document(answer, reply))
     finally:
-        _count(service, answer)
+        _end(answer, service)
+    return Response(whole.to_json(), media_type="application/json")
 
 
-def _count(service: Service, answer: Answer) -> None:
+def _end(answer: Answer, service: Service) -> None:
+    answer.stop()
     service.metrics.tokens.labels("prompt").inc(answer.usage.prompt_tokens)
     service.metrics.tokens.labels("completion").inc(answer.usage.completion_tokens)
     if answer.first_piece is not None:
         service.metrics.first_token.observe(answer.first_piece)
-
-
-def _embedding_response(
-    wanted: EmbeddingRequest, texts: Sequence[list[int]], vectors: Sequence[Vector]
-) -> EmbeddingResponse:
-    count = sum(map(len, texts))
-    data = [
-        EmbeddingData(index=index, embedding=_base64(vector) if wanted.encoding_format == "base64" else vector.tolist())
-        for index, vector in enumerate(vectors)
-    ]
-    return EmbeddingResponse(data=data, model=wanted.model, usage=Usage(prompt_tokens=count, total_tokens=count))
-
-
-def _base64(vector: Vector) -> str:
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-
-
-async def _gather(jobs: Sequence["Future[Vector]"]) -> list[Vector]:
-    try:
-        return await asyncio.gather(*map(asyncio.wrap_future, jobs))
-    except Exception:
-        log.exception("embedding failed")
-        raise server_error() from None
-    finally:
-        for job in jobs:
-            job.cancel()
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work, which is cancelled as soon as the client hangs up."""
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_hung_up(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise HTTPException(499, "The client hung up.")
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def _hung_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-# -- errors -----------------------------------------------------------------------------------------------------------
 
 
 def _add_errors(app: FastAPI) -> None:

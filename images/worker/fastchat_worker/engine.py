@@ -46,6 +46,11 @@ class Engine:
         self._thread.join()
 
     @property
+    def max_waiting(self) -> int:
+        """Sequences that may wait, and so the most that one request can ask for."""
+        return self._scheduler.max_waiting
+
+    @property
     def running(self) -> int:
         return len(self._scheduler.running)
 
@@ -55,8 +60,7 @@ class Engine:
 
     def submit(self, sequences: list[Sequence]) -> None:
         """Queues the sequences of one request, all or none; QueueFullError when too many wait already."""
-        waiting = self.waiting
-        if waiting and waiting + len(sequences) > self._scheduler.max_waiting:
+        if self.waiting + len(sequences) > self.max_waiting:
             raise QueueFullError
         self._arrived.extend(sequences)
         self._wake.set()

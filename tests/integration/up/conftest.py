@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -87,6 +88,14 @@ spec:
 """
 
 
+def _as_from_a_shell(tty: int | None) -> None:
+    """Signals and terminal as a shell sets them; whoever runs the tests may ignore SIGHUP (nohup) or SIGINT (&)."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    if tty is not None:
+        fcntl.ioctl(tty, termios.TIOCSCTTY, 0)
+
+
 class Up:
     """A running `fastchat up`; with `tty` in a terminal of its own."""
 
@@ -102,7 +111,7 @@ class Up:
                 stdout=out,
                 stderr=err if tty is None else tty,
                 start_new_session=tty is not None,
-                preexec_fn=None if tty is None else lambda: fcntl.ioctl(tty, termios.TIOCSCTTY, 0),
+                preexec_fn=lambda: _as_from_a_shell(tty),
             )
         self.seen: set[psutil.Process] = set()
 

@@ -217,8 +217,8 @@ def _wait(happens, seconds: float = 10) -> None:
 
 
 def test_a_full_queue_answers_429_and_the_next_request_is_served(llm, smollm2):
-    """16 run, 64 may wait: the second request of 60 choices is one too many while the first is there."""
-    body = {"model": "smollm2", "prompt": "Once", "n": 80, "max_tokens": 30, "logit_bias": NEVER_ENDS}
+    """16 run, 64 may wait: a second request of 60 choices is too much while the first is there."""
+    body = {"model": "smollm2", "prompt": "Once", "n": 60, "max_tokens": 40, "logit_bias": NEVER_ENDS}
     answers: list[httpx.Response] = []
     first = threading.Thread(
         target=lambda: answers.append(httpx.post(smollm2.url + "/v1/completions", json=body, timeout=120))
@@ -232,8 +232,15 @@ def test_a_full_queue_answers_429_and_the_next_request_is_served(llm, smollm2):
     assert refused.json()["error"]["code"] == "queue_full"
     first.join()
     assert answers[0].status_code == 200
-    assert len(answers[0].json()["choices"]) == 80
+    assert len(answers[0].json()["choices"]) == 60
     _chat(llm, max_tokens=1)
+
+
+def test_more_choices_than_may_wait_are_refused_for_good(llm):
+    body = {"model": "smollm2", "prompt": ["a"] * 9, "n": 8}
+    error = llm.post("/v1/completions", json=body).json()["error"]
+    assert error["param"] == "n"
+    assert "64" in error["message"]
 
 
 def test_a_language_model_embeds_too_and_padding_does_not_show(llm):

@@ -121,6 +121,13 @@ def test_a_model_without_a_template_chats_only_with_one_given(start_worker, tiny
     assert "no system turn" in refused.json()["error"]["message"]
 
 
+def test_weights_may_be_smaller_than_float32(start_worker, tiny_folder):
+    worker = _tiny(start_worker, tiny_folder, "--dtype", "bfloat16").wait_ready()
+    body = {"model": "tiny", "prompt": "x", "max_tokens": 5, "n": 3}
+    assert httpx.post(worker.url + "/v1/completions", json=body).status_code == 200
+    assert httpx.post(worker.url + "/v1/embeddings", json={"model": "tiny", "input": "x"}).status_code == 200
+
+
 def test_a_shorter_context_can_be_set(start_worker, tiny_folder):
     worker = _tiny(start_worker, tiny_folder, "--max-model-len", "20").wait_ready()
     error = httpx.post(worker.url + "/v1/completions", json={"model": "tiny", "prompt": "x" * 21}).json()["error"]

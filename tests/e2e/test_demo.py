@@ -1,0 +1,70 @@
+"""`make demo`, as a newcomer runs it."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = [sys.executable, str(ROOT / "examples/demo.py")]
+
+
+@pytest.fixture(autouse=True)
+def _port_8000_is_free():
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 8000)) == 0:
+            pytest.skip("port 8000 is taken by another program")
+
+
+def test_without_a_terminal_it_answers_and_ends():
+    done = subprocess.run(DEMO, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert "The capital of France is Paris." in done.stdout
+    assert "384 dimensions" in done.stdout
+    assert done.stdout.count("curl http://localhost:8000/v1/") == 3
+    assert not _served()
+
+
+def test_in_a_terminal_it_goes_on_serving_until_ctrl_c():
+    ours, theirs = pty.openpty()
+    demo = subprocess.Popen(DEMO, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    said = b""
+    while b"Ctrl-C stops it.\r\n" not in said.rpartition(b"create_embeddings")[2]:
+        said += os.read(ours, 4096)
+    assert _served()
+    demo.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert demo.wait(15) == 0
+    assert time.monotonic() - began < 7
+    assert not _served()
+    os.close(ours)
+
+
+def test_ctrl_c_while_models_load_leaves_nothing():
+    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    demo.send_signal(signal.SIGINT)
+    _, errors = demo.communicate(timeout=10)
+    assert demo.returncode == 0
+    assert "Traceback" not in errors
+    assert not _served()
+
+
+def test_a_port_that_is_taken_is_told_at_once():
+    with socket.create_server(("127.0.0.1", 8000)):
+        done = subprocess.run(DEMO, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "cannot listen on 127.0.0.1:8000" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _served() -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", 8000)) == 0
