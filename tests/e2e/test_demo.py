@@ -31,9 +31,30 @@ def test_without_a_terminal_it_answers_and_ends():
     assert not _served()
 
 
-def test_in_a_terminal_it_goes_on_serving_until_ctrl_c():
+@pytest.fixture
+def start():
+    """Starts the demo as a shell does and sees to it that nothing is left."""
+    started: list[subprocess.Popen] = []
+
+    def start(**streams) -> subprocess.Popen:
+        started.append(subprocess.Popen(DEMO, preexec_fn=_heed_ctrl_c, **streams))
+        return started[-1]
+
+    yield start
+    for demo in started:
+        if demo.poll() is None:
+            demo.terminate()
+        demo.wait(15)
+
+
+def _heed_ctrl_c() -> None:
+    """What runs in the background of a script ignores it, and so would all that this starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_in_a_terminal_it_goes_on_serving_until_ctrl_c(start):
     ours, theirs = pty.openpty()
-    demo = subprocess.Popen(DEMO, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    demo = start(stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     said = b""
     while b"Ctrl-C stops it.\r\n" not in said.rpartition(b"create_embeddings")[2]:
@@ -47,8 +68,8 @@ def test_in_a_terminal_it_goes_on_serving_until_ctrl_c():
     os.close(ours)
 
 
-def test_ctrl_c_while_models_load_leaves_nothing():
-    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_ctrl_c_while_models_load_leaves_nothing(start):
+    demo = start(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(2)
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=10)

@@ -128,7 +128,7 @@ def _add_probes(app: FastAPI, service: Service) -> None:
 def _answers(model: type[BaseModel], *, stream: bool = False) -> dict[int | str, dict[str, Any]]:
     answer: dict[str, Any] = {"model": model}
     if stream:
-        answer["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        answer["content"] = {"text/event-stream": {}}
     return {200: answer, **ERRORS}
 
 

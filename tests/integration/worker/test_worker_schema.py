@@ -1,1 +1,0 @@
-"""The worker keeps what its OpenAPI document says, whatever is thrown at it."""
