@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 _TAIL = 5  # tokens of the prompt that the first piece is decoded with; some tokenizers drop a leading space otherwise
-
 _LONGEST_CHARACTER = 4  # tokens: a token is at least a byte
 
 
