@@ -133,6 +133,7 @@ class SentenceEmbedder:
 
         device = pick_device(settings.device)
         report("loading the weights")
+        self._tokenizing = threading.Lock()  # truncation is state of the tokenizer: another thread's text would be cut
         dtype = pick_dtype(settings.dtype, device)
         self._model: Any = SentenceTransformer(
             str(files.folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
@@ -144,7 +145,8 @@ class SentenceEmbedder:
     def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
         if not isinstance(text, str):
             return check_tokens(text, len(self._model.tokenizer), param)[:keep]
-        ids: list[int] = self._model.tokenizer(text, truncation=keep is not None, max_length=keep)["input_ids"]
+        with self._tokenizing:
+            ids: list[int] = self._model.tokenizer(text, truncation=keep is not None, max_length=keep)["input_ids"]
         return ids
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:

@@ -59,6 +59,20 @@ def test_a_text_longer_than_the_model_takes_is_refused_or_cut_on_demand(embedder
     assert _embed(embedder, text, truncate_prompt_tokens=-1)["usage"]["prompt_tokens"] == 256
 
 
+def test_cutting_one_requests_text_does_not_touch_anothers(embedder):
+    def tokens(index: int) -> int:
+        body = {
+            "model": "minilm",
+            "input": ["word " * 600] * 20,
+            **({} if index % 2 else {"truncate_prompt_tokens": 64}),
+        }
+        answer = embedder.post("/v1/embeddings", json=body)
+        return answer.json()["usage"]["prompt_tokens"] if answer.status_code == 200 else answer.status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(tokens, range(48))) == [20 * 64, 400] * 24
+
+
 def test_only_the_models_own_number_of_dimensions_is_served(embedder):
     assert len(_embed(embedder, "x", dimensions=384)["data"][0]["embedding"]) == 384
     refused = embedder.post("/v1/embeddings", json={"model": "minilm", "input": "x", "dimensions": 100})
