@@ -122,6 +122,7 @@ class Answer:
         reason = "stop" if text.stopped else finish
         if reason:
             unfinished.discard(index)
+        if text.stopped and not finish:  # the engine does not know of stop texts
             self._engine.cancel([self._sequences[index]])
         return Piece(index, new, reason) if new or reason else None
 

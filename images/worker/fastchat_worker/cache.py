@@ -31,7 +31,7 @@ class Cache:
     def __init__(
         self, layers: dict[int, LayerShape], slots: int, max_len: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.slots, self.max_len = slots, max_len
+        self.max_len = max_len
         self.keys, self.values = {}, {}
         for index, shape in layers.items():
             self.keys[index] = _zeros((slots, shape.heads, max_len, shape.key_size), dtype, device)

@@ -38,9 +38,6 @@ class ModelFiles:
         """What `from_pretrained` takes beside the folder."""
         return {"gguf_file": self.gguf} if self.gguf else {}
 
-    def __str__(self) -> str:
-        return str(self.folder / self.gguf if self.gguf else self.folder)
-
 
 def locate(model_path: str, report: Callable[[str], None]) -> ModelFiles:
     """The files behind `--model-path`; LoadError says what is wrong with it. `report` hears how a download goes."""
