@@ -11,6 +11,7 @@ from fastchat.resource import (
     EnvVar,
     Metadata,
     Part,
+    Quantity,
     ResourceName,
     Resources,
     Rule,
@@ -78,6 +79,11 @@ class Engine(Part):
     env: Annotated[list[EnvVar], Unique("name")] = Field(
         default_factory=list, max_length=128, description="Environment variables of the worker."
     )
+    ready_path: Annotated[str, Field(max_length=256, pattern="^/[!-~]*$")] | None = Field(
+        None,
+        description="Path that answers 200 once the model is loaded. Default: /ready (Transformers), "
+        "/health (VLLM, Custom).",
+    )
 
     rules = (
         Rule(
@@ -107,6 +113,26 @@ class Autoscaling(Part):
             lambda scaling: scaling.max_replicas >= scaling.min_replicas,
             "must not be less than minReplicas",
             field=".maxReplicas",
+        ),
+    )
+
+
+class Cache(Part):
+    """Where a worker keeps what it downloaded; without this, in its pod, so that only a new pod downloads again."""
+
+    claim_name: ResourceName | None = Field(
+        None, description="PersistentVolumeClaim that keeps the files; workers on several nodes need ReadWriteMany."
+    )
+    size_limit: Quantity | None = Field(
+        None, description="Most that may be kept in the pod, such as 100Gi. Default: what the node has."
+    )
+
+    rules = (
+        Rule(
+            "!has(self.claimName) || !has(self.sizeLimit)",
+            lambda cache: cache.claim_name is None or cache.size_limit is None,
+            "is for files kept in the pod; a claim has its own size",
+            field=".sizeLimit",
         ),
     )
 
@@ -156,6 +182,14 @@ class Spec(Part):
     )
     runtime_class_name: ResourceName | None = Field(None, description="RuntimeClass of the workers, such as nvidia.")
     priority_class_name: ResourceName | None = Field(None, description="PriorityClass of the workers.")
+    service_account_name: ResourceName | None = Field(
+        None, description="ServiceAccount of the workers, for registries and clouds that know workloads by it."
+    )
+    cache: Cache = Field(
+        default_factory=Cache,
+        json_schema_extra={"default": {}},
+        description="Where the workers keep what they download from hf:// or s3://.",
+    )
     volumes: Annotated[list[Volume], Unique("name")] = Field(
         default_factory=list, max_length=32, description="Volumes of the worker pods, as in a Pod."
     )
@@ -167,6 +201,19 @@ class Spec(Part):
         ge=0,
         le=1000,
         description="Workers that should run. The autoscaler writes it: with autoscaling, leave it out of manifests.",
+    )
+    max_surge: int | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Workers beyond replicas while the workers are replaced. 1: the new one is there before an old one "
+        "goes; 0: an old one goes first, for clusters without a spare GPU. Default: 1 without GPUs, 0 with.",
+    )
+    termination_grace_period_seconds: int = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="How long a worker that is to stop may finish what it is answering, in seconds.",
     )
     autoscaling: Autoscaling | None = Field(None, description="Lets the number of workers follow the demand.")
     queue: Queue = Field(

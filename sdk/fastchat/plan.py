@@ -12,7 +12,8 @@ from fastchat.manifest import Loc, Manifest, ManifestError
 
 _ONLY_IN_A_CLUSTER = (
     "gpus", "gpu_resource", "resources", "node_selector", "tolerations", "affinity", "runtime_class_name",
-    "priority_class_name", "volumes", "volume_mounts", "autoscaling", "load_balancing",
+    "priority_class_name", "service_account_name", "cache", "volumes", "volume_mounts", "max_surge",
+    "termination_grace_period_seconds", "autoscaling", "load_balancing",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""The operator: ModelDeployment resources in, worker pods and a gateway per namespace out."""

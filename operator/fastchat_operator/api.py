@@ -1,0 +1,117 @@
+"""Calls to the Kubernetes API, by kind. Objects are plain dicts, as they are on the wire."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from fastchat_operator.kind import Kind, Object, kind_of
+
+FIELD_MANAGER = "fastchat-operator"
+_TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=5)
+_PAGE = 500
+
+
+class ApiError(Exception):
+    """The API server refused, or could not be reached (status 0)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def final(self) -> bool:
+        """Whether the same call would be refused again."""
+        return self.status in (400, 403, 404, 405, 413, 415, 422)
+
+
+async def configure() -> Configuration:
+    """How to reach the API server: as a pod, else by KUBECONFIG; raises kubernetes' ConfigException."""
+    configuration = Configuration()
+    try:
+        load_incluster_config(configuration)
+    except ConfigException:
+        await load_kube_config(client_configuration=configuration)
+    return configuration
+
+
+class Api:
+    """The Kubernetes API; an async context."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._client = ApiClient(configuration)
+        self._client.user_agent = FIELD_MANAGER
+
+    async def __aenter__(self) -> "Api":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        try:
+            return await self.call("GET", kind.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, kind: Kind, namespace: str | None, selector: str) -> AsyncIterator[Object]:
+        """All objects of a kind, page by page; `selector` by label, empty: all."""
+        query = {"limit": str(_PAGE), "labelSelector": selector}
+        while True:
+            page = await self.call("GET", kind.path(namespace), query)
+            for item in page["items"]:
+                yield {"apiVersion": kind.api_version, "kind": kind.name, **item}
+            following = page["metadata"].get("continue")
+            if not following:
+                return
+            query["continue"] = following
+
+    async def apply(self, desired: Object, subresource: str | None = None) -> Object:
+        """Server-side apply; the object as it is now."""
+        meta = desired["metadata"]
+        path = kind_of(desired).path(meta["namespace"], meta["name"], subresource)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self.call("PATCH", path, query, desired, "application/apply-patch+yaml")
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """Delete an object, or find that it is gone."""
+        try:
+            await self.call("DELETE", kind.path(namespace, name), {"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        """One call; raises ApiError with the API server's own words."""
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        prepared = await self._client.param_serialize(
+            method, path, query_params=[*(query or {}).items()], header_params=headers, auth_settings=["BearerToken"]
+        )
+        try:
+            answer = await self._client.call_api(*prepared[:3], body=body, _request_timeout=_TIMEOUT)
+            text = await answer.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiError(0, f"the Kubernetes API was not reached: {error or type(error).__name__}") from error
+        if answer.status >= 400:
+            raise ApiError(answer.status, _reason(text) or f"{answer.status} {answer.reason}")
+        return json.loads(text)  # type: ignore[no-any-return]
+
+
+def _reason(text: bytes) -> str:
+    """The message of a Status object."""
+    try:
+        return str(json.loads(text).get("message", ""))
+    except (ValueError, AttributeError):
+        return text.decode(errors="replace")[:500]

@@ -1,0 +1,117 @@
+"""Plan of a namespace's gateway: Deployment, Service, its rights to read, and a PodDisruptionBudget."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastchat.deployment import GROUP
+from fastchat.naming import GATEWAY, MANAGED_BY
+from fastchat_operator.kind import DEPLOYMENT, POD_DISRUPTION_BUDGET, ROLE, ROLE_BINDING, SERVICE, SERVICE_ACCOUNT, Kind
+from fastchat_operator.meta import gateway_labels, make, marked
+from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
+from fastchat_operator.settings import Settings
+
+_PORT = 8080
+_USER = 65532
+_LEAVE_SECONDS = 5
+_STOP_MARGIN_SECONDS = 15
+
+
+def plan(namespace: str, settings: Settings) -> Sequence[dict[str, Any]]:
+    """Everything that a gateway is made of, in the order in which it is applied."""
+    contents: Sequence[tuple[Kind, dict[str, Any]]] = [
+        (SERVICE_ACCOUNT, {}),
+        (ROLE, {"rules": _rules()}),
+        (ROLE_BINDING, _binding(namespace)),
+        (SERVICE, {"spec": _service()}),
+        (DEPLOYMENT, {"spec": _deployment(settings)}),
+        (POD_DISRUPTION_BUDGET, {"spec": {"maxUnavailable": 1, "selector": {"matchLabels": gateway_labels()}}}),
+    ]
+    return [marked(make(kind, namespace, GATEWAY, gateway_labels(), **content)) for kind, content in contents]
+
+
+def _rules() -> list[dict[str, Any]]:
+    """What discovery reads."""
+    verbs = ["get", "list", "watch"]
+    return [
+        {"apiGroups": [GROUP], "resources": ["modeldeployments"], "verbs": verbs},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
+    ]
+
+
+def _binding(namespace: str) -> dict[str, Any]:
+    return {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": GATEWAY},
+        "subjects": [{"kind": "ServiceAccount", "name": GATEWAY, "namespace": namespace}],
+    }
+
+
+def _service() -> dict[str, Any]:
+    ports = [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}]
+    return {"type": "ClusterIP", "selector": gateway_labels(), "ports": ports}
+
+
+def _deployment(settings: Settings) -> dict[str, Any]:
+    return {
+        "replicas": settings.gateway.replicas,
+        "selector": {"matchLabels": gateway_labels()},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "revisionHistoryLimit": 2,
+        "template": {"metadata": {"labels": MANAGED_BY | gateway_labels()}, "spec": _pod(settings)},
+    }
+
+
+def _pod(settings: Settings) -> dict[str, Any]:
+    wanted = settings.gateway
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": gateway_labels()},
+    }
+    return {
+        "serviceAccountName": GATEWAY,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": wanted.grace_period_seconds + _LEAVE_SECONDS + _STOP_MARGIN_SECONDS,
+        "securityContext": pod_security(_USER),
+        "containers": [_container(settings)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "topologySpreadConstraints": [spread],
+        **pull(settings.images),
+        **given(
+            nodeSelector=wanted.node_selector,
+            tolerations=tolerated(wanted.tolerations),
+            affinity=wanted.affinity,
+            priorityClassName=wanted.priority_class_name,
+        ),
+    }
+
+
+def _container(settings: Settings) -> dict[str, Any]:
+    wanted = settings.gateway
+    args = [
+        "--kubernetes",
+        "--host=0.0.0.0",
+        f"--port={_PORT}",
+        f"--grace-period-seconds={wanted.grace_period_seconds}",
+        *wanted.args,
+    ]
+    return {
+        "name": "gateway",
+        "image": settings.images.gateway,
+        "imagePullPolicy": settings.images.pull_policy,
+        "args": args,
+        "env": [{"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],
+        "ports": [{"name": "http", "containerPort": _PORT, "protocol": "TCP"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": TMP}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": container_security(read_only=True),
+        "startupProbe": _get("/ready", periodSeconds=1, failureThreshold=300),
+        "readinessProbe": _get("/ready", periodSeconds=5, failureThreshold=2),
+        "livenessProbe": _get("/health", periodSeconds=10, failureThreshold=3),
+        **leave(_LEAVE_SECONDS),
+        **given(resources=dump(wanted.resources)),
+    }
+
+
+def _get(path: str, **rest: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 5, **rest}

@@ -1,0 +1,56 @@
+"""The kinds of objects that the operator reads and writes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastchat.deployment import GROUP, VERSION
+
+Object = Mapping[str, Any]
+"""An object as the Kubernetes API has it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of object and where the API has it."""
+
+    api_version: str
+    name: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        return self.api_version.rpartition("/")[2]
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """Path of an object, of all of a namespace, or of all."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        if namespace:
+            parts += ["namespaces", namespace]
+        return "/".join([*parts, self.plural, *filter(None, (name, subresource))])
+
+
+MODEL_DEPLOYMENT = Kind(f"{GROUP}/{VERSION}", "ModelDeployment", "modeldeployments")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+SERVICE = Kind("v1", "Service", "services")
+POD = Kind("v1", "Pod", "pods")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+
+MADE = (DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, POD_DISRUPTION_BUDGET)
+"""What the operator makes itself."""
+
+WATCHED = (MODEL_DEPLOYMENT, *MADE, POD)
+
+_BY_NAME = {(kind.api_version, kind.name): kind for kind in WATCHED}
+
+
+def kind_of(thing: Object) -> Kind:
+    """The kind of an object that says what it is."""
+    return _BY_NAME[thing["apiVersion"], thing["kind"]]

@@ -1,0 +1,128 @@
+"""The operator: kopf watches, the store remembers, the queue reconciles, a periodic pass repairs what was missed."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import kopf
+
+from fastchat.naming import MANAGED_BY
+from fastchat_operator.api import Api, ApiError
+from fastchat_operator.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
+from fastchat_operator.queue import Queue
+from fastchat_operator.reconciler import Reconciler
+from fastchat_operator.settings import Settings
+from fastchat_operator.store import Store
+
+log = logging.getLogger(__name__)
+
+_WORKERS = 16
+_SELECTOR = ",".join(f"{name}={value}" for name, value in MANAGED_BY.items())
+
+
+class Operator:
+    """Watches one cluster."""
+
+    def __init__(self, api: Api, settings: Settings) -> None:
+        self._api = api
+        self._settings = settings
+        self._scopes: Sequence[str | None] = settings.namespaces or [None]
+        self._store = Store()
+        self._queue = Queue(Reconciler(api, self._store, settings).reconcile)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Operate until SIGTERM, SIGINT or `stop`; raises what kopf could not go on after."""
+        namespaces = self._settings.namespaces
+        await kopf.operator(
+            registry=self._registry(),
+            settings=_kopf_settings(),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=stop,
+        )
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_log_in)
+        kopf.on.startup(registry=registry)(self._start)
+        kopf.on.cleanup(registry=registry)(self._stop)
+        for kind in WATCHED:
+            self._watch(kind, registry)
+        return registry
+
+    def _watch(self, kind: Kind, registry: kopf.OperatorRegistry) -> None:
+        @kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry)
+        async def seen(event: Any, **_: Any) -> None:
+            thing = {"apiVersion": kind.api_version, "kind": kind.name, **event["object"]}
+            gone = event["type"] == "DELETED"
+            self._queue.add(self._store.forget(kind, thing) if gone else self._store.see(kind, thing))
+
+    async def _start(self, **_: Any) -> None:
+        """Know everything before anything is done: a child not seen yet would look as if it were not there."""
+        while not await self._resync():  # noqa: ASYNC110  # the API server has the answer
+            await asyncio.sleep(1)
+        self._tasks = [
+            asyncio.create_task(self._queue.run(_WORKERS), name="queue"),
+            asyncio.create_task(self._resync_for_ever(), name="resync"),
+        ]
+
+    async def _stop(self, **_: Any) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds)
+            await self._resync()
+
+    async def _resync(self) -> bool:
+        """List everything and look at all of it: a watch that missed something does not matter."""
+        try:
+            for kind in WATCHED:
+                for namespace in self._scopes:
+                    await self._relist(kind, namespace)
+        except ApiError as error:
+            log.warning("not everything could be listed: %s", error)
+            return False
+        self._queue.add(self._store.keys())
+        return True
+
+    async def _relist(self, kind: Kind, namespace: str | None) -> None:
+        before = self._store.snapshot(kind)
+        selector = "" if kind == MODEL_DEPLOYMENT else _SELECTOR
+        things: list[Object] = [thing async for thing in self._api.list(kind, namespace, selector)]
+        self._queue.add(self._store.replace(kind, things, namespace, before))
+
+
+class _Backoffs:
+    """Delays between tries of kopf's calls, without end: the API server may be away for as long as it likes."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain([0.2, 0.5, 1], itertools.repeat(2))
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    """A watch ends after half a minute, by the server or, where its connection died in silence, by us."""
+    settings = kopf.OperatorSettings()
+    settings.watching.server_timeout = 30
+    settings.watching.inactivity_timeout = 35
+    settings.watching.client_timeout = 40
+    settings.watching.connect_timeout = 5
+    settings.networking.connect_timeout = 5
+    settings.networking.request_timeout = 20
+    settings.networking.error_backoffs = _Backoffs()
+    settings.scanning.disabled = True  # neither namespaces nor CRDs need watching, nor the rights for it
+    settings.posting.enabled = False
+    for kind in WATCHED:
+        if kind != MODEL_DEPLOYMENT:
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = _SELECTOR
+    return settings
+
+
+def _log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -1,0 +1,90 @@
+"""Keys that wait to be reconciled: each once, never two at a time, again later where it failed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from fastchat_operator.api import ApiError
+from fastchat_operator.store import Key
+
+log = logging.getLogger(__name__)
+
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 8.0
+_FINAL_DELAY_SECONDS = 60.0
+
+
+class Queue:
+    """Runs `reconcile` for each key that is added. A key added while it runs is run again after that."""
+
+    def __init__(self, reconcile: Callable[[Key], Awaitable[None]]) -> None:
+        self._reconcile = reconcile
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._waiting: set[Key] = set()
+        self._running: set[Key] = set()
+        self._again: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs or waits to."""
+        return not (self._waiting or self._running or self._again)
+
+    def add(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if key in self._running:
+                self._again.add(key)
+            elif key not in self._waiting:
+                self._cancel_timer(key)
+                self._waiting.add(key)
+                self._ready.put_nowait(key)
+
+    async def run(self, workers: int) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work())
+        finally:
+            for key in list(self._timers):
+                self._cancel_timer(key)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._waiting.discard(key)
+            self._running.add(key)
+            try:
+                await self._reconcile(key)
+                self._failures.pop(key, None)
+            except ApiError as error:
+                self._retry(key, error)
+            except Exception:  # one object must not stop all others; what it was is logged
+                log.exception("%s: the operator is at fault", key)
+                self._retry(key, None)
+            finally:
+                self._running.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.add([key])
+
+    def _retry(self, key: Key, error: ApiError | None) -> None:
+        """Again after a while: twice as long each time, longer where the answer will hardly change."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10))
+        if error is None or error.final:
+            delay = max(delay, min(_FINAL_DELAY_SECONDS, delay * 2**failures))
+        if error is not None:
+            log.warning("%s: %s; again in %.1f s", key, error, delay)
+        self._cancel_timer(key)
+        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key)
+
+    def _due(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.add([key])
+
+    def _cancel_timer(self, key: Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()

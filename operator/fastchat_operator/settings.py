@@ -1,0 +1,93 @@
+"""What can be set: a YAML file, in the chart a ConfigMap."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import Field, JsonValue, ValidationError
+
+from fastchat.resource import Part, ResourceName, Resources, Toleration
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings, in a line for people."""
+
+
+class Images(Part):
+    """Images of what the operator starts."""
+
+    gateway: str = Field("fastchat-gateway:dev", description="The gateway.")
+    worker: str = Field("fastchat-worker:dev", description="Workers of engine Transformers.")
+    vllm: str = Field("docker.io/vllm/vllm-openai:v0.11.0", description="Workers of engine VLLM.")
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="For all of them.")
+    pull_secrets: list[ResourceName] = Field(
+        default_factory=list, description="Secrets of the models' namespaces that hold the registries' passwords."
+    )
+
+
+class Gateway(Part):
+    """The gateway that each namespace with a model gets."""
+
+    replicas: int = Field(2, ge=1, le=100, description="Pods of each gateway.")
+    args: list[str] = Field(default_factory=list, description="Arguments added to its command line.")
+    resources: Resources = Field(
+        default_factory=lambda: Resources(requests={"cpu": "100m", "memory": "128Mi"}),
+        description="CPU and memory of one gateway pod.",
+    )
+    grace_period_seconds: int = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="How long a gateway that is to stop may finish what it is answering, in seconds.",
+    )
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes for gateways.")
+    tolerations: list[Toleration] = Field(default_factory=list, description="Taints that gateways tolerate.")
+    affinity: dict[str, JsonValue] | None = Field(None, description="Affinity of gateways, as in a Pod.")
+    priority_class_name: ResourceName | None = Field(None, description="PriorityClass of gateways.")
+
+
+class Worker(Part):
+    """What a ModelDeployment's workers get where it does not say."""
+
+    resources: Resources = Field(
+        default_factory=Resources, description="CPU and memory of one worker, for what spec.resources leaves out."
+    )
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes for workers.")
+    tolerations: list[Toleration] = Field(default_factory=list, description="Taints that workers tolerate.")
+    runtime_class_name: ResourceName | None = Field(None, description="RuntimeClass of workers with GPUs.")
+
+
+class LeaderElection(Part):
+    """Of several operators one acts; which one is written into a Lease."""
+
+    name: ResourceName | None = Field(
+        None, description="Name of the Lease, in the operator's namespace; left out: this operator is alone."
+    )
+    lease_seconds: int = Field(15, ge=3, description="An operator that has not renewed the Lease for so long is gone.")
+    renew_seconds: int = Field(2, ge=1, description="How often the Lease is renewed or asked for.")
+
+
+class Settings(Part):
+    """Everything that can be set."""
+
+    namespaces: list[ResourceName] = Field(
+        default_factory=list, description="Namespaces whose ModelDeployments count; none: all."
+    )
+    images: Images = Field(default_factory=Images, description="Images of what the operator starts.")
+    gateway: Gateway = Field(default_factory=Gateway, description="The gateway that each namespace with a model gets.")
+    worker: Worker = Field(default_factory=Worker, description="Defaults of workers.")
+    leader_election: LeaderElection = Field(default_factory=LeaderElection, description="Which operator acts.")
+    resync_seconds: int = Field(60, ge=1, description="How often everything is read again, in seconds.")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The settings of a YAML file; raises SettingsError."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text()) or {}, by_alias=True, by_name=False)
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{path} is not YAML: {error}") from None
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            raise SettingsError(f"{path}: " + "; ".join(problems)) from None

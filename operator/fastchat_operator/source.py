@@ -1,0 +1,46 @@
+"""How a model's files get to a worker: by volumes, and as the path that its engine is told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastchat.deployment import ModelDeployment
+
+CACHE = "/cache"
+_MODEL = "/model"
+_DOWNLOADED = ("hf", "s3")
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A volume of a worker and where it appears."""
+
+    name: str
+    path: str
+    volume: dict[str, Any]
+    read_only: bool = False
+
+
+def mounts(deployment: ModelDeployment) -> list[Mounted]:
+    """The volumes that hold a model's files: the claim it is on, or the cache it is downloaded to."""
+    source, cache = deployment.spec.model.source, deployment.spec.cache
+    if source.scheme == "pvc":
+        claim = {"persistentVolumeClaim": {"claimName": source.root, "readOnly": True}}
+        return [Mounted("fastchat-model", _MODEL, claim, read_only=True)]
+    if cache.claim_name:
+        return [Mounted("fastchat-cache", CACHE, {"persistentVolumeClaim": {"claimName": cache.claim_name}})]
+    limit = {} if cache.size_limit is None else {"sizeLimit": str(cache.size_limit)}
+    return [Mounted("fastchat-cache", CACHE, {"emptyDir": limit})]
+
+
+def path(deployment: ModelDeployment) -> str:
+    """The source as an engine in the pod finds it: a path where the files are mounted, else the URL."""
+    source = deployment.spec.model.source
+    if source.scheme == "pvc":
+        return f"{_MODEL}/{source.path}".rstrip("/")
+    return source.path if source.scheme == "file" else str(source)
+
+
+def secrets(deployment: ModelDeployment) -> list[dict[str, Any]]:
+    """The environment of the download."""
+    name = deployment.spec.model.secret_name
+    return [{"secretRef": {"name": name}}] if name and deployment.spec.model.source.scheme in _DOWNLOADED else []
