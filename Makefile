@@ -7,12 +7,15 @@ INSTALLED = $(VENV)/installed
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
 
+CRD = crds/modeldeployments.fastchat.io.yaml
+CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
+
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
-	$(shell command -v podman),podman build,$(if $(shell command -v buildah),buildah bud)))
+	$(shell command -v podman),podman build,$(if $(shell command -v buildah),buildah bud --layers)))
 BUILD_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint images bench crds lock clean
+.PHONY: help demo test e2e lint images bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,28 +29,42 @@ test: $(INSTALLED) ## all tests
 e2e: $(INSTALLED) ## the end-to-end tests alone
 	$(BIN)/pytest tests/e2e
 
-lint: $(INSTALLED) ## ruff, mypy, import contracts, CRD drift
+lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m fastchat.crd | diff - crds/modeldeployments.fastchat.io.yaml
+	$(BIN)/python -m fastchat.crd | diff - $(CRD)
+	diff $(CRD) charts/fastchat/files/modeldeployments.fastchat.io.yaml
+	$(BIN)/python -m fastchat.reference | diff - docs/modeldeployment.md
+	$(CLUSTER) helm lint --strict charts/fastchat
 
 images: ## build the images with docker, podman or buildah, whichever is there
 	@builder="$(BUILDER)"; test -n "$$builder" || { echo "no docker, podman or buildah here to build images with" >&2; exit 1; }; \
-	for part in gateway worker; do \
-		$$builder -f images/$$part/Dockerfile -t fastchat-$$part:dev $(BUILD_ARGS) . || exit 1; \
+	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); revision=$$(git rev-parse HEAD 2>/dev/null); \
+	for part in operator gateway worker; do \
+		$$builder -f images/$$part/Dockerfile -t fastchat-$$part:dev \
+			--build-arg VERSION=$$version --build-arg REVISION=$$revision $(BUILD_ARGS) . || exit 1; \
 	done
 
 bench: $(INSTALLED) ## engine and gateway against their yardsticks
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/gateway.py
 
-crds: $(INSTALLED) ## write crds/ from the types
-	$(BIN)/python -m fastchat.crd > crds/modeldeployments.fastchat.io.yaml
+cluster: $(INSTALLED) ## bring up a Kubernetes of one node here; KUBECONFIG is printed
+	$(CLUSTER) up
+
+cluster-down: $(INSTALLED) ## end it
+	$(CLUSTER) down
+
+crds: $(INSTALLED) ## write what is generated from the types: CRD, the chart's copy, its reference
+	$(BIN)/python -m fastchat.crd > $(CRD)
+	cp $(CRD) charts/fastchat/files/
+	$(BIN)/python -m fastchat.reference > docs/modeldeployment.md
 
 lock: $(BIN)/uv ## resolve the dependencies anew
 	$(COMPILE) --all-extras --upgrade -o requirements/all.lock
+	$(COMPILE) --extra operator --constraint requirements/all.lock -o requirements/operator.lock
 	$(COMPILE) --extra gateway --constraint requirements/all.lock -o requirements/gateway.lock
 	$(COMPILE) --extra worker --constraint requirements/all.lock -o requirements/worker.lock
 

@@ -1,0 +1,49 @@
+{{- /* The operator's settings file. Its keys are the values' own; what is empty is left to the operator. */ -}}
+{{- define "fastchat.settings" -}}
+{{- $values := .Values -}}
+{{- $election := $values.leaderElection -}}
+{{- if ge (int $election.renewSeconds) (int $election.leaseSeconds) -}}
+{{- fail "leaderElection.renewSeconds must be less than leaderElection.leaseSeconds: a Lease is renewed before it runs out" -}}
+{{- end -}}
+{{- $images := pick $values.images "vllm" "pullPolicy" "pullSecrets" -}}
+{{- range list "gateway" "worker" -}}
+{{- $_ := include "fastchat.image" (list $ .) | set $images . -}}
+{{- end -}}
+{{- $settings := dict
+  "namespaces" $values.namespaces
+  "images" (include "fastchat.given" $images | fromYaml)
+  "gateway" (include "fastchat.given" $values.gateway | fromYaml)
+  "worker" (include "fastchat.given" $values.worker | fromYaml)
+  "leaderElection" (include "fastchat.name" . | set (deepCopy $election) "name")
+  "resyncSeconds" $values.resyncSeconds
+-}}
+{{- if $values.networkPolicies.enabled -}}
+{{- $policy := include "fastchat.given" $values.networkPolicies | fromYaml -}}
+{{- with $policy.gatewayFrom -}}
+{{- $_ := include "fastchat.operatorPeer" $ | fromYaml | prepend . | set $policy "gatewayFrom" -}}
+{{- end -}}
+{{- $_ := set $settings "networkPolicy" $policy -}}
+{{- end -}}
+{{- include "fastchat.given" $settings -}}
+{{- end -}}
+
+{{- /* The operator as a peer: the autoscaler asks gateways for their demand. */ -}}
+{{- define "fastchat.operatorPeer" -}}
+namespaceSelector:
+  matchLabels:
+    kubernetes.io/metadata.name: {{ .Release.Namespace }}
+podSelector:
+  matchLabels:
+    {{- include "fastchat.selector" . | nindent 4 }}
+{{- end -}}
+
+{{- /* The fields that say something; 0 and false do. */ -}}
+{{- define "fastchat.given" -}}
+{{- $given := dict -}}
+{{- range $name, $value := . -}}
+{{- if or $value (has (kindOf $value) (list "bool" "int" "int64" "float64")) -}}
+{{- $_ := set $given $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- with $given }}{{ toYaml . }}{{ end -}}
+{{- end -}}

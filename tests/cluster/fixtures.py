@@ -1,0 +1,89 @@
+"""Pytest plugin: a real API server, a real cluster."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from cluster import binaries, local
+from cluster.apiserver import ApiServer
+from cluster.binaries import UnavailableError
+from cluster.client import Cluster
+from cluster.local import LocalCluster
+
+KEPT = pytest.StashKey[list[Path]]()
+
+
+@pytest.fixture(scope="session")
+def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A kube-apiserver with etcd, the same for the whole test run."""
+    folder = tmp_path_factory.mktemp("api-server")
+    with _or_skip(request.config):
+        server = ApiServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder / "etcd")  # a hundred megabytes that tell nothing
+        _keep_if_failed(request, folder)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster that KUBECONFIG names, or else this checkout's own, the same for the whole test run."""
+    if external := _external():
+        yield external
+        return
+    with ExitStack() as stack:
+        with _or_skip(request.config):
+            own = stack.enter_context(local.used())
+        yield own
+    if not local.running():
+        _keep_if_failed(request, own.logs_dir)
+
+
+@pytest.fixture(scope="session")
+def local_cluster(cluster: Cluster) -> LocalCluster:
+    """This checkout's own cluster, for tests that reach into its node."""
+    if not isinstance(cluster, LocalCluster):
+        pytest.skip("reaches into the node, and KUBECONFIG names a cluster that is not the tests' own")
+    return cluster
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for folder in config.stash.get(KEPT, []):
+        terminalreporter.write_line(f"logs: {folder}")
+
+
+def _external() -> Cluster | None:
+    given = os.environ.get("KUBECONFIG")
+    own = local.running()
+    if not given or (own and Path(given) == own.kubeconfig):
+        return None
+    registry = os.environ.get("FASTCHAT_TEST_REGISTRY")
+    if not registry:
+        pytest.skip("KUBECONFIG names a cluster, but FASTCHAT_TEST_REGISTRY names no registry that it pulls from")
+    return Cluster(Path(given), binaries.tools("kubectl")["kubectl"], registry, registry)
+
+
+@contextmanager
+def _or_skip(config: pytest.Config) -> Iterator[None]:
+    """Skip where something cannot be had; whoever waits sees what for, for a first run builds for minutes."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    uncaptured: AbstractContextManager[None] = capture.global_and_fixture_disabled() if capture else nullcontext()
+    try:
+        with uncaptured:
+            yield
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+def _keep_if_failed(request: pytest.FixtureRequest, folder: Path) -> None:
+    if request.session.testsfailed:
+        request.config.stash.setdefault(KEPT, []).append(folder)
+    else:
+        shutil.rmtree(folder)

@@ -1,0 +1,3 @@
+"""The real Kubernetes that tests run against: fixtures `api_server` and `cluster`."""
+
+pytest_plugins = ["cluster.fixtures"]
