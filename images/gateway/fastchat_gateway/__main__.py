@@ -1,4 +1,4 @@
-"""`python -m fastchat_gateway --worker URL …`"""
+"""`python -m fastchat_gateway --worker URL …`, in a cluster `python -m fastchat_gateway --kubernetes`"""
 
 import gc
 import logging

@@ -1,5 +1,6 @@
 """What is served and where: models, their names, their endpoints, as discovery last saw them."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,7 +24,13 @@ class EndpointRecord:
 
     url: str
     ready: bool
-    draining: bool = False
+    """It takes new requests."""
+    uid: str = ""
+    """Tells apart the workers that have one address after another; empty where nobody knows."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.url, self.uid
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,10 @@ class ModelRecord:
     """What discovery says of one model."""
 
     name: str
+    """Its own, by which its workers know it."""
+    names: tuple[str, ...]
+    """Every name under which it answers; no other model answers under any of them."""
     endpoints: tuple[EndpointRecord, ...] = ()
-    aliases: tuple[str, ...] = ()
     task: Task | None = None
     max_model_len: int | None = None
     root: str | None = None
@@ -41,20 +50,24 @@ class ModelRecord:
     load_balancing: Literal["LeastRequests", "PrefixHash"] = "LeastRequests"
 
 
+_LIVES = itertools.count()
+
+
 class Endpoint:
     """One worker and how it has been doing; the same object for every model it serves."""
 
-    __slots__ = ("ejected_until", "ejections", "failures", "life", "outstanding", "ready", "suspect", "url")
+    __slots__ = ("ejected_until", "ejections", "failures", "life", "outstanding", "ready", "suspect", "uid", "url")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, uid: str = "") -> None:
         self.url = url
+        self.uid = uid
         self.ready = False
         self.outstanding = 0
         self.failures = 0
         self.ejections = 0
         self.ejected_until = 0.0
         self.suspect = False
-        self.life = 0
+        self.life = next(_LIVES)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, ready={self.ready}, outstanding={self.outstanding})"
@@ -65,7 +78,7 @@ class Endpoint:
         return self.url, self.life
 
     def revive(self) -> None:
-        self.life += 1
+        self.life = next(_LIVES)
         self.suspect = False
 
     def reset(self) -> None:
@@ -97,12 +110,12 @@ class Model:
 
 
 class Catalog:
-    """Name or alias → model. Discovery writes it, requests read it, both on the event loop: no update is seen half."""
+    """Name → model. Discovery writes it, requests read it, both on the event loop: no update is seen half."""
 
     def __init__(self) -> None:
         self._models: dict[str, Model] = {}
         self._names: dict[str, Model] = {}
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._complete = True
 
     def __iter__(self) -> Iterator[Model]:
@@ -133,22 +146,24 @@ class Catalog:
         self._complete = complete
         before = self._models
         revived = self._place_endpoints(records)
-        self._models = {record.name: before.get(record.name) or Model(record) for record in records}
-        # A model's own name wins over another's alias, an earlier alias over a later one.
-        self._names = {alias: self._models[r.name] for r in reversed(records) for alias in r.aliases} | self._models
-        for record in records:
-            model = self._models[record.name]
+        self._models = {record.names[0]: before.get(record.names[0]) or Model(record) for record in records}
+        self._names = {name: self._models[record.names[0]] for record in records for name in record.names}
+        for record, model in zip(records, self._models.values(), strict=True):
             changed = model.record != record
             model.record = record
-            model.endpoints = tuple(self._endpoints[endpoint.url] for endpoint in record.endpoints)
+            model.endpoints = tuple(self._endpoints[endpoint.key] for endpoint in record.endpoints)
             if changed or not revived.isdisjoint(model.endpoints):
                 model.hold.release()
         for name in before.keys() - self._models.keys():
             before[name].hold.release()
 
-    def confirm(self, url: str) -> None:
+    def suspects(self) -> list[Endpoint]:
+        """Ready workers that have failed a request since discovery last confirmed them."""
+        return [endpoint for endpoint in self._endpoints.values() if endpoint.suspect and endpoint.ready]
+
+    def confirm(self, url: str, uid: str = "") -> None:
         """Discovery has just seen this worker ready: requests that it failed may try it again."""
-        endpoint = self._endpoints.get(url)
+        endpoint = self._endpoints.get((url, uid))
         if endpoint is None or not endpoint.suspect:
             return
         endpoint.revive()
@@ -159,13 +174,13 @@ class Catalog:
     def _place_endpoints(self, records: Iterable[ModelRecord]) -> set[Endpoint]:
         """Bring the endpoints up to date; those that became ready."""
         revived: set[Endpoint] = set()
-        seen = {endpoint.url: endpoint for record in records for endpoint in record.endpoints}
-        self._endpoints = {url: self._endpoints.get(url) or Endpoint(url) for url in seen}
-        for url, record in seen.items():
-            endpoint, was = self._endpoints[url], self._endpoints[url].ready
-            endpoint.ready = record.ready and not record.draining
-            if endpoint.ready and not was:
+        seen = {endpoint.key: endpoint for record in records for endpoint in record.endpoints}
+        self._endpoints = {key: self._endpoints.get(key) or Endpoint(*key) for key in seen}
+        for key, record in seen.items():
+            endpoint = self._endpoints[key]
+            if record.ready and not endpoint.ready:
                 endpoint.revive()
                 endpoint.reset()
                 revived.add(endpoint)
+            endpoint.ready = record.ready
         return revived

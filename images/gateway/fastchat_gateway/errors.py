@@ -54,9 +54,7 @@ def model_not_found(name: str) -> Refused:
 
 
 def not_discovered(name: str) -> Refused:
-    message = (
-        f"The model '{name[:256]}' is not known yet: a worker has not said so far what it serves; try again later."
-    )
+    message = f"The model '{name[:256]}' is not known yet: not all models have been heard of; try again later."
     return Refused(503, Error(message=message, type="server_error", param="model", code="model_unknown"), _RETRY_LATER)
 
 

@@ -6,7 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fastchat_gateway.catalog import Catalog
+from fastchat_gateway.catalog import Catalog, Model
+from fastchat_gateway.discovery import Discovery
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per series, of no use here
 
@@ -21,26 +22,49 @@ class _Demand(Collector):
         self._catalog = catalog
 
     def collect(self) -> Iterable[Metric]:
-        models = list(self._catalog)
-        yield self._gauge("requests_in_flight", "Requests at a worker.", {m.name: m.in_flight for m in models})
-        yield self._gauge("requests_held", "Requests that wait for a worker.", {m.name: len(m.hold) for m in models})
-        ready = {m.name: sum(endpoint.ready for endpoint in m.endpoints) for m in models}
-        yield self._gauge("endpoints_ready", "Workers that take requests.", ready)
+        yield self._gauge("requests_in_flight", "Requests at a worker.", lambda model: model.in_flight)
+        yield self._gauge("requests_held", "Requests that wait for a worker.", lambda model: len(model.hold))
+        yield self._gauge("endpoints_ready", "Workers that take requests.", _ready)
+
+    def _gauge(self, name: str, documentation: str, measure: Callable[[Model], int]) -> Metric:
+        """Models of one name are one series: their requests cannot be told apart by it."""
+        values: dict[str, int] = {}
+        for model in self._catalog:
+            values[model.name] = values.get(model.name, 0) + measure(model)
+        family = GaugeMetricFamily(f"{PREFIX}_{name}", documentation, labels=["model"])
+        for model_name, value in values.items():
+            family.add_metric([model_name], value)
+        return family
+
+
+def _ready(model: Model) -> int:
+    return sum(endpoint.ready for endpoint in model.endpoints)
+
+
+class _Contact(Collector):
+    """How it stands with the Kubernetes API."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+
+    def collect(self) -> Iterable[Metric]:
+        contact = self._discovery.contact
+        if contact is not None:
+            yield self._gauge("discovery_connected", "1 while the Kubernetes API is followed.", contact.connected)
+            yield self._gauge("discovery_silent_seconds", "Since the Kubernetes API's last word.", contact.seconds)
 
     @staticmethod
-    def _gauge(name: str, documentation: str, values: dict[str, int]) -> Metric:
-        family = GaugeMetricFamily(f"{PREFIX}_{name}", documentation, labels=["model"])
-        for model, value in values.items():
-            family.add_metric([model], value)
-        return family
+    def _gauge(name: str, documentation: str, value: float) -> Metric:
+        return GaugeMetricFamily(f"{PREFIX}_{name}", documentation, value=value)
 
 
 class Metrics:
     """Counters and histograms; their children are bound once, because looking one up costs more than counting."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, discovery: Discovery) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Demand(catalog))
+        self.registry.register(_Contact(discovery))
         self._requests = Counter(
             f"{PREFIX}_requests", "Requests answered.", ["model", "route", "status", "outcome"], registry=self.registry
         )

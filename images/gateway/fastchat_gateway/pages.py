@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from fastchat import api
 from fastchat_gateway.catalog import Catalog
+from fastchat_gateway.discovery import Contact, Discovery
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
 from fastchat_gateway.metrics import Metrics
@@ -24,7 +25,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create(catalog: Catalog, metrics: Metrics, drain: Drain, lifespan: Lifespan, *, keys: bool) -> FastAPI:
+def create(
+    catalog: Catalog, discovery: Discovery, metrics: Metrics, drain: Drain, lifespan: Lifespan, *, keys: bool
+) -> FastAPI:
     """The pages of a gateway."""
     app = FastAPI(
         title="FastChat gateway",
@@ -37,7 +40,8 @@ def create(catalog: Catalog, metrics: Metrics, drain: Drain, lifespan: Lifespan,
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Exception, _fault)
     _add_models(app, catalog)
-    _add_probes(app, metrics, drain)
+    _add_probes(app, discovery, drain)
+    _add_metrics(app, metrics)
     _describe_hot_path(app)
     return app
 
@@ -57,19 +61,28 @@ def _add_models(app: FastAPI, catalog: Catalog) -> None:
         return _json(card)
 
 
-def _add_probes(app: FastAPI, metrics: Metrics, drain: Drain) -> None:
+def _add_probes(app: FastAPI, discovery: Discovery, drain: Drain) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.get("/ready", responses={503: {"description": "Shutting down."}})
+    @app.get("/ready", responses={503: {"description": "Starting or shutting down."}})
     async def ready(response: Response) -> dict[str, str]:
-        """Requests are taken."""
-        if drain.draining:
-            response.status_code = 503
-        return {"status": "shutting down" if drain.draining else "ok"}
+        """Requests are taken; `discovery` says what is amiss where the models may have changed unnoticed."""
+        serving = discovery.ready and not drain.draining
+        response.status_code = 200 if serving else 503
+        state = "shutting down" if drain.draining else "ok" if serving else "starting"
+        return {"status": state, **_amiss(discovery.contact)}
 
+
+def _amiss(contact: Contact | None) -> dict[str, str]:
+    if contact is None or contact.connected:
+        return {}
+    return {"discovery": f"no word from the Kubernetes API for {contact.seconds:.0f} s"}
+
+
+def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def scrape() -> Response:
         """Prometheus' text format."""

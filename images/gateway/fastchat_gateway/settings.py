@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 
 from fastchat_gateway.auth import digest
 from fastchat_gateway.catalog import QueueLimits
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,11 @@ class Settings:
     workers: tuple[str, ...] = ()
     """Base URLs of the workers of static discovery, without a path."""
     aliases: Mapping[str, str] = field(default_factory=dict)
-    """Further names of models: alias → name."""
+    """Further names of models of static discovery: alias → name."""
+    namespace: str | None = None
+    """Namespace whose ModelDeployments are served; None: static discovery."""
+    kubeconfig: str | None = None
+    """File that says where the Kubernetes API is; None: the pod's own, or else kubectl's default."""
     host: str = "0.0.0.0"  # noqa: S104  # a pod is reached from outside
     """Address to listen on."""
     port: int = 8080
@@ -26,7 +33,7 @@ class Settings:
     key_digests: frozenset[bytes] = frozenset()
     """SHA-256 of the API keys; without one every caller is served."""
     queue: QueueLimits = field(default_factory=QueueLimits)
-    """How many requests of a model wait for a worker, and for how long."""
+    """How many requests of a model of static discovery wait for a worker, and for how long."""
     comment_seconds: float = 10.0
     """A stream that waits for a worker gets an SSE comment this often, so that proxies do not time out."""
     max_body_bytes: int = 8 * 2**20
@@ -34,7 +41,7 @@ class Settings:
     grace_period_seconds: float = 30.0
     """After SIGTERM, requests in flight have this long to finish."""
     poll_seconds: float = 1.0
-    """Static discovery looks at each worker this often."""
+    """Static discovery looks at each worker this often, discovery in a cluster at one that failed a request."""
     poll_timeout_seconds: float = 2.0
     """A worker that does not answer a look within this time is not ready."""
     connect_timeout_seconds: float = 2.0
@@ -49,8 +56,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
     args = parser.parse_args(argv)
     try:
         return Settings(
-            workers=_workers(args.worker, environ.get("FASTCHAT_WORKERS", "")),
+            workers=() if args.kubernetes else _workers(args.worker, environ.get("FASTCHAT_WORKERS", "")),
             aliases=dict(args.alias),
+            namespace=_namespace(args, environ.get("POD_NAMESPACE")) if args.kubernetes else None,
+            kubeconfig=environ.get("KUBECONFIG") or None,
             host=args.host,
             port=args.port,
             key_digests=_keys(args.api_key_file, environ.get("FASTCHAT_API_KEYS", "")),
@@ -73,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--worker", metavar="URL", action="append", default=[], help="a worker; also FASTCHAT_WORKERS=URL,…")
     add("--alias", metavar="ALIAS=NAME", type=_alias, action="append", default=[], help="a model's further name")
+    add("--kubernetes", action="store_true", help="serve the ModelDeployments of a namespace, instead of --worker")
+    add("--namespace", metavar="NAME", help="which; also POD_NAMESPACE, and in a pod its own")
     add("--host", default=Settings.host, help="address to listen on")
     add("--port", type=_between(0, 65535), default=Settings.port, help="port to listen on; 0: any free one")
     add("--api-key-file", metavar="FILE", help="one API key a line; also FASTCHAT_API_KEYS=KEY,…")
@@ -88,8 +99,27 @@ def _parser() -> argparse.ArgumentParser:
 def _workers(arguments: Sequence[str], variable: str) -> tuple[str, ...]:
     urls = [*arguments, *filter(None, (url.strip() for url in variable.split(",")))]
     if not urls:
-        raise ValueError("no worker: give --worker URL or set FASTCHAT_WORKERS")
+        raise ValueError("no worker: give --worker URL, set FASTCHAT_WORKERS, or give --kubernetes")
     return tuple(dict.fromkeys(_worker(url) for url in urls))
+
+
+def _namespace(args: argparse.Namespace, variable: str | None) -> str:
+    if args.worker or args.alias:
+        raise ValueError("--worker and --alias are not for --kubernetes: ModelDeployments say what is served")
+    namespace = args.namespace or variable or _own_namespace()
+    if not namespace:
+        raise ValueError("no namespace: give --namespace NAME or set POD_NAMESPACE")
+    if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+        raise ValueError(f"not a namespace: {namespace!r}")
+    return namespace
+
+
+def _own_namespace() -> str:
+    """Of the pod that this is in."""
+    try:
+        return _NAMESPACE_FILE.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _worker(url: str) -> str:

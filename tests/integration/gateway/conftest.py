@@ -89,7 +89,7 @@ class Worker:
         return f"http://{self.host}:{self.port}"
 
     async def start(self) -> "Worker":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**24)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=2**24)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -206,7 +206,8 @@ class Running:
         text = (await self.client.get("/metrics")).text
         for line in text.splitlines():
             key, _, value = line.rpartition(" ")
-            if key.startswith(f"fastchat_gateway_{name}{{") and all(f'{k}="{v}"' in key for k, v in labels.items()):
+            family = key.partition("{")[0].removeprefix("fastchat_gateway_")
+            if family == name and all(f'{k}="{v}"' in key for k, v in labels.items()):
                 return float(value)
         return 0.0
 

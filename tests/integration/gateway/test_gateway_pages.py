@@ -48,6 +48,13 @@ async def test_two_workers_of_one_name_are_one_model(start_gateway, start_worker
     assert await gateway.metric("endpoints_ready", model="m") == 2
 
 
+async def test_a_models_own_name_wins_over_anothers_alias(start_gateway, start_worker) -> None:
+    worker = await start_worker(cards=[{"id": "n"}, {"id": "m"}])
+    gateway = await start_gateway(worker, aliases={"n": "m", "gpt": "m"})
+    cards = (await gateway.client.get("/v1/models")).json()["data"]
+    assert [(card["id"], card.get("root")) for card in cards] == [("gpt", "m"), ("m", None), ("n", None)]
+
+
 @pytest.mark.parametrize("cards", [[{"id": 7}], ["m"], None])
 async def test_a_worker_that_lists_nonsense_serves_nothing_and_harms_nobody(start_gateway, start_worker, cards) -> None:
     strange = await start_worker(cards=cards)

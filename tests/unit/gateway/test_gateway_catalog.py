@@ -1,8 +1,8 @@
-from fastchat_gateway.catalog import Catalog, EndpointRecord, ModelRecord
+from fastchat_gateway.catalog import Catalog, Endpoint, EndpointRecord, ModelRecord
 
 
 def record(name: str, *urls: str, ready: bool = True, aliases: tuple[str, ...] = (), **about: int) -> ModelRecord:
-    return ModelRecord(name, tuple(EndpointRecord(url, ready) for url in urls), aliases, **about)
+    return ModelRecord(name, (name, *aliases), tuple(EndpointRecord(url, ready) for url in urls), **about)
 
 
 def catalog(*records: ModelRecord) -> Catalog:
@@ -11,24 +11,25 @@ def catalog(*records: ModelRecord) -> Catalog:
     return made
 
 
+def only_endpoint(models: Catalog) -> Endpoint:
+    (model,) = models
+    (endpoint,) = model.endpoints
+    return endpoint
+
+
 def test_a_model_is_found_by_name_and_by_alias() -> None:
     models = catalog(record("vicuna", aliases=("gpt",)))
     assert models.find("vicuna") is models.find("gpt")
     assert models.find("other") is None
 
 
-def test_a_models_own_name_wins_over_anothers_alias() -> None:
-    models = catalog(record("a", aliases=("b",)), record("b"))
-    found = models.find("b")
-    assert found is not None
-    assert found.name == "b"
-    assert [card.id for card in models.cards()] == ["a", "b"]
-
-
-def test_of_two_that_want_an_alias_the_first_has_it() -> None:
-    found = catalog(record("a", aliases=("x",)), record("b", aliases=("x",))).find("x")
-    assert found is not None
-    assert found.name == "a"
+def test_a_model_whose_own_name_another_has_is_found_by_the_others() -> None:
+    models = catalog(ModelRecord("a", ("a",)), ModelRecord("a", ("x", "y")))
+    first, second = models
+    assert models.find("a") is first
+    assert models.find("x") is models.find("y") is second
+    assert second.name == "a"
+    assert [card.id for card in models.cards()] == ["a", "x", "y"]
 
 
 def test_an_alias_has_a_card_that_names_the_model_as_its_root() -> None:
@@ -46,7 +47,7 @@ def test_a_card_has_no_null_for_what_is_unknown() -> None:
 
 def test_an_endpoint_keeps_its_outstanding_requests_over_an_update() -> None:
     models = catalog(record("m", "http://a"))
-    (endpoint,) = next(iter(models)).endpoints
+    endpoint = only_endpoint(models)
     endpoint.outstanding = 7
     models.update([record("m", "http://a", "http://b")])
     assert [(e.url, e.outstanding) for e in next(iter(models)).endpoints] == [("http://a", 7), ("http://b", 0)]
@@ -57,14 +58,50 @@ def test_a_worker_of_two_models_is_one_endpoint() -> None:
     assert one.endpoints[0] is two.endpoints[0]
 
 
-def test_a_draining_endpoint_is_not_ready() -> None:
-    (model,) = catalog(ModelRecord("m", (EndpointRecord("http://a", ready=True, draining=True),)))
-    assert not model.endpoints[0].ready
+def of_pods(*uids: str, model: str = "m", ready: bool = True) -> ModelRecord:
+    """Pods that all have, or had, the same address."""
+    return ModelRecord(model, (model,), tuple(EndpointRecord("http://a", ready, uid) for uid in uids))
+
+
+def test_another_pod_at_the_same_address_is_another_endpoint_without_the_past_of_the_first() -> None:
+    models = catalog(of_pods("one"))
+    first = only_endpoint(models)
+    first.outstanding, first.failures, first.suspect = 3, 2, True
+    models.update([of_pods("two")])
+    second = only_endpoint(models)
+    assert second.incarnation != first.incarnation
+    assert (second.outstanding, second.failures, second.suspect, second.ready) == (0, 0, False, True)
+
+
+def test_an_address_that_went_from_one_model_to_another_is_ready_only_for_the_new_one() -> None:
+    old, new = catalog(of_pods("one", model="old", ready=False), of_pods("two", model="new"))
+    assert [old.endpoints[0].ready, new.endpoints[0].ready] == [False, True]
+
+
+def test_suspects_are_ready_endpoints_that_failed_until_they_are_confirmed() -> None:
+    models = catalog(of_pods("one"))
+    endpoint = only_endpoint(models)
+    assert models.suspects() == []
+    endpoint.suspect = True
+    assert models.suspects() == [endpoint]
+    models.confirm("http://a", "one")
+    assert models.suspects() == []
+    endpoint.suspect = True
+    models.update([of_pods("one", ready=False)])
+    assert models.suspects() == []
+
+
+def test_confirming_a_pod_says_nothing_of_the_one_that_has_its_address_now() -> None:
+    models = catalog(of_pods("two"))
+    endpoint = only_endpoint(models)
+    endpoint.suspect = True
+    models.confirm("http://a", "one")
+    assert endpoint.suspect
 
 
 def test_a_worker_that_came_back_is_a_fresh_chance_without_a_past() -> None:
     models = catalog(record("m", "http://a"))
-    (endpoint,) = next(iter(models)).endpoints
+    endpoint = only_endpoint(models)
     before = endpoint.incarnation
     endpoint.failures, endpoint.ejections, endpoint.ejected_until = 2, 3, 99.0
     models.update([record("m", "http://a", ready=False)])
@@ -75,7 +112,7 @@ def test_a_worker_that_came_back_is_a_fresh_chance_without_a_past() -> None:
 
 def test_only_a_suspect_becomes_a_fresh_chance_when_it_is_confirmed() -> None:
     models = catalog(record("m", "http://a"))
-    (endpoint,) = next(iter(models)).endpoints
+    endpoint = only_endpoint(models)
     before = endpoint.incarnation
     models.confirm("http://a")
     assert endpoint.incarnation == before

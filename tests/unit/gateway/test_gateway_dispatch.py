@@ -9,7 +9,7 @@ URLS = ("http://a", "http://b")
 
 def catalog(*urls: str, ready: bool = True) -> Catalog:
     made = Catalog()
-    made.update([ModelRecord("m", tuple(EndpointRecord(u, ready) for u in urls), queue=QueueLimits(1, 60))])
+    made.update([ModelRecord("m", ("m",), tuple(EndpointRecord(u, ready) for u in urls), queue=QueueLimits(1, 60))])
     return made
 
 

@@ -23,6 +23,32 @@ def test_keys_come_from_file_and_environment_and_only_digests_are_kept(tmp_path:
     assert settings.key_digests == {digest(key) for key in (b"one", b"two", b"three")}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [(["--namespace=team"], {}), ([], {"POD_NAMESPACE": "team"}), (["--namespace=team"], {"POD_NAMESPACE": "other"})],
+)
+def test_the_namespace_is_the_one_given_or_else_the_pods(arguments: list[str], environ: dict[str, str]) -> None:
+    settings = parse(["--kubernetes", *arguments], environ)
+    assert (settings.namespace, settings.workers) == ("team", ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --namespace NAME or set POD_NAMESPACE"),
+        (["--namespace=a/b"], "not a namespace: 'a/b'"),
+        (["--namespace=team", WORKER], "ModelDeployments say what is served"),
+        (["--namespace=team", "--alias=gpt=m"], "ModelDeployments say what is served"),
+    ],
+)
+def test_what_does_not_go_with_kubernetes_is_named(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--kubernetes", *arguments], {})
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_limits_are_taken() -> None:
     settings = parse([WORKER, "--queue-max-requests=3", "--queue-timeout-seconds=1.5", "--no-access-log"], {})
     assert (settings.queue.max_requests, settings.queue.timeout_seconds) == (3, 1.5)
@@ -57,7 +83,7 @@ def test_a_wrong_argument_is_named_on_one_line(argument: str, message: str, caps
 def test_a_gateway_without_workers_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse([], {})
-    assert "give --worker URL or set FASTCHAT_WORKERS" in capsys.readouterr().err
+    assert "give --worker URL, set FASTCHAT_WORKERS, or give --kubernetes" in capsys.readouterr().err
 
 
 def test_a_key_file_without_a_key_is_refused_rather_than_open_to_all(
