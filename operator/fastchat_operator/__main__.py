@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = Settings.load(args.config) if args.config else Settings()
         asyncio.run(_run(settings, args.health_port))
-    except (SettingsError, ConfigException, LeaseLostError) as error:
+    except (SettingsError, ConfigException, LeaseLostError, OSError) as error:
         sys.exit(f"fastchat_operator: {error}")
 
 

@@ -27,10 +27,16 @@ class ApiError(Exception):
         """Whether the same call would be refused again."""
         return self.status in (400, 403, 404, 405, 413, 415, 422)
 
+    @property
+    def refusal(self) -> bool:
+        """Whether it is about the object; 500 is what the API server says for an admission webhook that is down."""
+        return self.final or self.status == 500
+
 
 async def configure() -> Configuration:
     """How to reach the API server: as a pod, else by KUBECONFIG; raises kubernetes' ConfigException."""
-    configuration = Configuration()
+    # As kopf: a proxy for the Internet is not meant, and aiohttp would look for one in a thread at every request.
+    configuration = Configuration(client_session_kwargs={"trust_env": False})
     try:
         load_incluster_config(configuration)
     except ConfigException:

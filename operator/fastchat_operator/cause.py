@@ -1,15 +1,27 @@
-"""Why a worker is not ready, read off its pod: the root cause, not the symptom."""
+"""Why a pod is not ready, read off its status: the root cause, not the symptom."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastchat_operator.kind import Object
 
 _LONGEST = 1000
-_IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
-_CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_WORKER = "worker"
+"""Its container; beside it a mesh may have put others."""
+_CREATING = {"", "ContainerCreating", "PodInitializing"}
+_IMAGE_REASONS = {
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImageInspectError",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
+_LOST_REASONS = {"ContainerStatusUnknown", "Unknown"}
+"""It ended with its node; that says nothing about the worker."""
 
 
 @dataclass(frozen=True)
@@ -23,28 +35,53 @@ class Cause:
 
 
 LOADING = "Loading"
+_CALM = {LOADING: 1, "Starting": 2, "Scheduling": 3}
+"""What only takes time, the nearest to ready first."""
 
 
 def root_cause(pods: Iterable[Object]) -> Cause | None:
-    """What keeps these workers from being ready: trouble before what only takes time; None where all are."""
-    causes = [cause for pod in pods if (cause := pod_cause(pod))]
-    return min(causes, key=lambda cause: (not cause.trouble, _RANK.get(cause.reason, 0)), default=None)
+    """What keeps these pods from being ready: trouble before what only takes time, of the newest pod; None: all are."""
+    newest_first = sorted(pods, key=_born, reverse=True)
+    alive = [pod for pod in newest_first if pod.get("status", {}).get("phase") != "Failed"]
+    causes = [cause for pod in [*alive, *_not_replaced(newest_first)] if (cause := pod_cause(pod))]
+    return min(causes, key=lambda cause: _CALM.get(cause.reason, 0), default=None)
 
 
-_RANK = {LOADING: 1, "Starting": 2, "Scheduling": 3}
+def _born(pod: Object) -> tuple[str, str]:
+    return pod["metadata"].get("creationTimestamp", ""), pod["metadata"]["name"]
+
+
+def _not_replaced(newest_first: Sequence[Object]) -> list[Object]:
+    """Failed pods without a younger one that is ready: the others are history, which a cluster keeps for long."""
+    failed = []
+    for pod in newest_first:
+        if _is_ready(pod):
+            break
+        if pod.get("status", {}).get("phase") == "Failed":
+            failed.append(pod)
+    return failed
 
 
 def pod_cause(pod: Object) -> Cause | None:
-    """What keeps one worker from being ready; None where it is, or where it is on its way out."""
+    """What keeps one pod from being ready; None where it is, or where it is on its way out."""
     status = pod.get("status", {})
-    if pod["metadata"].get("deletionTimestamp") or _condition(status, "Ready").get("status") == "True":
+    if pod["metadata"].get("deletionTimestamp") or _is_ready(pod):
         return None
     if status.get("phase") == "Failed" and status.get("reason"):
         return Cause(status["reason"], _short(status.get("message", "")))
-    container = next(iter(status.get("containerStatuses", [])), None)
-    if container is None:
+    containers = status.get("containerStatuses", [])
+    if not containers:
         return _unscheduled(status)
-    return _waiting(container) or _ended(container) or _loading(container)
+    unready = [each for each in containers if not each.get("ready")]
+    if not unready:
+        node = pod.get("spec", {}).get("nodeName", "")
+        return Cause("NodeNotReady", f"node {node} does not report any more: whether the pod still runs is not known")
+    container = next((each for each in unready if each["name"] == _WORKER), unready[0])
+    return _waiting(container) or _ended(container) or _running(container)
+
+
+def _is_ready(pod: Object) -> bool:
+    return _condition(pod.get("status", {}), "Ready").get("status") == "True"
 
 
 def _unscheduled(status: Mapping[str, Any]) -> Cause:
@@ -61,48 +98,50 @@ def _waiting(container: Mapping[str, Any]) -> Cause | None:
     if waiting is None or waiting.get("reason") == "CrashLoopBackOff":
         return None
     reason, message = waiting.get("reason", ""), _short(waiting.get("message", ""))
+    if reason in _CREATING:
+        return _ended(container) or Cause("Starting", message or "the container is being created", trouble=False)
     if reason in _IMAGE_REASONS:
         return Cause("ImagePullFailed", f"image {container['image']}: {_pull_error(message)}")
-    if reason in _CONFIG_REASONS:
-        return Cause("ContainerCreateFailed", message)
-    return Cause("Starting", message or "the container is being created", trouble=False)
+    return Cause("ContainerCreateFailed", message or reason)
 
 
 def _pull_error(message: str) -> str:
-    """The error itself, without who reports it; the kubelet words it anew at every try."""
-    message = re.sub(r"^Back-off pulling image \"[^\"]*\":? ?", "", message)
-    message = re.sub(r"^ErrImagePull: ", "", message)
+    """The error itself, without who reports it: the kubelet words it anew while it waits for the next try."""
+    message = re.sub(r'^Back-off pulling image "[^"]*"(: )?', "", message)
+    message = re.sub(r"^(ErrImagePull|RegistryUnavailable|SignatureValidationFailed): ", "", message)
     return message or "the kubelet waits before it tries again"
 
 
 def _ended(container: Mapping[str, Any]) -> Cause | None:
-    """How the container ended, or its last run before this one."""
+    """How the container ended, or its last run, until this one has got further than that."""
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
-    if ended is None:
+    if ended is None or container.get("started") or ended.get("reason") in _LOST_REASONS:
         return None
     restarts = container.get("restartCount", 0)
-    times = f" (restarted {restarts} times)" if restarts > 1 else ""
+    cause = _end(container["name"], ended)
+    return Cause(cause.reason, f"{cause.message} (restarted {restarts} times)") if restarts > 1 else cause
+
+
+def _end(container: str, ended: Mapping[str, Any]) -> Cause:
+    code, said = ended.get("exitCode", 0), _last_line(ended.get("message", ""))
     if ended.get("reason") == "OOMKilled":
-        return Cause("OutOfMemory", f"the worker needed more memory than resources.limits.memory allows{times}")
-    code = ended.get("exitCode", 0)
-    if code == 0:
-        return None
-    said = _last_line(ended.get("message", ""))
+        return Cause("OutOfMemory", "it needed more memory than resources.limits.memory allows")
     if ended.get("reason") in {"ContainerCannotRun", "StartError"}:
-        return Cause("ContainerCreateFailed", f"{said}{times}")
-    if code == 137:
-        return Cause(
-            "Killed", f"{said or 'the worker was killed: it did not answer its probes, or its node was full'}{times}"
-        )
-    return Cause("ModelLoadFailed", f"{said or f'the worker ended with exit code {code}'}{times}")
+        return Cause("ContainerCreateFailed", said)
+    if code == 0:
+        return Cause("Exited", "it ended with exit code 0: by itself, or because it did not answer its probes")
+    if code in (137, 143):
+        words = f"; it said last: {said}" if said else ""
+        return Cause("Killed", f"it did not answer its probes, or its node was out of memory{words}")
+    reason = "ModelLoadFailed" if container == _WORKER else "ContainerFailed"
+    return Cause(reason, said or f"{container} ended with exit code {code}")
 
 
-def _loading(container: Mapping[str, Any]) -> Cause:
-    if container.get("state", {}).get("running"):
-        # Once started, it has been ready before: it is busy, or on its way out.
-        reason = "NotReady" if container.get("started") else LOADING
-        text = "the worker does not say that it is ready" if container.get("started") else "the model is being loaded"
-        return Cause(reason, text, trouble=reason != LOADING)
+def _running(container: Mapping[str, Any]) -> Cause:
+    if container.get("started"):
+        return Cause("NotReady", "it was ready before and does not say so any more: it is overloaded or stuck")
+    if "running" in container.get("state", {}) and container["name"] == _WORKER:
+        return Cause(LOADING, "the model is being loaded", trouble=False)
     return Cause("Starting", "the container is being started", trouble=False)
 
 

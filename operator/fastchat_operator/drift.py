@@ -6,38 +6,45 @@ from typing import Any
 from kubernetes.utils.quantity import parse_quantity
 
 from fastchat_operator.kind import Object
-from fastchat_operator.meta import HASH_ANNOTATION
 
-_LIST_KEYS = ("name", "mountPath", "containerPort", "uid", "key")
+_LIST_KEYS = {
+    "containers": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "ownerReferences": ("uid",),
+    "ports": ("containerPort", "port"),
+    "topologySpreadConstraints": ("topologyKey",),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+"""Lists that others may add to, and what tells their entries apart; the API server takes any other list as a whole."""
+_WHOLE = "selector"
 
 
 def drifted(desired: Object, there: Object | None) -> bool:
-    """Whether `desired` must be applied: it is not there, it has changed, or somebody has changed it."""
+    """Whether `desired` must be applied: it is not there, it has another mark, or somebody has changed it."""
+    return there is None or not _holds(there, desired)
+
+
+def _holds(there: Any, desired: Any, field: str = "") -> bool:
+    """Whether everything in `desired` is in `there`, the value of a field."""
     if there is None:
-        return True
-    mark = there["metadata"].get("annotations", {}).get(HASH_ANNOTATION)
-    return mark != desired["metadata"]["annotations"][HASH_ANNOTATION] or not _holds(there, desired)
-
-
-def _holds(there: Any, desired: Any) -> bool:
-    """Whether everything in `desired` is in `there`."""
+        return not desired  # the API server drops what is empty
     if isinstance(desired, Mapping):
-        return isinstance(there, Mapping) and all(_holds(there.get(key), value) for key, value in desired.items())
+        if not isinstance(there, Mapping) or (field == _WHOLE and there.keys() != desired.keys()):
+            return False
+        return all(_holds(there.get(key), value, key) for key, value in desired.items())
     if isinstance(desired, list):
-        return isinstance(there, list) and _list_holds(there, desired)
-    return bool(there == desired) or _same_quantity(there, desired) or (there is None and desired in ("", 0, False))
+        return isinstance(there, list) and _list_holds(there, desired, _LIST_KEYS.get(field, ()))
+    return bool(there == desired) or _same_quantity(there, desired)
 
 
-def _list_holds(there: Sequence[Any], desired: Sequence[Any]) -> bool:
-    key = next((key for key in _LIST_KEYS if desired and all(_has(item, key) for item in desired)), None)
+def _list_holds(there: Sequence[Any], desired: Sequence[Any], keys: Sequence[str]) -> bool:
+    key = next((key for key in keys if all(key in item for item in desired)), None)
     if key is None:
         return len(there) == len(desired) and all(map(_holds, there, desired))
-    found = {item[key]: item for item in there if _has(item, key)}
+    found = {item.get(key): item for item in there}
     return all(_holds(found.get(item[key]), item) for item in desired)
-
-
-def _has(item: Any, key: str) -> bool:
-    return isinstance(item, Mapping) and key in item
 
 
 def _same_quantity(there: Any, desired: Any) -> bool:

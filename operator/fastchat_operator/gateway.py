@@ -1,14 +1,23 @@
-"""Plan of a namespace's gateway: Deployment, Service, its rights to read, and a PodDisruptionBudget."""
+"""Plan of a namespace's gateway: Deployment, Service, its rights to read, a PodDisruptionBudget, NetworkPolicies."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from fastchat.deployment import GROUP
-from fastchat.naming import GATEWAY, MANAGED_BY
-from fastchat_operator.kind import DEPLOYMENT, POD_DISRUPTION_BUDGET, ROLE, ROLE_BINDING, SERVICE, SERVICE_ACCOUNT, Kind
+from fastchat.naming import COMPONENT_LABEL, GATEWAY, MANAGED_BY, WORKER_PORT, WORKERS
+from fastchat_operator.kind import (
+    DEPLOYMENT,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
 from fastchat_operator.meta import gateway_labels, make, marked
 from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
-from fastchat_operator.settings import Settings
+from fastchat_operator.settings import NetworkPolicy, Settings
 
 _PORT = 8080
 _USER = 65532
@@ -18,15 +27,35 @@ _STOP_MARGIN_SECONDS = 15
 
 def plan(namespace: str, settings: Settings) -> Sequence[dict[str, Any]]:
     """Everything that a gateway is made of, in the order in which it is applied."""
-    contents: Sequence[tuple[Kind, dict[str, Any]]] = [
-        (SERVICE_ACCOUNT, {}),
-        (ROLE, {"rules": _rules()}),
-        (ROLE_BINDING, _binding(namespace)),
-        (SERVICE, {"spec": _service()}),
-        (DEPLOYMENT, {"spec": _deployment(settings)}),
-        (POD_DISRUPTION_BUDGET, {"spec": {"maxUnavailable": 1, "selector": {"matchLabels": gateway_labels()}}}),
+    selector = {"matchLabels": gateway_labels()}
+    contents: Sequence[tuple[Kind, str, dict[str, Any]]] = [
+        (SERVICE_ACCOUNT, GATEWAY, {}),
+        (ROLE, GATEWAY, {"rules": _rules()}),
+        (ROLE_BINDING, GATEWAY, _binding(namespace)),
+        (SERVICE, GATEWAY, {"spec": _service()}),
+        *((NETWORK_POLICY, name, {"spec": spec}) for name, spec in _network_policies(settings.network_policy).items()),
+        (DEPLOYMENT, GATEWAY, {"spec": _deployment(settings)}),
+        (POD_DISRUPTION_BUDGET, GATEWAY, {"spec": {"maxUnavailable": 1, "selector": selector}}),
     ]
-    return [marked(make(kind, namespace, GATEWAY, gateway_labels(), **content)) for kind, content in contents]
+    return [marked(make(kind, namespace, name, gateway_labels(), **content)) for kind, name, content in contents]
+
+
+def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
+    """By name: gateways are asked on their port by whoever may, workers on theirs by the namespace's gateways."""
+    if not wanted.enabled:
+        return {}
+    workers = MANAGED_BY | {COMPONENT_LABEL: "worker"}
+    gateways = {"podSelector": {"matchLabels": gateway_labels()}}
+    return {
+        GATEWAY: _admit(gateway_labels(), _PORT, wanted.gateway_from),
+        WORKERS: _admit(workers, WORKER_PORT, [gateways, *wanted.worker_from]),
+    }
+
+
+def _admit(labels: dict[str, str], port: int, peers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """To pods with these labels, on this port only; without peers, from everywhere."""
+    rule = {"ports": [{"port": port, "protocol": "TCP"}], **given(**{"from": peers})}
+    return {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [rule]}
 
 
 def _rules() -> list[dict[str, Any]]:

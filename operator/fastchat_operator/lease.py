@@ -35,12 +35,12 @@ class Lease:
         self._identity = identity
         self._seen: tuple[Any, ...] = ()
         self._seen_at = 0.0
+        self._leader = ""
 
     async def hold(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Wait for the Lease, then `act` until it ends or fails; raises LeaseLostError."""
         while not await self._try():  # noqa: ASYNC110  # the API server has the answer
             await asyncio.sleep(self._settings.renew_seconds)
-        log.info("%s leads", self._identity)
         acting, keeping = asyncio.create_task(act()), asyncio.create_task(self._keep())
         try:
             await asyncio.wait([acting, keeping], return_when=asyncio.FIRST_COMPLETED)
@@ -56,28 +56,45 @@ class Lease:
         acting.result()
 
     async def _keep(self) -> None:
-        """Renew until that has not worked for so long that another operator may have taken over."""
+        """Renew until that has not worked for so long that another operator may soon take over."""
         renewed = time.monotonic()
-        while time.monotonic() - renewed < self._settings.lease_seconds * 2 / 3:
+        while True:
             await asyncio.sleep(self._settings.renew_seconds)
-            if await self._try():
-                renewed = time.monotonic()
+            left = renewed + self._settings.lease_seconds * 2 / 3 - time.monotonic()
+            try:
+                async with asyncio.timeout(left):
+                    renewed = await self._renew()
+            except TimeoutError:
+                return
+
+    async def _renew(self) -> float:
+        """Try until it works; when that try began, for whoever waits may have seen it at once."""
+        began = time.monotonic()
+        while not await self._try():
+            await asyncio.sleep(self._settings.renew_seconds)
+            began = time.monotonic()
+        return began
 
     async def _try(self) -> bool:
         """Take or renew it; False where somebody else holds it or the API was not reached."""
         try:
             async with asyncio.timeout(self._settings.lease_seconds / 3):
                 lease = await self._api.get(LEASE, self._namespace, str(self._settings.name))
-                if lease is None:
-                    await self._write("POST", self._body({}, {}))
-                    return True
-                if not self._free(lease["spec"]):
+                spec = (lease or {}).get("spec", {})
+                if not self._free(spec):
+                    self._note(spec["holderIdentity"])
                     return False
-                await self._write("PUT", self._body(lease["metadata"], lease["spec"]))
+                await self._write("PUT" if lease else "POST", self._body((lease or {}).get("metadata", {}), spec))
+                self._note(self._identity)
                 return True
         except (ApiError, TimeoutError) as error:
             log.warning("the Lease %s was not written: %s", self._settings.name, error or "no answer")
             return False
+
+    def _note(self, leader: str) -> None:
+        if leader != self._leader:
+            self._leader = leader
+            log.info("%s leads", leader)
 
     def _free(self, spec: Mapping[str, Any]) -> bool:
         """Ours, nobody's, or not renewed for its whole duration by our own clock: clocks of others are not trusted."""

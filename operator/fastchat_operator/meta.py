@@ -41,6 +41,12 @@ def owned(child: dict[str, Any], owner: ModelDeployment) -> dict[str, Any]:
     return child | {"metadata": child["metadata"] | {"ownerReferences": [reference]}}
 
 
+def owner_name(there: Object) -> str | None:
+    """Name of the ModelDeployment that an object belongs to; the same name with another uid was made anew since."""
+    owners = there["metadata"].get("ownerReferences", [])
+    return next((each["name"] for each in owners if each["kind"] == MODEL_DEPLOYMENT.name), None)
+
+
 def marked(desired: dict[str, Any]) -> dict[str, Any]:
     """The object with a mark of what it says."""
     mark = hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()[:16]
@@ -48,5 +54,8 @@ def marked(desired: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_ours(there: Object) -> bool:
-    """Whether the operator made it, labels taken off by hand or not."""
-    return HASH_ANNOTATION in there["metadata"].get("annotations", {})
+    """Whether the operator made it, even if its labels or its annotation were taken off by hand."""
+    metadata = there["metadata"]
+    return (
+        HASH_ANNOTATION in metadata.get("annotations", {}) or MANAGED_BY.items() <= metadata.get("labels", {}).items()
+    )

@@ -30,11 +30,13 @@ class Operator:
         self._settings = settings
         self._scopes: Sequence[str | None] = settings.namespaces or [None]
         self._store = Store()
-        self._queue = Queue(Reconciler(api, self._store, settings).reconcile)
+        self._queue = Queue()
+        self._reconciler = Reconciler(api, self._store, settings, self._queue.add)
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed = asyncio.Event()
 
-    async def run(self, stop: asyncio.Event | None = None) -> None:
-        """Operate until SIGTERM, SIGINT or `stop`; raises what kopf could not go on after."""
+    async def run(self) -> None:
+        """Operate until SIGTERM or SIGINT; raises what it could not go on after."""
         namespaces = self._settings.namespaces
         await kopf.operator(
             registry=self._registry(),
@@ -42,8 +44,11 @@ class Operator:
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
-            stop_flag=stop,
+            stop_flag=self._failed,
         )
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -65,10 +70,13 @@ class Operator:
         """Know everything before anything is done: a child not seen yet would look as if it were not there."""
         while not await self._resync():  # noqa: ASYNC110  # the API server has the answer
             await asyncio.sleep(1)
+        log.info("acting on %s", ", ".join(self._settings.namespaces) or "all namespaces")
         self._tasks = [
-            asyncio.create_task(self._queue.run(_WORKERS), name="queue"),
+            asyncio.create_task(self._queue.run(self._reconciler.reconcile, _WORKERS), name="queue"),
             asyncio.create_task(self._resync_for_ever(), name="resync"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(lambda _: self._failed.set())
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
@@ -106,6 +114,19 @@ class _Backoffs:
         return itertools.chain([0.2, 0.5, 1], itertools.repeat(2))
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Handlers of changes would need copies of every object to compare; these only watch."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing."""
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     """A watch ends after half a minute, by the server or, where its connection died in silence, by us."""
     settings = kopf.OperatorSettings()
@@ -118,6 +139,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _Backoffs()
     settings.scanning.disabled = True  # neither namespaces nor CRDs need watching, nor the rights for it
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiffs()
     for kind in WATCHED:
         if kind != MODEL_DEPLOYMENT:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = _SELECTOR

@@ -11,14 +11,13 @@ log = logging.getLogger(__name__)
 
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 8.0
-_FINAL_DELAY_SECONDS = 60.0
+_LONGEST_FINAL_DELAY_SECONDS = 60.0
 
 
 class Queue:
-    """Runs `reconcile` for each key that is added. A key added while it runs is run again after that."""
+    """A key added while it is reconciled is reconciled again after that."""
 
-    def __init__(self, reconcile: Callable[[Key], Awaitable[None]]) -> None:
-        self._reconcile = reconcile
+    def __init__(self) -> None:
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._waiting: set[Key] = set()
         self._running: set[Key] = set()
@@ -26,37 +25,31 @@ class Queue:
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
-    @property
-    def idle(self) -> bool:
-        """Nothing runs or waits to."""
-        return not (self._waiting or self._running or self._again)
-
     def add(self, keys: Iterable[Key]) -> None:
         for key in keys:
             if key in self._running:
                 self._again.add(key)
             elif key not in self._waiting:
-                self._cancel_timer(key)
                 self._waiting.add(key)
                 self._ready.put_nowait(key)
 
-    async def run(self, workers: int) -> None:
-        """Work until cancelled."""
+    async def run(self, reconcile: Callable[[Key], Awaitable[None]], workers: int) -> None:
+        """Reconcile what is added, until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
-                    group.create_task(self._work())
+                    group.create_task(self._work(reconcile))
         finally:
             for key in list(self._timers):
                 self._cancel_timer(key)
 
-    async def _work(self) -> None:
+    async def _work(self, reconcile: Callable[[Key], Awaitable[None]]) -> None:
         while True:
             key = await self._ready.get()
             self._waiting.discard(key)
             self._running.add(key)
             try:
-                await self._reconcile(key)
+                await reconcile(key)
                 self._failures.pop(key, None)
             except ApiError as error:
                 self._retry(key, error)
@@ -70,11 +63,10 @@ class Queue:
                 self.add([key])
 
     def _retry(self, key: Key, error: ApiError | None) -> None:
-        """Again after a while: twice as long each time, longer where the answer will hardly change."""
+        """Again after a while: twice as long each time, up to a minute where the answer will hardly change."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10))
-        if error is None or error.final:
-            delay = max(delay, min(_FINAL_DELAY_SECONDS, delay * 2**failures))
+        longest = _LONGEST_DELAY_SECONDS if error is not None and not error.final else _LONGEST_FINAL_DELAY_SECONDS
+        delay = min(longest, _FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10))
         if error is not None:
             log.warning("%s: %s; again in %.1f s", key, error, delay)
         self._cancel_timer(key)

@@ -1,16 +1,17 @@
 """One reconciliation: collect what is there, plan what should be, apply the difference, report."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastchat.deployment import Condition, ModelDeployment, Status
+from fastchat.deployment import Condition, Status
+from fastchat.naming import GATEWAY, WORKERS
 from fastchat_operator import gateway, worker
 from fastchat_operator.api import Api, ApiError
 from fastchat_operator.drift import drifted
 from fastchat_operator.events import tell
-from fastchat_operator.kind import MODEL_DEPLOYMENT, Object, kind_of
-from fastchat_operator.meta import is_ours
+from fastchat_operator.kind import MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of
+from fastchat_operator.meta import is_ours, owner_name
 from fastchat_operator.settings import Settings
 from fastchat_operator.status import Observed, status_of
 from fastchat_operator.store import Key, Store
@@ -21,10 +22,13 @@ log = logging.getLogger(__name__)
 class Reconciler:
     """Brings the cluster to what the ModelDeployments say, one key at a time."""
 
-    def __init__(self, api: Api, store: Store, settings: Settings) -> None:
+    def __init__(self, api: Api, store: Store, settings: Settings, wake: Callable[[Iterable[Key]], None]) -> None:
+        """`wake` has keys reconciled later."""
         self._api = api
         self._store = store
         self._settings = settings
+        self._wake = wake
+        self._gateway_refused: dict[str, str] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Make it so; raises ApiError where it could not, to be tried again."""
@@ -38,30 +42,44 @@ class Reconciler:
         refused = None
         if not any(name == deployment.name for name, _ in taken):
             refused = await self._apply(worker.plan(deployment, self._settings))
-        await self._report(key, deployment, Observed(
+        seen = Observed(
             deployment,
-            self._store.workers(key),
-            self._store.pods(key),
-            self._store.gateway(key.namespace),
-            taken,
-            str(refused or ""),
-        ))  # fmt: skip
+            workers=self._store.workers(key),
+            pods=self._store.pods(key),
+            gateway=self._store.gateway(key.namespace),
+            gateway_pods=self._store.pods(Key(key.namespace)),
+            taken=taken,
+            refused=str(refused or ""),
+            gateway_refused=self._gateway_refused.get(key.namespace, ""),
+        )
+        await self._report(key, seen)
         if refused is not None:
             raise refused
 
     async def _reconcile_gateway(self, namespace: str) -> None:
         """A gateway where there is a model, none where there is none."""
-        if any(not each.metadata.deletion_timestamp for each in self._store.models(namespace)):
-            refused = await self._apply(gateway.plan(namespace, self._settings))
-            if refused is not None:
-                raise refused
-        elif self._leftovers(namespace) and await self._really_empty(namespace):
-            for each in reversed(self._leftovers(namespace)):
+        wanted = any(not each.metadata.deletion_timestamp for each in self._store.models(namespace))
+        planned = gateway.plan(namespace, self._settings) if wanted else ()
+        refused = await self._apply(planned)
+        self._note_refusal(namespace, str(refused or ""))
+        if refused is not None:
+            raise refused
+        leftovers = self._leftovers(namespace, planned)
+        if leftovers and (wanted or await self._really_empty(namespace)):
+            for each in leftovers:
                 await self._api.delete(kind_of(each), namespace, each["metadata"]["name"])
 
-    def _leftovers(self, namespace: str) -> list[Object]:
-        planned = gateway.plan(namespace, self._settings)
-        found = [self._store.find(kind_of(each), namespace, each["metadata"]["name"]) for each in planned]
+    def _note_refusal(self, namespace: str, text: str) -> None:
+        """Every model of the namespace tells it in its status."""
+        if text != self._gateway_refused.get(namespace, ""):
+            self._gateway_refused[namespace] = text
+            self._wake(Key(namespace, each.metadata.name) for each in self._store.models(namespace))
+
+    def _leftovers(self, namespace: str, planned: Iterable[Object]) -> list[Object]:
+        """What is there of a gateway and is not planned: all of it, or what a setting has taken out."""
+        keep = {(kind_of(each), each["metadata"]["name"]) for each in planned}
+        possible = [*((kind, GATEWAY) for kind in MADE), (NETWORK_POLICY, WORKERS)]
+        found = [self._store.find(kind, namespace, name) for kind, name in possible if (kind, name) not in keep]
         return [each for each in found if each is not None and is_ours(each)]
 
     async def _really_empty(self, namespace: str) -> bool:
@@ -71,13 +89,13 @@ class Reconciler:
         return True
 
     async def _apply(self, planned: Iterable[dict[str, Any]]) -> ApiError | None:
-        """Apply what differs; the first refusal that another try would not change, the rest applied all the same."""
+        """Apply what differs; the first refusal of an object, the rest applied all the same."""
         refused = None
         for desired in planned:
             try:
                 await self._apply_one(desired)
             except ApiError as error:
-                if not error.final:
+                if not error.refusal:
                     raise
                 refused = refused or error
         return refused
@@ -87,22 +105,13 @@ class Reconciler:
         there = self._store.find(kind, meta["namespace"], meta["name"])
         if not drifted(desired, there):
             return
-        if there is None:
-            await self._must_not_be_foreign(desired)
+        _must_not_belong_to_others(desired, there or await self._api.get(kind, meta["namespace"], meta["name"]))
+        self._wake(self._store.see(kind, await self._api.apply(desired)))
         log.info("%s %s/%s: %s", kind.name, meta["namespace"], meta["name"], "changed" if there else "created")
-        self._store.see(kind, await self._api.apply(desired))
 
-    async def _must_not_be_foreign(self, desired: dict[str, Any]) -> None:
-        """An object that somebody else made under this name is not taken over."""
-        kind, meta = kind_of(desired), desired["metadata"]
-        there = await self._api.get(kind, meta["namespace"], meta["name"])
-        if there is not None and not is_ours(there):
-            text = f"{kind.name} {meta['name']!r} exists already and was not made by FastChat: rename or delete it"
-            raise ApiError(400, text)
-
-    async def _report(self, key: Key, deployment: ModelDeployment, seen: Observed) -> None:
+    async def _report(self, key: Key, seen: Observed) -> None:
         """Write the status where it has changed, and an Event where a person would want to know."""
-        status = status_of(seen)
+        deployment, status = seen.deployment, status_of(seen)
         if status == deployment.status:
             return
         body = {
@@ -112,7 +121,7 @@ class Reconciler:
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         try:
-            self._store.see(MODEL_DEPLOYMENT, await self._api.apply(body, "status"))
+            self._wake(self._store.see(MODEL_DEPLOYMENT, await self._api.apply(body, "status")))
         except ApiError as error:
             if error.status == 404:
                 return  # deleted meanwhile
@@ -120,6 +129,17 @@ class Reconciler:
         for condition in _news(deployment.status, status):
             log.info("%s: %s %s: %s", key, condition.type, condition.reason, condition.message)
             await tell(self._api, deployment, condition)
+
+
+def _must_not_belong_to_others(desired: Object, there: Object | None) -> None:
+    """An object that somebody else made under this name is not taken over."""
+    if there is None:
+        return
+    what = f"{desired['kind']} {desired['metadata']['name']!r}"
+    if not is_ours(there):
+        raise ApiError(400, f"{what} exists already and was not made by FastChat: rename or delete it")
+    if owner_name(there) not in (None, owner_name(desired)):
+        raise ApiError(400, f"{what} belongs to the ModelDeployment {owner_name(there)!r}: rename one of the two")
 
 
 def _news(before: Status | None, now: Status) -> list[Condition]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from fastchat.resource import Part, ResourceName, Resources, Toleration
 
@@ -57,6 +57,18 @@ class Worker(Part):
     runtime_class_name: ResourceName | None = Field(None, description="RuntimeClass of workers with GPUs.")
 
 
+class NetworkPolicy(Part):
+    """Who reaches gateways and workers: each may be asked on its port only, and workers by their gateways only."""
+
+    enabled: bool = Field(False, description="Whether there are NetworkPolicies at all.")
+    gateway_from: list[dict[str, JsonValue]] = Field(
+        default_factory=list, description="Peers that may ask gateways, as in a NetworkPolicy; none: everyone."
+    )
+    worker_from: list[dict[str, JsonValue]] = Field(
+        default_factory=list, description="Peers that may ask workers, beside the gateways of their namespace."
+    )
+
+
 class LeaderElection(Part):
     """Of several operators one acts; which one is written into a Lease."""
 
@@ -65,6 +77,12 @@ class LeaderElection(Part):
     )
     lease_seconds: int = Field(15, ge=3, description="An operator that has not renewed the Lease for so long is gone.")
     renew_seconds: int = Field(2, ge=1, description="How often the Lease is renewed or asked for.")
+
+    @model_validator(mode="after")
+    def _renewed_in_time(self) -> Self:
+        if self.renew_seconds * 2 > self.lease_seconds:
+            raise ValueError("renewSeconds must be at most half of leaseSeconds")
+        return self
 
 
 class Settings(Part):
@@ -76,6 +94,9 @@ class Settings(Part):
     images: Images = Field(default_factory=Images, description="Images of what the operator starts.")
     gateway: Gateway = Field(default_factory=Gateway, description="The gateway that each namespace with a model gets.")
     worker: Worker = Field(default_factory=Worker, description="Defaults of workers.")
+    network_policy: NetworkPolicy = Field(
+        default_factory=NetworkPolicy, description="Who reaches gateways and workers."
+    )
     leader_election: LeaderElection = Field(default_factory=LeaderElection, description="Which operator acts.")
     resync_seconds: int = Field(60, ge=1, description="How often everything is read again, in seconds.")
 

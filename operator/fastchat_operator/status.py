@@ -12,6 +12,8 @@ from fastchat_operator.cause import LOADING, Cause, root_cause
 from fastchat_operator.kind import Object
 from fastchat_operator.meta import worker_labels
 
+_LONGEST_MESSAGE = 32768
+
 Truth = Literal["True", "False", "Unknown"]
 
 
@@ -25,10 +27,13 @@ class Observed:
     pods: Sequence[Object] = ()
     gateway: Object | None = None
     """The Deployment of the namespace's gateway."""
+    gateway_pods: Sequence[Object] = ()
     taken: Sequence[tuple[str, str]] = ()
     """Names that it claims and an older ModelDeployment serves: (name, that ModelDeployment)."""
     refused: str = ""
-    """The API server's words, where it refused one of the objects."""
+    """The API server's words, where it refused one of the workers' objects."""
+    gateway_refused: str = ""
+    """The same of the gateway's."""
 
 
 def status_of(seen: Observed, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Status:
@@ -61,10 +66,14 @@ def _trouble(seen: Observed) -> Cause | None:
         return Cause("NameTaken", f"{who}: choose another spec.model.name or alias")
     if seen.refused:
         return Cause("ApplyFailed", seen.refused)
-    failed = _find(seen.workers, "ReplicaFailure")
-    if failed.get("status") == "True":
-        return Cause("PodRefused", failed.get("message", ""))
-    return None
+    return _pod_refused(seen.workers)
+
+
+def _pod_refused(workload: Object | None) -> Cause | None:
+    """No pod could be made: a quota, a Pod Security Standard, a webhook."""
+    conditions = (workload or {}).get("status", {}).get("conditions", [])
+    failed = next((each for each in conditions if each["type"] == "ReplicaFailure" and each["status"] == "True"), None)
+    return Cause("PodRefused", failed.get("message", "")) if failed else None
 
 
 def _shortfall(seen: Observed, ready: int) -> Cause:
@@ -73,7 +82,8 @@ def _shortfall(seen: Observed, ready: int) -> Cause:
         return Cause("ScaledToZero", "no worker runs: spec.replicas is 0", trouble=False)
     if ready >= wanted:
         if _count(seen.gateway, "availableReplicas") == 0:
-            return Cause("GatewayNotReady", "the workers are ready, the gateway is not: see GatewayReady")
+            why = _gateway_ready(seen)["message"]
+            return Cause("GatewayNotReady", f"the workers are ready, the gateway is not: {why}")
         return Cause("Ready", f"{ready} of {wanted} workers ready", trouble=False)
     cause = root_cause(seen.pods) or Cause(LOADING, "the workers are being started", trouble=False)
     return Cause(cause.reason, f"{ready} of {wanted} workers ready: {cause.message}", cause.trouble)
@@ -85,29 +95,25 @@ def _progressing(seen: Observed, ready: int) -> dict[str, Any]:
     if trouble:
         return _condition("Progressing", "False", trouble)
     wanted, current = seen.deployment.spec.replicas, seen.workers or {}
-    observed = current.get("status", {}).get("observedGeneration", -1) >= current.get("metadata", {}).get(
-        "generation", 0
-    )
+    observed = _count(seen.workers, "observedGeneration") >= current.get("metadata", {}).get("generation", 1)
     updated, total = _count(seen.workers, "updatedReplicas"), _count(seen.workers, "replicas")
     if observed and updated == total == ready == wanted:
-        return _condition("Progressing", "False", Cause("Complete", "all workers run what spec says"))
+        return _condition("Progressing", "False", Cause("Complete", "all workers run what spec says", trouble=False))
     cause = root_cause(seen.pods)
     if cause and cause.trouble:
         return _condition("Progressing", "False", cause)
     text = f"{min(updated, wanted)} of {wanted} workers are new, {ready} ready"
-    return _condition("Progressing", "True", Cause("Updating", text))
+    return _condition("Progressing", "True", Cause("Updating", text, trouble=False))
 
 
 def _gateway_ready(seen: Observed) -> dict[str, Any]:
-    if seen.gateway is None:
-        return _condition("GatewayReady", "False", Cause("NotCreated", "the gateway is being created"))
-    there, wanted = _count(seen.gateway, "availableReplicas"), seen.gateway["spec"].get("replicas", 1)
-    if there:
-        return _condition("GatewayReady", "True", Cause("Ready", f"{there} of {wanted} gateway pods answer"))
-    failed = _find(seen.gateway, "ReplicaFailure")
-    if failed.get("status") == "True":
-        return _condition("GatewayReady", "False", Cause("PodRefused", failed.get("message", "")))
-    return _condition("GatewayReady", "False", Cause("Starting", "no gateway pod answers yet"))
+    ready = _count(seen.gateway, "availableReplicas")
+    cause = Cause("ApplyFailed", seen.gateway_refused) if seen.gateway_refused else None
+    if ready:
+        cause = cause or Cause("Ready", f"{ready} gateway pods answer", trouble=False)
+        return _condition("GatewayReady", "True", cause)
+    cause = cause or _pod_refused(seen.gateway) or root_cause(seen.gateway_pods)
+    return _condition("GatewayReady", "False", cause or Cause("Starting", "no gateway pod answers yet", trouble=False))
 
 
 def _own_name_taken(seen: Observed) -> bool:
@@ -115,8 +121,8 @@ def _own_name_taken(seen: Observed) -> bool:
 
 
 def _condition(kind: str, status: Truth, cause: Cause) -> dict[str, Any]:
-    reason = re.sub(r"[^A-Za-z0-9_]", "", cause.reason) or "Unknown"
-    return {"type": kind, "status": status, "reason": reason, "message": cause.message}
+    reason = re.sub(r"^[^A-Za-z]+|[^A-Za-z0-9_]", "", cause.reason) or "Unknown"
+    return {"type": kind, "status": status, "reason": reason, "message": cause.message[:_LONGEST_MESSAGE]}
 
 
 def _since(condition: dict[str, Any], deployment: ModelDeployment, now: Callable[[], datetime]) -> Condition:
@@ -129,8 +135,3 @@ def _since(condition: dict[str, Any], deployment: ModelDeployment, now: Callable
 
 def _count(workload: Object | None, field: str) -> int:
     return int((workload or {}).get("status", {}).get(field, 0))
-
-
-def _find(workload: Object | None, kind: str) -> Object:
-    conditions = (workload or {}).get("status", {}).get("conditions", [])
-    return next((each for each in conditions if each["type"] == kind), {})

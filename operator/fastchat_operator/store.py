@@ -44,12 +44,14 @@ class Store:
         return self._objects[kind].get((namespace, name))
 
     def workers(self, key: Key) -> Object | None:
-        return self.find(DEPLOYMENT, key.namespace, worker_name(key.name))
+        there = self.find(DEPLOYMENT, key.namespace, worker_name(key.name))
+        return there if there is not None and _belongs_to(there) == key else None
 
     def gateway(self, namespace: str) -> Object | None:
         return self.find(DEPLOYMENT, namespace, GATEWAY)
 
     def pods(self, key: Key) -> Sequence[Object]:
+        """Pods of a ModelDeployment's workers, or of a namespace's gateway."""
         return [self._objects[POD][key.namespace, name] for name in self._pods.get(key, ())]
 
     def taken(self, deployment: ModelDeployment) -> list[tuple[str, str]]:
@@ -72,23 +74,29 @@ class Store:
         """Take in an object as it is now; what it concerns."""
         place = _place(thing)
         before = self._objects[kind].get(place)
-        if before is not None and _older(thing, before):
-            return set()
+        if before is not None and _uid(before) == _uid(thing) and _version(thing) <= _version(before):
+            return set()  # a watch brings it as it was before a write, or with a write, whose answer is known already
         thing = _slim(thing)
         if kind == MODEL_DEPLOYMENT:
             self._objects[kind][place] = {"metadata": thing["metadata"]}
             return self._model_seen(thing)
+        owner = _belongs_to(thing)
+        concerned = self._remove(kind, before) if before and _belongs_to(before) != owner else set()
         self._objects[kind][place] = thing
-        return self._concerned(kind, thing, gone=False)
+        if kind == POD and owner:
+            self._pods[owner].add(thing["metadata"]["name"])
+        return concerned | self._concerned(kind, owner)
 
     def forget(self, kind: Kind, thing: Object) -> set[Key]:
         """Take out an object that is gone; what that concerns."""
         place = _place(thing)
         before = self._objects[kind].get(place)
-        if before is None or before["metadata"]["uid"] != thing["metadata"]["uid"]:
+        if before is None or _uid(before) != _uid(thing) or _version(thing) < _version(before):
             return set()
-        del self._objects[kind][place]
-        return self._model_gone(Key(*place)) if kind == MODEL_DEPLOYMENT else self._concerned(kind, thing, gone=True)
+        if kind == MODEL_DEPLOYMENT:
+            del self._objects[kind][place]
+            return self._model_gone(Key(*place))
+        return self._remove(kind, before)
 
     def replace(
         self, kind: Kind, things: Iterable[Object], namespace: str | None, before: Mapping[tuple[str, str], str]
@@ -96,16 +104,19 @@ class Store:
         """Take in a listing; what was there `before` it (a `snapshot`) and is not in it is gone. What that concerns."""
         listed, concerned = set(), set()
         for thing in things:
-            listed.add(_place(thing))
-            concerned |= self.see(kind, thing)
+            place = _place(thing)
+            listed.add(place)
+            went_meanwhile = place not in self._objects[kind] and before.get(place) == _uid(thing)
+            if not went_meanwhile:
+                concerned |= self.see(kind, thing)
         for place, uid in before.items():
             there = self._objects[kind].get(place)
-            if place not in listed and namespace in (None, place[0]) and there and there["metadata"]["uid"] == uid:
+            if place not in listed and namespace in (None, place[0]) and there and _uid(there) == uid:
                 concerned |= self.forget(kind, there)
         return concerned
 
     def snapshot(self, kind: Kind) -> dict[tuple[str, str], str]:
-        return {place: thing["metadata"]["uid"] for place, thing in self._objects[kind].items()}
+        return {place: _uid(thing) for place, thing in self._objects[kind].items()}
 
     def keys(self) -> Iterator[Key]:
         """Everything there is to reconcile."""
@@ -113,35 +124,31 @@ class Store:
             yield from (Key(namespace, name) for name in models)
         yield from (Key(namespace) for namespace in self.namespaces())
 
-    def _concerned(self, kind: Kind, thing: Object, *, gone: bool) -> set[Key]:
-        labels = thing["metadata"].get("labels", {})
-        namespace, name = thing["metadata"]["namespace"], labels.get(MODEL_LABEL)
-        if name:
-            key = Key(namespace, name)
-            if kind == POD:
-                self._place_pod(key, thing, gone=gone)
-            return {key}
-        if labels.get(COMPONENT_LABEL) == "gateway":
-            each = {Key(namespace, name) for name in self._models[namespace]} if kind == DEPLOYMENT else set()
-            return {Key(namespace)} | each
-        return set()
+    def _remove(self, kind: Kind, there: Object) -> set[Key]:
+        del self._objects[kind][_place(there)]
+        owner = _belongs_to(there)
+        if kind == POD and owner:
+            self._pods[owner].discard(there["metadata"]["name"])
+        return self._concerned(kind, owner)
 
-    def _place_pod(self, key: Key, pod: Object, *, gone: bool) -> None:
-        if gone:
-            self._pods[key].discard(pod["metadata"]["name"])
-        else:
-            self._pods[key].add(pod["metadata"]["name"])
+    def _concerned(self, kind: Kind, owner: Key | None) -> set[Key]:
+        """What depends on an object: its owner, and on the gateway the status of every model."""
+        if owner is None:
+            return set()
+        if owner.name or kind not in (DEPLOYMENT, POD):
+            return {owner}
+        return {owner} | {Key(owner.namespace, name) for name in self._models[owner.namespace]}
 
     def _model_seen(self, thing: Object) -> set[Key]:
         key = Key(*_place(thing))
         try:
-            deployment = ModelDeployment.parse(thing)
+            deployment = _parse(thing)
         except ValidationError as error:
             log.warning("ModelDeployment %s is left alone: this operator does not understand it: %s", key, error)
             return self._model_gone(key)
         affected = self._drop_claims(key)
         self._models[key.namespace][key.name] = deployment
-        for name in deployment.names:
+        for name in () if deployment.metadata.deletion_timestamp else deployment.names:
             self._claimants[key.namespace, name].add(key.name)
         return affected | self._rivals(key.namespace, deployment) | {key, Key(key.namespace)}
 
@@ -163,14 +170,32 @@ class Store:
         return {Key(namespace, rival) for name in deployment.names for rival in self._claimants[namespace, name]}
 
 
+def _parse(thing: Object) -> ModelDeployment:
+    """Of a resource whose status is another operator version's only the rest counts; raises ValidationError."""
+    try:
+        return ModelDeployment.parse(thing)
+    except ValidationError:
+        return ModelDeployment.parse({name: part for name, part in thing.items() if name != "status"})
+
+
+def _belongs_to(thing: Object) -> Key | None:
+    """The key under which an object is reconciled, by its labels."""
+    namespace, labels = thing["metadata"]["namespace"], thing["metadata"].get("labels", {})
+    if labels.get(MODEL_LABEL):
+        return Key(namespace, labels[MODEL_LABEL])
+    return Key(namespace) if labels.get(COMPONENT_LABEL) == "gateway" else None
+
+
 def _place(thing: Object) -> tuple[str, str]:
     return thing["metadata"]["namespace"], thing["metadata"]["name"]
 
 
-def _older(thing: Object, than: Object) -> bool:
-    """Whether a watch brings an object as it was before a write whose answer is known already."""
-    mine, other = thing["metadata"], than["metadata"]
-    return mine.get("uid") == other.get("uid") and int(mine["resourceVersion"]) < int(other["resourceVersion"])
+def _uid(thing: Object) -> str:
+    return str(thing["metadata"]["uid"])
+
+
+def _version(thing: Object) -> int:
+    return int(thing["metadata"]["resourceVersion"])
 
 
 def _slim(thing: Object) -> Object:

@@ -18,6 +18,9 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "fastchat-operator"}
 GATEWAY = "fastchat-gateway"
 """Name of a namespace's gateway: Deployment, Service, ServiceAccount, Role, RoleBinding, PodDisruptionBudget."""
 
+WORKERS = "fastchat-workers"
+"""Name of the NetworkPolicy of all workers of a namespace."""
+
 WORKER_PORT = 8000
 """Port of every worker, whatever its engine."""
 
@@ -44,10 +47,13 @@ def worker_name(model_deployment: str) -> str:
 
 
 def claims(deployments: Iterable[ModelDeployment]) -> Mapping[str, ModelDeployment]:
-    """Served name → the ModelDeployment of the namespace that serves it: of two that want a name, the older one."""
+    """Served name → the ModelDeployment of the namespace that serves it: of two that want a name, the older one.
+
+    One that is being deleted serves nothing new.
+    """
     taken: dict[str, ModelDeployment] = {}
     for deployment in sorted(deployments, key=seniority):
-        for name in deployment.names:
+        for name in () if deployment.metadata.deletion_timestamp else deployment.names:
             taken.setdefault(name, deployment)
     return taken
 

@@ -39,6 +39,10 @@ class Cluster:
         """Output of kubectl as administrator. Raises RuntimeError with what it complained about."""
         return kubectl(self._kubectl, self.kubeconfig, arguments, input)
 
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        """Command line of kubectl as administrator, to be run in the background."""
+        return [str(self._kubectl), f"--kubeconfig={self.kubeconfig}", *arguments]
+
     def apply(self, *objects: dict[str, Any]) -> None:
         """Create or change objects."""
         self.kubectl("apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))

@@ -41,7 +41,7 @@ _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _BUILD_SECONDS = 1800
 # What is started so leaves no mounts and no processes behind, in whatever way it ends.
 _ALONE = ("unshare", "--mount", "--mount-proc", "--pid", "--fork", "--kill-child")
-_KEPT_SECONDS = 600  # another checkout may be about to push what it has just built
+_KEPT_SECONDS = 600  # what is built will be pushed, even if another build comes between
 
 
 def build(names: Sequence[str] = tuple(DOCKERFILES)) -> dict[str, str]:
@@ -149,8 +149,7 @@ def _build(name: str, options: Sequence[str]) -> str:
     tag = steps[-1][:12]
     reference = f"localhost/fastchat-{name}:{tag}"
     _run("tag", steps[-1], reference)
-    _records().mkdir(exist_ok=True)
-    (_records() / f"{name}-{tag}").write_text("\n".join(steps))
+    _record(name, tag, steps)
     say(f"{name}: built in {time.monotonic() - started:.1f} s")
     return reference
 
@@ -232,27 +231,42 @@ def _pushed_id(registry: str, repository: str, tag: str) -> str:
 
 
 def _records() -> Path:
-    """A file for each image built, with the ids of its steps."""
+    """A file for each image that a checkout has built: the checkout's path and the ids of the steps."""
     return _folder() / "builds"
 
 
+def _record(name: str, tag: str, steps: Sequence[str]) -> Path:
+    checkout = hashlib.sha256(bytes(ROOT)).hexdigest()[:12]
+    _records().mkdir(exist_ok=True)
+    record = _records() / f"{name}-{checkout}-{tag}"
+    record.write_text("\n".join([str(ROOT), *steps]))
+    return record
+
+
+def _used() -> set[str]:
+    """The first 11 digits of the ids of all steps that are wanted; records that are not wanted any more are removed.
+
+    Wanted are the last build of each checkout that still exists, and whatever was built just now.
+    """
+    records = sorted(_records().glob("*"), key=lambda record: record.stat().st_mtime)
+    lines = {record: record.read_text().splitlines() for record in records}
+    last = {record.name.rpartition("-")[0]: record for record in records if Path(lines[record][0]).exists()}
+    kept: set[str] = set()
+    for record in records:
+        if record in last.values() or time.time() - record.stat().st_mtime < _KEPT_SECONDS:
+            kept |= {step[:11] for step in lines[record][1:]}
+        else:
+            record.unlink()
+    return kept
+
+
 def _tidy() -> None:
-    """Remove what a killed build left, and images that none of the last builds used; their steps are the cache."""
+    """Remove what a killed build left, and images that nobody wants any more; those of their steps are the cache."""
     shutil.rmtree(_scratch(), ignore_errors=True)
     for container in json.loads(_run("containers", "--json")) or []:
         if re.search(r"-working-container(-\d+)?$", container["containername"]):
             _run("rm", container["id"])
-    kept = _recently_used()
+    kept = _used()
     for image in _images():
         if image["id"][:11] not in kept and not any(name.startswith(_BASE) for name in image["names"]):
             _run("rmi", "--force", image["id"])
-
-
-def _recently_used() -> set[str]:
-    """The first 11 digits of ids; records that are neither recent nor the last of their image are removed."""
-    records = sorted(_records().glob("*"), key=lambda record: record.stat().st_mtime)
-    last = {record.name.partition("-")[0]: record for record in records}
-    for record in records:
-        if record not in last.values() and time.time() - record.stat().st_mtime > _KEPT_SECONDS:
-            record.unlink()
-    return {step[:11] for record in _records().glob("*") for step in record.read_text().split()}

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster import audit, binaries, machine, node, packages, startup, volume
-from cluster.binaries import UnavailableError
+from cluster import audit, binaries, machine, node, packages, startup, storage, volume
+from cluster.binaries import UnavailableError, cache
 from cluster.client import Cluster
 from cluster.slot import CHECKOUT, Slot, claim, mine
 
@@ -38,6 +38,13 @@ class LocalCluster(Cluster):
     def pod_image(self) -> str:
         """Reference of an image with the program of go/pod: a web server and its client."""
         return startup.push_pod_image(self._slot, binaries.tools("pod")["pod"])
+
+    def image(self, name: str) -> str:
+        known = name in self._images
+        reference = super().image(name)
+        if not known:
+            storage.forget_older(reference, machine.inside(self._slot, "--mount", "--pid"))
+        return reference
 
     def in_node(self, command: Sequence[str]) -> list[str]:
         """Command line that runs another in the node's network, where pods and Services are reached."""
@@ -183,6 +190,7 @@ def _start() -> Slot:
     tools = binaries.tools(*startup.TOOLS)
     if left := mine():
         machine.end(left)
+    storage.empty_registry(cache() / "registry")
     slot, lock = claim()
     try:
         machine.boot(slot, lock, node.DNS_ADDRESS)

@@ -160,11 +160,11 @@ def records(
     `lengths`: ModelDeployment's name → its model's context length, where that is known.
     """
     names: defaultdict[str, list[str]] = defaultdict(list)
-    living = {each.metadata.name: each for each in deployments if each.metadata.deletion_timestamp is None}
-    for name, claimant in naming.claims(living.values()).items():
+    known = {each.metadata.name: each for each in deployments}
+    for name, claimant in naming.claims(known.values()).items():
         names[claimant.metadata.name].append(name)
     workers = _workers(slices)
-    return {key: _record(living[key], names[key], workers[key].values(), lengths.get(key)) for key in names}
+    return {key: _record(known[key], names[key], workers[key].values(), lengths.get(key)) for key in names}
 
 
 def _workers(slices: Iterable[Slice]) -> defaultdict[str, dict[str, EndpointRecord]]:

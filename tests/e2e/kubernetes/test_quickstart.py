@@ -1,0 +1,128 @@
+"""The first hour of a team: apply the quickstart, call it from a pod, scale it, delete it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+OPENAI = """
+import json, sys
+import openai
+
+client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0, timeout=120)
+messages = [{"role": "user", "content": "Hello!"}]
+chat = client.chat.completions.create(model="vicuna-7b-v1.1", messages=messages, temperature=0, max_tokens=16)
+stream = client.chat.completions.create(model="smollm2", messages=messages, temperature=0, max_tokens=16, stream=True)
+chunks = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+embeddings = client.embeddings.create(model="all-minilm-l6-v2", input=["Hello", "there"])
+try:
+    client.chat.completions.create(model="gpt-9", messages=messages)
+except openai.NotFoundError as error:
+    unknown = error.body["code"]
+print(json.dumps({
+    "chat": chat.choices[0].message.content,
+    "stream": chunks,
+    "dimensions": [len(each.embedding) for each in embeddings.data],
+    "models": sorted(model.id for model in client.models.list()),
+    "unknown": unknown,
+}))
+"""
+
+SDK = """
+import json, sys
+from fastchat import client
+
+client.set_baseurl(sys.argv[1].removesuffix("/v1"))
+chat = client.ChatCompletion.create(
+    model="smollm2", messages=[{"role": "user", "content": "Hello!"}], temperature=0, max_tokens=16
+)
+embedding = client.Embedding.create(model="all-minilm-l6-v2", input="Hello")
+print(json.dumps({
+    "chat": chat["choices"][0]["message"]["content"],
+    "same": chat.choices[0].message.content,
+    "dimensions": len(embedding["data"][0]["embedding"]),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def team(make_namespace):
+    """A namespace with the quickstart, ready."""
+    team = make_namespace("quickstart")
+    team.kubectl("apply", f"--filename={ROOT / 'examples/quickstart.yaml'}")
+    team.wait_ready("smollm2", "all-minilm-l6-v2", seconds=240)
+    return team
+
+
+def test_the_openai_package_talks_to_both_models_from_a_pod(team):
+    said = team.ask(OPENAI)
+    assert said["chat"] == "".join(said["stream"])
+    assert said["chat"].startswith("Hello!")
+    assert len(said["stream"]) > 5
+    assert said["dimensions"] == [384, 384]
+    assert said["models"] == ["all-minilm-l6-v2", "smollm2", "vicuna-7b-v1.1"]
+    assert said["unknown"] == "model_not_found"
+
+
+def test_the_sdk_talks_to_both_models_from_a_pod(team):
+    said = team.ask(SDK)
+    assert said["chat"] == said["same"]
+    assert said["chat"].startswith("Hello!")
+    assert said["dimensions"] == 384
+
+
+def test_kubectl_get_shows_what_a_person_wants_to_know(team):
+    header, *rows = team.kubectl("get", "md").splitlines()
+    assert header.split() == ["NAME", "MODEL", "ENGINE", "READY", "REASON", "AGE"]
+    assert [row.split()[:1] + row.split()[2:5] for row in rows] == [
+        ["all-minilm-l6-v2", "Transformers", "1/1", "Ready"],
+        ["smollm2", "Transformers", "1/1", "Ready"],
+    ]
+
+
+def test_describe_shows_the_address_and_events(team):
+    text = team.kubectl("describe", "md", "smollm2")
+    assert team.url in text
+    assert "1 of 1 workers ready" in text
+
+
+def test_a_second_namespace_has_models_and_a_gateway_of_its_own(team, make_namespace):
+    other = make_namespace("second")
+    other.simulator("sim")
+    other.wait_ready("sim")
+    script = "import sys, httpx; print(httpx.get(sys.argv[1] + '/models').text)"
+    assert [model["id"] for model in other.ask(script)["data"]] == ["sim"]
+    assert "sim" not in {model["id"] for model in team.ask(script)["data"]}
+
+
+def test_kubectl_scale_adds_and_removes_workers(make_namespace):
+    team = make_namespace("scaled")
+    team.simulator("sim")
+    team.wait_ready("sim")
+    team.kubectl("scale", "md/sim", "--replicas=3")
+    team.wait(lambda: team.get("md", "sim")["status"]["ready"], lambda ready: ready == "3/3")
+    assert len(team.pods("sim")) == 3
+    team.kubectl("scale", "md/sim", "--replicas=0")
+    team.wait(lambda: team.condition("sim")["reason"], lambda reason: reason == "ScaledToZero")
+    team.wait(lambda: team.pods("sim"), lambda pods: not pods)
+
+
+def test_a_deleted_model_leaves_nothing_and_the_last_one_takes_the_gateway_along(make_namespace):
+    team = make_namespace("gone")
+    team.simulator("one")
+    team.simulator("two")
+    team.wait_ready("one", "two")
+    kinds = "deployments,services,pods,serviceaccounts,roles,rolebindings,poddisruptionbudgets,endpointslices"
+
+    def left():
+        found = json.loads(team.kubectl("get", kinds, "--output=json"))["items"]
+        names = {f"{each['kind']}/{each['metadata']['name']}" for each in found}
+        return names - {"Pod/client", "ServiceAccount/default"}
+
+    team.kubectl("delete", "md", "one", "--wait=false")
+    team.wait(left, lambda names: names and not any("one-" in name for name in names))
+    assert "Deployment/fastchat-gateway" in left()
+    team.kubectl("delete", "md", "two", "--wait=false")
+    team.wait(left, lambda names: not names)

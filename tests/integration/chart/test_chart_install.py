@@ -1,0 +1,249 @@
+"""The chart in a real API server: every object is accepted, and each account may do what it is for and no more."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import load_kube_config
+
+from fastchat_operator import gateway
+from fastchat_operator.api import Api, ApiError
+from fastchat_operator.kind import WATCHED, Kind
+from fastchat_operator.lease import Lease
+from fastchat_operator.settings import Settings
+
+CHART = Path(__file__).parents[3] / "charts/fastchat"
+VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+ACCOUNT = "fastchat-operator"
+SECRET = Kind("v1", "Secret", "secrets")
+TEAMS = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: team-a}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: team-b}
+"""
+MODEL = """
+apiVersion: fastchat.io/v1alpha1
+kind: ModelDeployment
+metadata: {name: smollm2}
+spec: {model: {source: hf://HuggingFaceTB/SmolLM2-135M-Instruct}}
+"""
+
+
+@pytest.fixture
+def as_operator(api_server, release):
+    """The Kubernetes API as the release's operator sees it."""
+
+    async def connect() -> Api:
+        configuration = Configuration()
+        account = api_server.service_account(release.namespace, ACCOUNT)
+        await load_kube_config(str(account), client_configuration=configuration)
+        return Api(configuration)
+
+    return connect
+
+
+def load(text: str, folder: Path) -> Settings:
+    file = folder / "operator.yaml"
+    file.write_text(text)
+    return Settings.load(file)
+
+
+def person(api_server, name: str) -> list[str]:
+    return [f"--kubeconfig={api_server.kubeconfig_for(name)}"]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_the_api_server_accepts_every_object(helm, api_server, tmp_path, values):
+    """All but the pod of `helm test`, which needs its ServiceAccount: test_chart_check.py lets Helm make both."""
+    api_server.kubectl("apply", "--filename=-", input=TEAMS)
+    objects = tmp_path / "objects.yaml"
+    rendered = helm.objects(f"--values={values}")
+    objects.write_text(yaml.safe_dump_all(each for each in rendered if each["kind"] != "Pod"))
+    api_server.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={objects}")
+
+
+def test_a_mistyped_value_installs_nothing(release, helm):
+    with pytest.raises(RuntimeError, match="at '/gateway': additional properties 'replica' not allowed"):
+        release.install("--set=gateway.replica=3")
+    assert helm("list", "--all-namespaces", "--short") == ""
+
+
+def test_a_namespace_that_is_not_there_is_named(release):
+    with pytest.raises(RuntimeError, match='namespaces "team-x" not found'):
+        release.install("--set=namespaces={team-x}")
+
+
+def test_the_notes_say_how_to_call_and_how_to_leave(release):
+    notes = release.install()
+    assert "http://fastchat-gateway.default.svc/v1" in notes
+    assert f"helm test fastchat --namespace {release.namespace}" in notes
+    assert "kubectl delete modeldeployments --all --all-namespaces" in notes
+
+
+def test_the_manifest_of_the_notes_is_accepted(release, api_server):
+    """They are for copying."""
+    notes = release.install()
+    manifest = notes.split("<<'END'\n")[1].split("END\n")[0]
+    api_server.kubectl("create", "--dry-run=server", "--validate=strict", "--filename=-", input=manifest)
+
+
+def test_the_operators_pod_passes_pod_security_restricted(release, api_server):
+    release.install()
+    spec = release.get("deployment")["spec"]["template"]["spec"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": release.namespace}, "spec": spec}
+    api_server.kubectl("create", "--dry-run=server", "--filename=-", input=json.dumps(pod))
+    spec["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    with pytest.raises(RuntimeError, match="violates PodSecurity"):
+        api_server.kubectl("create", "--dry-run=server", "--filename=-", input=json.dumps(pod))
+
+
+async def test_the_operator_may_list_what_it_watches_in_all_namespaces_and_no_secrets(release, as_operator):
+    release.install()
+    async with await as_operator() as api:
+        for kind in WATCHED:
+            async for _ in api.list(kind, None, ""):
+                pass
+        with pytest.raises(ApiError, match="cannot list resource"):
+            async for _ in api.list(SECRET, None, ""):
+                pass
+
+
+async def test_limited_to_namespaces_it_may_nothing_elsewhere(release, as_operator, make_namespace):
+    ours, foreign = make_namespace(), make_namespace()
+    release.install(f"--set=namespaces={{{ours}}}")
+    async with await as_operator() as api:
+        with pytest.raises(ApiError, match=rf'cannot patch resource .* in the namespace "{foreign}"'):
+            await api.apply(gateway.plan(foreign, Settings())[0])
+        with pytest.raises(ApiError, match="at the cluster scope"):
+            async for _ in api.list(WATCHED[0], None, ""):
+                pass
+
+
+async def test_the_operator_may_take_and_give_back_its_lease_and_no_other(release, as_operator, tmp_path):
+    release.install()
+    election = load(release.settings(), tmp_path).leader_election
+
+    async def act() -> None:
+        assert release.get("lease")["spec"]["holderIdentity"] == "me"
+
+    async with await as_operator() as api, asyncio.timeout(20):
+        await Lease(api, election, release.namespace, "me").hold(act)
+        assert release.get("lease")["spec"]["holderIdentity"] == ""
+        with pytest.raises(ApiError, match='cannot get resource "leases"'):
+            await api.get(Kind("coordination.k8s.io/v1", "Lease", "leases"), release.namespace, "another")
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["all namespaces", "one namespace"])
+def test_the_operator_works_with_the_settings_and_the_rights_of_the_chart(
+    release, make_namespace, tmp_path, api_server, limited
+):
+    team = make_namespace()
+    namespaces = json.dumps([team] if limited else [])
+    release.install("--set=networkPolicies.enabled=true", f"--set-json=namespaces={namespaces}")
+    here, wait = f"--namespace={team}", ["wait", f"--namespace={team}", "--timeout=30s"]
+    with operator(release, api_server, tmp_path):
+        api_server.kubectl("apply", here, "--filename=-", input=MODEL)
+        api_server.kubectl(*wait, "--for=jsonpath={.status.url}", "modeldeployment/smollm2")
+        until(lambda: "fastchat-workers" in api_server.kubectl("get", "networkpolicies", here))
+        until(lambda: "smollm2" in api_server.kubectl("get", "events", here))
+        api_server.kubectl("delete", here, "modeldeployment", "smollm2")
+        api_server.kubectl(*wait, "--for=delete", "deployment/fastchat-gateway", "networkpolicy/fastchat-workers")
+    assert release.get("lease")["spec"]["holderIdentity"] == ""
+    assert "forbidden" not in (tmp_path / "log").read_text()
+
+
+def test_network_policies_go_when_they_are_no_longer_wanted(release, make_namespace, tmp_path, api_server):
+    here = f"--namespace={make_namespace()}"
+
+    def policies() -> list[str]:
+        return api_server.kubectl("get", "networkpolicies", here, "--output=name").split()
+
+    release.install("--set=networkPolicies.enabled=true")
+    api_server.kubectl("apply", here, "--filename=-", input=MODEL)
+    with operator(release, api_server, tmp_path):
+        until(lambda: len(policies()) == 2)
+    release.helm("upgrade", str(CHART), "--set=networkPolicies.enabled=false")
+    with operator(release, api_server, tmp_path):
+        until(lambda: not policies())
+    assert "fastchat-gateway" in api_server.kubectl("get", "deployments", here)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def operator(release, api_server, folder: Path) -> Iterator[None]:
+    """The operator as the chart starts it, with its account, its settings and its pod's environment."""
+    file = folder / "operator.yaml"
+    file.write_text(release.settings())
+    account = api_server.service_account(release.namespace, ACCOUNT)
+    environ = os.environ | {"KUBECONFIG": str(account), "POD_NAMESPACE": release.namespace, "POD_NAME": "operator-1"}
+    command = [sys.executable, "-m", "fastchat_operator", f"--config={file}", "--health-port=0"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_the_network_policies_that_the_values_ask_for_are_accepted(helm, api_server, make_namespace, tmp_path):
+    values = Path(__file__).parent / "values/network-policies.yaml"
+    settings = load(helm.object("ConfigMap", f"--values={values}")["data"]["operator.yaml"], tmp_path)
+    planned = [each for each in gateway.plan(make_namespace(), settings) if each["kind"] == "NetworkPolicy"]
+    strict = ["--dry-run=server", "--validate=strict", "--filename=-"]
+    created = api_server.kubectl("create", *strict, input=yaml.safe_dump_all(planned))
+    assert len(created.splitlines()) == 2
+
+
+@pytest.mark.parametrize("role", ["edit", "view"])
+def test_the_clusters_own_roles_take_ours_in(release, api_server, role):
+    """No controller runs here that adds them; it does what this selector says."""
+    release.install()
+    wanted = yaml.safe_load(api_server.kubectl("get", "clusterrole", role, "--output=yaml"))["aggregationRule"]
+    labels = wanted["clusterRoleSelectors"][0]["matchLabels"]
+    selector = ",".join(f"{name}={value}" for name, value in labels.items())
+    found = api_server.kubectl("get", "clusterroles", f"--selector={selector}", "--output=name").split()
+    assert f"clusterrole.rbac.authorization.k8s.io/fastchat-{role}" in found
+
+
+def test_who_may_edit_serves_and_scales_models(release, make_namespace, api_server):
+    team = make_namespace()
+    release.install()
+    here = f"--namespace={team}"
+    for role in ("edit", "view"):  # edit takes view in
+        api_server.kubectl("create", "rolebinding", role, here, f"--clusterrole=fastchat-{role}", "--user=ann")
+    ann = [*person(api_server, "ann"), here]
+    api_server.kubectl(*ann, "apply", "--filename=-", input=MODEL)
+    api_server.kubectl(*ann, "scale", "modeldeployment/smollm2", "--replicas=3")
+    assert api_server.kubectl(*ann, "get", "md", "smollm2", "--output=jsonpath={.spec.replicas}") == "3"
+    api_server.kubectl(*ann, "delete", "modeldeployment", "smollm2")
+
+
+def test_who_may_view_changes_nothing(release, make_namespace, api_server):
+    team = make_namespace()
+    release.install()
+    here = f"--namespace={team}"
+    api_server.kubectl("create", "rolebinding", "view", here, "--clusterrole=fastchat-view", "--user=bob")
+    bob = [*person(api_server, "bob"), here]
+    assert api_server.kubectl(*bob, "get", "modeldeployments", "--output=name") == ""
+    with pytest.raises(RuntimeError, match='cannot create resource "modeldeployments"'):
+        api_server.kubectl(*bob, "create", "--filename=-", input=MODEL)

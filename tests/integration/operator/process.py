@@ -1,0 +1,46 @@
+"""The operator as a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cluster.apiserver import free_ports
+
+
+class Operator:
+    """`python -m fastchat_operator`."""
+
+    def __init__(self, kubeconfig: Path, folder: Path, environ: dict[str, str], **settings: Any) -> None:
+        config = folder / "operator.yaml"
+        config.write_text(yaml.safe_dump(settings))
+        self.log = folder / "log"
+        command = [sys.executable, "-m", "fastchat_operator", f"--config={config}", f"--health-port={free_ports(1)[0]}"]
+        with self.log.open("wb") as log:
+            known = os.environ | {"KUBECONFIG": str(kubeconfig)} | environ
+            self.process = subprocess.Popen(command, env=known, stdout=log, stderr=log)
+
+    def says(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 10) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+
+def eventually(probe: Callable[[], Any], seconds: float = 10) -> Any:
+    """What `probe` returns once that is true; fails with what it returned last."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"not after {seconds} s: {found!r}"
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,102 @@
+"""A team's namespace: its models, and a pod from which they are called."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cluster.client import Cluster
+
+T = TypeVar("T")
+
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+class Namespace:
+    """A namespace that admits only what passes Pod Security `restricted`."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.url = f"http://fastchat-gateway.{name}.svc/v1"
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
+        return self.cluster.kubectl(f"--namespace={self.name}", *arguments, input=input)
+
+    def get(self, *what: str) -> dict[str, Any]:
+        return json.loads(self.kubectl("get", *what, "--output=json"))
+
+    def model(self, name: str, spec: dict[str, Any]) -> None:
+        """Apply a ModelDeployment."""
+        self.apply(
+            {"apiVersion": "fastchat.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": name}, "spec": spec}
+        )
+
+    def simulator(self, name: str, *arguments: str, **spec: Any) -> None:
+        """Apply a ModelDeployment whose workers are simulators."""
+        engine = {
+            "type": "Custom",
+            "image": self.cluster.image("tools"),
+            "args": ["8000", "--host=0.0.0.0", *arguments],
+        }
+        self.model(name, {"model": {"source": "file:///none"}, "engine": engine} | spec)
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self.kubectl("apply", "--filename=-", input="\n---\n".join(map(json.dumps, objects)))
+
+    def condition(self, model: str, kind: str = "Ready") -> dict[str, Any]:
+        """A condition of a ModelDeployment; empty while there is none."""
+        conditions = self.get("modeldeployment", model).get("status", {}).get("conditions", [])
+        return next((each for each in conditions if each["type"] == kind), {})
+
+    def wait_ready(self, *models: str, seconds: float = 120) -> None:
+        """Until all replicas of these models are ready."""
+        for model in models:
+            self.wait(lambda model=model: self.condition(model), lambda seen: seen.get("reason") == "Ready", seconds)
+
+    def pods(self, model: str) -> list[dict[str, Any]]:
+        """Worker pods of a model that are not on their way out."""
+        found = self.get("pods", f"--selector=fastchat.io/model-deployment={model}")["items"]
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def wait(self, look: Callable[[], T], enough: Callable[[T], object], seconds: float = 60) -> T:
+        """Look until it is enough; raises TimeoutError with what was seen last."""
+        deadline = time.monotonic() + seconds
+        while True:
+            seen = look()
+            if enough(seen):
+                return seen
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"after {seconds} s still {seen}\n{self.kubectl('get', 'md,pods', '--output=wide')}")
+            time.sleep(0.2)
+
+    def start(self, pod: str, *command: str) -> None:
+        """Start a pod of the tools image."""
+        container = {
+            "name": "main",
+            "image": self.cluster.image("tools"),
+            "command": list(command),
+            "securityContext": RESTRICTED,
+        }
+        spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
+        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod}, "spec": spec})
+
+    def client(self) -> None:
+        """Start the pod that `ask` runs scripts in."""
+        self.start("client", "sleep", "infinity")
+        self.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=60s")
+
+    def ask(self, script: str, *arguments: str) -> Any:
+        """The JSON that a Python script prints in the client pod; its arguments are the API's URL and these."""
+        return json.loads(self.kubectl("exec", "-i", "client", "--", "python", "-", self.url, *arguments, input=script))
+
+    def delete(self) -> None:
+        self.cluster.kubectl("delete", "namespace", self.name, "--wait=false")

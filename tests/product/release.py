@@ -1,0 +1,52 @@
+"""The Helm release of the product."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from cluster.client import Cluster
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/fastchat"
+NAME = "fastchat"
+NAMESPACE = "fastchat-system"
+
+
+class Release:
+    """Our chart with our images, in a cluster."""
+
+    def __init__(self, cluster: Cluster, helm: Path) -> None:
+        self._cluster = cluster
+        self._helm = helm
+
+    def helm(self, *arguments: str) -> str:
+        """Output of helm. Raises RuntimeError with what it complained about."""
+        command = [str(self._helm), f"--kubeconfig={self._cluster.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def install(self, *settings: str) -> str:
+        """Install or upgrade, and wait until the operator is ready."""
+        images = [f"--set=images.{part}={self._cluster.image(part)}" for part in ("operator", "gateway", "worker")]
+        wait = ["--create-namespace", "--wait", "--timeout=120s"]
+        return self.helm(
+            "upgrade", "--install", NAME, str(CHART), *wait, *images, *[f"--set={each}" for each in settings]
+        )
+
+    def uninstall(self) -> str:
+        return self.helm("uninstall", NAME, "--wait")
+
+    def operators(self) -> list[str]:
+        """Names of the operator's pods that run."""
+        return [pod["metadata"]["name"] for pod in self._pods() if not pod["metadata"].get("deletionTimestamp")]
+
+    def restarts(self) -> int:
+        return sum(each["restartCount"] for pod in self._pods() for each in pod["status"].get("containerStatuses", []))
+
+    def _pods(self) -> list[dict]:
+        selector = "--selector=app.kubernetes.io/component=operator"
+        return json.loads(self._cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", selector, "-o", "json"))[
+            "items"
+        ]

@@ -1,0 +1,56 @@
+"""When what happened to the objects of a namespace, as a watch saw it."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from product.namespace import Namespace
+
+Event = tuple[float, dict[str, Any]]
+
+
+class Timeline:
+    """Watches kinds of objects from now on; `first` says when something was true for the first time."""
+
+    def __init__(self, namespace: Namespace, *kinds: str) -> None:
+        self._events: dict[str, list[Event]] = {kind: [] for kind in kinds}
+        self._watches = [self._watch(namespace, kind) for kind in kinds]
+
+    def __enter__(self) -> "Timeline":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for watch in self._watches:
+            watch.terminate()
+            watch.wait()
+
+    def first(self, kind: str, holds: Callable[[dict[str, Any]], object], seconds: float = 120) -> float:
+        """Unix time at which an object of this kind was first seen for which it holds; waits for it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for at, seen in list(self._events[kind]):
+                if holds(seen):
+                    return at
+            time.sleep(0.05)
+        raise TimeoutError(f"after {seconds} s no {kind} for which it holds")
+
+    def _watch(self, namespace: Namespace, kind: str) -> "subprocess.Popen[str]":
+        command = namespace.cluster.kubectl_command(
+            f"--namespace={namespace.name}", "get", kind, "--watch", "--output=json"
+        )
+        watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read, args=(watch, kind), daemon=True).start()
+        return watch
+
+    def _read(self, watch: "subprocess.Popen[str]", kind: str) -> None:
+        """kubectl prints one indented document after the other; each ends with a brace at the beginning of a line."""
+        assert watch.stdout is not None
+        document = ""
+        for line in watch.stdout:
+            document += line
+            if line.startswith("}"):
+                self._events[kind].append((time.time(), json.loads(document)))
+                document = ""

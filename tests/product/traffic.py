@@ -1,0 +1,47 @@
+"""Constant traffic while everything changes, from a pod, so that it goes on while the API server is away."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from product.namespace import Namespace
+
+_CLIENTS = Path(__file__).with_name("clients.py")
+
+
+class Traffic:
+    """Clients that call a model without a pause, half of them streaming; none retries."""
+
+    def __init__(self, namespace: Namespace, model: str, clients: int = 8, max_tokens: int = 8) -> None:
+        self._namespace = namespace
+        self._pod = f"traffic-{model}"
+        script = _CLIENTS.read_text()
+        namespace.start(self._pod, "python", "-c", script, namespace.url, model, str(clients), str(max_tokens))
+        namespace.wait(self._answers, lambda answers: answers >= clients)
+
+    def __enter__(self) -> "Traffic":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._namespace.kubectl("delete", "pod", self._pod, "--wait=false", "--ignore-not-found")
+
+    def wait_for(self, more: int, seconds: float = 120) -> None:
+        """Until so many more answers have come."""
+        aim = self._answers() + more
+        self._namespace.wait(self._answers, lambda answers: answers >= aim, seconds)
+
+    def stop(self) -> dict[str, Any]:
+        """End all clients after the answers they wait for; what they saw: answers, failures, longest stall in s."""
+        self._namespace.kubectl("exec", self._pod, "--", "touch", "/tmp/stop")
+        phase = "jsonpath={.status.phase}"
+        self._namespace.wait(
+            lambda: self._namespace.kubectl("get", "pod", self._pod, f"--output={phase}"),
+            lambda seen: seen == "Succeeded",
+        )
+        return json.loads(self._namespace.kubectl("logs", self._pod, "--tail=1"))
+
+    def _answers(self) -> int:
+        try:
+            return int(self._namespace.kubectl("logs", self._pod, "--tail=1") or 0)
+        except (RuntimeError, ValueError):
+            return 0

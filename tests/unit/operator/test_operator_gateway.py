@@ -1,0 +1,99 @@
+"""The plan of a namespace's gateway."""
+
+from fastchat_operator import gateway
+from fastchat_operator.settings import Settings
+
+
+def planned(**settings):
+    return {each["kind"]: each for each in gateway.plan("team", Settings.model_validate(settings))}
+
+
+def pod(**settings):
+    return planned(**settings)["Deployment"]["spec"]["template"]["spec"]
+
+
+def container(**settings):
+    (only,) = pod(**settings)["containers"]
+    return only
+
+
+def test_a_gateway_is_all_that_it_needs_and_nothing_owns_it():
+    things = gateway.plan("team", Settings())
+    assert {each["kind"] for each in things} == {
+        *("ServiceAccount", "Role", "RoleBinding", "Service", "Deployment", "PodDisruptionBudget")
+    }
+    for each in things:
+        assert (each["metadata"]["namespace"], each["metadata"]["name"]) == ("team", "fastchat-gateway")
+        assert each["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "fastchat-operator"
+        assert "ownerReferences" not in each["metadata"]
+
+
+def test_it_may_read_what_discovery_reads_in_its_namespace_and_nothing_else():
+    things = planned()
+    rules = things["Role"]["rules"]
+    assert {resource for rule in rules for resource in rule["resources"]} == {"modeldeployments", "endpointslices"}
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert things["RoleBinding"]["roleRef"]["kind"] == "Role"
+    assert things["RoleBinding"]["subjects"] == [
+        {"kind": "ServiceAccount", "name": "fastchat-gateway", "namespace": "team"}
+    ]
+    assert pod()["serviceAccountName"] == "fastchat-gateway"
+
+
+def test_the_service_reaches_its_pods():
+    things = planned()
+    labels = things["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert things["Service"]["spec"]["selector"].items() <= labels.items()
+    assert things["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (port,) = things["Service"]["spec"]["ports"]
+    assert port["targetPort"] in {each["name"] for each in container()["ports"]}
+
+
+def test_it_passes_the_restricted_pod_security_standard_with_a_read_only_root():
+    security = container()["securityContext"]
+    assert pod()["securityContext"]["runAsNonRoot"]
+    assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not security["allowPrivilegeEscalation"]
+    assert security["readOnlyRootFilesystem"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_no_request_is_lost_when_a_gateway_pod_is_replaced():
+    deployment = planned(gateway={"gracePeriodSeconds": 40})["Deployment"]["spec"]
+    inside = deployment["template"]["spec"]
+    wait = inside["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    assert "--grace-period-seconds=40" in inside["containers"][0]["args"]
+    assert inside["terminationGracePeriodSeconds"] > 40 + wait
+
+
+def test_settings_reach_the_gateway():
+    settings = {
+        "gateway": {
+            "replicas": 3,
+            "args": ["--queue-max-requests=9"],
+            "resources": {"limits": {"memory": "1Gi"}},
+            "nodeSelector": {"pool": "web"},
+            "tolerations": [{"key": "web", "operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+            "priorityClassName": "high",
+        },
+        "images": {"gateway": "g:1", "pullSecrets": ["registry"]},
+    }
+    inside = pod(**settings)
+    assert planned(**settings)["Deployment"]["spec"]["replicas"] == 3
+    assert container(**settings)["args"][-1] == "--queue-max-requests=9"
+    assert container(**settings)["resources"] == {"limits": {"memory": "1Gi"}}
+    assert container(**settings)["image"] == "g:1"
+    assert (inside["nodeSelector"], inside["affinity"]) == ({"pool": "web"}, {"podAntiAffinity": {}})
+    assert inside["tolerations"] == [{"key": "web", "operator": "Exists"}]
+    assert (inside["priorityClassName"], inside["imagePullSecrets"]) == ("high", [{"name": "registry"}])
+
+
+def test_only_what_changed_has_another_mark():
+    def marks(**settings):
+        annotations = {kind: each["metadata"]["annotations"] for kind, each in planned(**settings).items()}
+        return {kind: each["fastchat.io/applied-hash"] for kind, each in annotations.items()}
+
+    before, after = marks(), marks(gateway={"replicas": 5})
+    assert {kind for kind in before if before[kind] != after[kind]} == {"Deployment"}
