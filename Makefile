@@ -44,7 +44,8 @@ images: ## build the images with docker, podman or buildah, whichever is there
 	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); revision=$$(git rev-parse HEAD 2>/dev/null); \
 	for part in operator gateway worker; do \
 		$$builder -f images/$$part/Dockerfile -t fastchat-$$part:dev \
-			--build-arg VERSION=$$version --build-arg REVISION=$$revision $(BUILD_ARGS) . || exit 1; \
+			--label org.opencontainers.image.version=$$version \
+			--label org.opencontainers.image.revision=$$revision $(BUILD_ARGS) . || exit 1; \
 	done
 
 bench: $(INSTALLED) ## engine and gateway against their yardsticks

@@ -1,10 +1,11 @@
-"""The tests' cluster by hand: python -m cluster up | down | status | kubeconfig | exec -- COMMAND …"""
+"""The tests' cluster by hand: python -m cluster up | down | status | kubeconfig | exec -- COMMAND … | helm …"""
 
 import argparse
+import subprocess
 import sys
 import time
 
-from cluster import local
+from cluster import binaries, local
 from cluster.binaries import UnavailableError
 from cluster.local import LocalCluster
 
@@ -18,8 +19,11 @@ def main() -> int:
     actions.add_parser("status", help="what runs")
     actions.add_parser("kubeconfig", help="path of the administrator's kubeconfig")
     actions.add_parser("exec", help="run a command as on the node").add_argument("command", nargs="+")
+    actions.add_parser("helm", help="run helm").add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     try:
+        if given.action == "helm":
+            return subprocess.run([binaries.tools("helm")["helm"], *given.command]).returncode
         if given.action == "up":
             return up()
         if given.action == "down":

@@ -1,4 +1,4 @@
-"""Runs in a pod: URL MODEL CLIENTS MAX_TOKENS. Prints each second how many answers came, at the end what failed."""
+"""Runs in a pod: URL MODEL CLIENTS MAX_TOKENS RETRIES. Prints how many answers came, at the end what failed."""
 
 import asyncio
 import json
@@ -10,7 +10,8 @@ import aiohttp
 
 
 class Clients:
-    def __init__(self, url: str, model: str, max_tokens: int) -> None:
+    def __init__(self, url: str, model: str, max_tokens: int, retries: int) -> None:
+        self.retries = retries
         self.url = f"{url}/chat/completions"
         self.body = {
             "model": model,
@@ -29,15 +30,21 @@ class Clients:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self.stopped:
                 began = time.monotonic()
-                try:
-                    problem = await (self.stream if number % 2 else self.complete)(session)
-                except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    problem = repr(error)
+                problem = await self.ask(number, session)
+                for _ in range(self.retries if problem else 0):
+                    problem = problem and await self.ask(number, session)
                 took = time.monotonic() - began
                 self.longest = max(self.longest, took)
                 self.answers += 1
                 if problem:
                     self.failures.append(f"at {time.time() - self.began:.1f} s after {took:.1f} s: {problem}")
+
+    async def ask(self, number: int, session: aiohttp.ClientSession) -> str:
+        """What went wrong; empty: nothing."""
+        try:
+            return await (self.stream if number % 2 else self.complete)(session)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return repr(error)
 
     async def complete(self, session: aiohttp.ClientSession) -> str:
         async with session.post(self.url, json=self.body) as answer:
@@ -53,8 +60,8 @@ class Clients:
 
 
 async def main() -> None:
-    url, model, count, max_tokens = sys.argv[1:]
-    clients = Clients(url, model, int(max_tokens))
+    url, model, count, max_tokens, retries = sys.argv[1:]
+    clients = Clients(url, model, int(max_tokens), int(retries))
     running = asyncio.gather(*[clients.run(number) for number in range(int(count))])
     while not running.done():
         print(clients.answers, flush=True)

@@ -10,13 +10,16 @@ _CLIENTS = Path(__file__).with_name("clients.py")
 
 
 class Traffic:
-    """Clients that call a model without a pause, half of them streaming; none retries."""
+    """Clients that call a model without a pause, half of them streaming; a failed call is made `retries` times more."""
 
-    def __init__(self, namespace: Namespace, model: str, clients: int = 8, max_tokens: int = 8) -> None:
+    def __init__(
+        self, namespace: Namespace, model: str, *, clients: int = 8, max_tokens: int = 8, retries: int = 0
+    ) -> None:
         self._namespace = namespace
         self._pod = f"traffic-{model}"
         script = _CLIENTS.read_text()
-        namespace.start(self._pod, "python", "-c", script, namespace.url, model, str(clients), str(max_tokens))
+        numbers = map(str, (clients, max_tokens, retries))
+        namespace.start(self._pod, "python", "-c", script, namespace.url, model, *numbers)
         namespace.wait(self._answers, lambda answers: answers >= clients)
 
     def __enter__(self) -> "Traffic":

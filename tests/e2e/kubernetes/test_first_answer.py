@@ -59,7 +59,9 @@ def test_operator_and_gateway_add_little_to_pod_start_and_model_load(make_namesp
     for step, seconds in took.items():
         print(f"{step:20} +{seconds:6.2f} s")
     print(
-    print(f"{'ours':20} {ours:7.2f} s: all but pod start, model load and {answered['generation']:.2f} s to generate")
+        print(
+            f"{'ours':20} {ours:7.2f} s: all but pod start, model load and {answered['generation']:.2f} s to generate"
+        )
     )
     assert ours < OURS_AT_MOST_SECONDS
 

@@ -1,0 +1,120 @@
+"""What is built and pushed again, and what is not."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cluster import images
+from cluster.binaries import UnavailableError
+
+from .conftest import inspect
+
+CONTEXT = ("LICENSE", "README.md", "pyproject.toml", "images", "operator", "requirements", "sdk")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Path:
+    """A copy of what images are built from, which `build` builds from now."""
+    root = tmp_path / "checkout"
+    for name in (*CONTEXT, ".dockerignore"):
+        source = images.ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        root.mkdir(exist_ok=True)
+        copy(source, root / name)
+    monkeypatch.setattr(images, "ROOT", root)
+    return root
+
+
+@pytest.fixture
+def registry(tmp_path) -> Iterator[str]:
+    """Address of an empty registry."""
+    if not (program := shutil.which("docker-registry")):
+        pytest.skip("images: there is no docker-registry on PATH to push to")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
+    (tmp_path / "config.yml").write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([program, "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log)
+    try:
+        _wait_listening(address)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_listening(address: str) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"http://{address}/v2/").raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(address)
+
+
+def _layers(reference: str) -> list[str]:
+    return [layer["digest"] for layer in json.loads(inspect(reference)["Manifest"])["layers"]]
+
+
+def test_the_same_content_is_the_same_image_wherever_it_lies(build, checkout, monkeypatch):
+    here = build("gateway")["gateway"]
+    moved = checkout.rename(checkout.with_name("moved"))
+    for file in moved.rglob("*.py"):
+        file.touch()
+    monkeypatch.setattr(images, "ROOT", moved)
+    assert build("gateway")["gateway"] == here
+
+
+def test_a_change_of_our_code_makes_one_small_layer(build, checkout):
+    before = build("gateway")["gateway"]
+    with (checkout / "images/gateway/fastchat_gateway/__init__.py").open("a") as file:
+        file.write(f"CHANGED = {time.time()}\n")
+    after = build("gateway")["gateway"]
+    assert _layers(after)[:-1] == _layers(before)[:-1]
+    assert _layers(after)[-1] != _layers(before)[-1]
+
+
+def test_a_failed_build_says_what_failed(build, checkout):
+    (checkout / "pyproject.toml").write_text("this is no project")
+    with pytest.raises(RuntimeError, match="pyproject"):
+        build("gateway")
+
+
+def test_what_a_checkout_built_last_stays_until_the_checkout_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTCHAT_CACHE", str(tmp_path))
+    (tmp_path / "images").mkdir()
+    for age, checkout, step in ((4, "here", "a"), (3, "here", "b"), (2, "there", "c"), (1, "gone", "d")):
+        monkeypatch.setattr(images, "ROOT", tmp_path / checkout)
+        record = images._record("worker", step * 12, [step * 64])
+        os.utime(record, (then := time.time() - age * 3600, then))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    assert images._used() == {"b" * 11, "c" * 11}
+
+
+def test_without_buildah_it_says_so(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UnavailableError, match="buildah"):
+        images.build()
+
+
+def test_an_image_is_pushed_once(build, registry, capfd):
+    reference = build("gateway")["gateway"]
+    pushed = images.push(reference, registry)
+    assert pushed == f"{registry}/{reference.removeprefix('localhost/')}"
+    assert "pushed" in capfd.readouterr().err
+    assert images.push(reference, registry) == pushed
+    assert "pushed" not in capfd.readouterr().err
+    catalog = httpx.get(f"http://{registry}/v2/fastchat-gateway/tags/list").json()
+    assert catalog["tags"] == [reference.rpartition(":")[2]]
