@@ -66,8 +66,8 @@ def _needs_a_cluster(manifest: Manifest) -> Iterator[str]:
     if spec.engine.type != "Transformers":
         what = f"{spec.engine.type} needs a cluster; on one machine the engine is Transformers"
         yield manifest.problem(("spec", "engine", "type"), what)
-    if spec.model.source.scheme in ("pvc", "s3"):
-        what = f"{spec.model.source.scheme}:// needs a cluster; use hf://, file:// or package://"
+    if spec.model.source.scheme == "pvc":
+        what = "pvc:// needs a cluster; use hf://, s3://, file:// or package://"
         yield manifest.problem(("spec", "model", "source"), what)
     for index, variable in enumerate(spec.engine.env):
         if variable.value_from is not None:

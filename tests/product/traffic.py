@@ -20,7 +20,7 @@ class Traffic:
         script = _CLIENTS.read_text()
         numbers = map(str, (clients, max_tokens, retries))
         namespace.start(self._pod, "python", "-c", script, namespace.url, model, *numbers)
-        namespace.wait(self._answers, lambda answers: answers >= clients)
+        namespace.wait(self._answers, lambda answers: answers >= clients, 120)  # a scheduler may still be catching up
 
     def __enter__(self) -> "Traffic":
         return self

@@ -15,6 +15,7 @@ from fastchat_worker.app import create_app
 from fastchat_worker.errors import LoadError
 from fastchat_worker.service import Service
 from fastchat_worker.settings import Settings
+from fastchat_worker.watchdog import activity, stands_still
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Server(uvicorn.Server):
         host, port = listener[0].getsockname()[:2]
         log.info("listening on http://%s:%s, loading %s", host, port, self._service.settings.model_path)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         super().run(listener)
         logging.shutdown()
         os._exit(0)  # a thread that still computes would abort the interpreter's own exit
@@ -76,3 +78,12 @@ class Server(uvicorn.Server):
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self._fail(f"cannot load {self._service.settings.model_path}: {reason}")
         log.info("serving %s", self._service.settings.model_name)
+
+    def _watch(self) -> None:
+        """Ends a worker whose loading stands still, for Kubernetes to start it again."""
+        service, seconds = self._service, self._service.settings.load_timeout_seconds
+        if stands_still(lambda: activity(service.detail), lambda: service.loaded is not None, seconds):
+            self._fail(
+                f"loading stands still: for {seconds} s nothing moved while {service.detail}; "
+                "check what the model is read from, or raise --load-timeout-seconds"
+            )

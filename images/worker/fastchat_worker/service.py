@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from fastchat.api import ModelCard, Task, now
@@ -69,7 +70,7 @@ class Service:
 
     def load(self) -> None:
         """Loads the model; LoadError says why it cannot."""
-        files = locate(self.settings.model_path, self.report)
+        files = locate(self.settings.model_path, Path(self.settings.cache_dir), self.report)
         if self.settings.task == "embed":
             embedder = SentenceEmbedder(files, self.settings, self.report)
             self.loaded = Loaded(embedder, self._batcher(embedder))

@@ -1,6 +1,7 @@
 """What can be set, on the command line: one field, one option."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -28,7 +29,10 @@ class Settings:
 
     model_name: str = field(metadata={"help": "name of the model in requests"})
     model_path: str = field(
-        metadata={"help": "folder, GGUF file, package://…, file://…, hf://org/name[@revision] or org/name on the hub"}
+        metadata={
+            "help": "folder, GGUF file, package://…, file://…, s3://bucket/prefix, hf://org/name[@revision] "
+            "or org/name on the hub"
+        }
     )
     task: str = _option(
         "generate",
@@ -43,6 +47,15 @@ class Settings:
         "auto",
         "type of the weights; auto: the model's own on a GPU, float32 on the CPU",
         choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    cache_dir: str = _option(
+        os.environ.get("FASTCHAT_CACHE_DIR") or "~/.cache/fastchat/models",
+        "where models of s3:// are kept, $FASTCHAT_CACHE_DIR where that is set; those of the hub are in $HF_HOME",
+    )
+    load_timeout_seconds: int = _option(
+        1800,
+        "while the model is fetched and loaded: how long nothing may move before the worker gives up",
+        parse=_between(1, 86_400),
     )
     chat_template: str | None = _option(None, "file with a Jinja chat template; default: the model's own")
     max_model_len: int | None = _option(

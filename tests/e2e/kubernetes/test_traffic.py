@@ -59,21 +59,6 @@ def test_operators_killed_and_started_again_fail_no_request(team, release, clust
     assert seen["failures"] == []
 
 
-def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_is_seen_within_10_s(team, local_cluster):
-    with Traffic(team, "sim") as traffic:
-        local_cluster.stop("kube-apiserver")
-        time.sleep(60)
-        local_cluster.start("kube-apiserver")
-        began = time.monotonic()
-        team.kubectl("scale", "md/sim", "--replicas=2")
-        deployment = ("deployment", "sim-worker")
-        team.wait(lambda: team.get(*deployment)["spec"]["replicas"], lambda replicas: replicas == 2, 10)
-        print(f"\nseen {time.monotonic() - began:.1f} s after the API server was back")
-        traffic.wait_for(40)
-        seen = traffic.stop()
-    assert seen["failures"] == []
-
-
 def test_a_connection_cut_in_silence_is_noticed_by_operator_and_gateway(team, release, local_cluster):
     """Packets between their pods and the API server are dropped for 90 s; within 60 s of their return all is well."""
     restarts = release.restarts()
@@ -93,6 +78,21 @@ def test_a_connection_cut_in_silence_is_noticed_by_operator_and_gateway(team, re
         seen = traffic.stop()
     assert seen["failures"] == []
     assert release.restarts() == restarts
+
+
+def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_is_seen_within_10_s(team, local_cluster):
+    with Traffic(team, "sim") as traffic:
+        local_cluster.stop("kube-apiserver")
+        time.sleep(60)
+        local_cluster.start("kube-apiserver")
+        began = time.monotonic()
+        team.kubectl("scale", "md/sim", "--replicas=2")
+        deployment = ("deployment", "sim-worker")
+        team.wait(lambda: team.get(*deployment)["spec"]["replicas"], lambda replicas: replicas == 2, 10)
+        print(f"\nseen {time.monotonic() - began:.1f} s after the API server was back")
+        traffic.wait_for(40)
+        seen = traffic.stop()
+    assert seen["failures"] == []
 
 
 def _pods(cluster, team):

@@ -159,7 +159,7 @@ def test_a_broken_configuration_is_told(start_worker, tiny_folder, tmp_path):
     [
         ("package://no_such_package/model", "pip install no-such-package"),
         ("ftp://host/model", "unknown scheme 'ftp'"),
-        ("s3://bucket/model", "s3://"),
+        ("pvc://claim/model", "the operator mounts a claim"),
     ],
 )
 def test_a_source_that_cannot_be_had_says_what_to_do(start_worker, path, says):

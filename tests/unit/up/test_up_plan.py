@@ -95,7 +95,6 @@ def test_a_deployment_without_replicas_has_no_worker_and_no_alias() -> None:
         ({"engine": {"type": "VLLM"}, "model": {"source": "hf://a/b"}}, "spec.engine.type: VLLM needs a cluster"),
         ({"engine": {"type": "Custom", "image": "x"}}, "spec.engine.type: Custom needs a cluster"),
         ({"model": {"source": "pvc://claim/x"}}, "spec.model.source: pvc:// needs a cluster"),
-        ({"model": {"source": "s3://bucket"}}, "spec.model.source: s3:// needs a cluster"),
         ({"engine": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}}, "valueFrom: needs a cluster"),
         ({"replicas": 0}, "spec.replicas: nothing would run"),
     ],

@@ -1,0 +1,75 @@
+"""How a download goes: said to whoever asks each second, and to the log every few."""
+
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fastchat_worker.errors import LoadError
+
+log = logging.getLogger(__name__)
+_LOG_EVERY = 5  # seconds
+_RATE_OVER = 5  # seconds
+
+
+class Download:
+    """Counts the bytes of one download while it goes on.
+
+    total: bytes of all files. done: bytes that are here already. `report` hears of it each second.
+    """
+
+    def __init__(self, name: str, total: int, done: int, report: Callable[[str], None]) -> None:
+        self._name, self._total, self._report = name, total, report
+        self._done = self._began_with = done
+        self._adding = threading.Lock()
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+
+    def add(self, count: int) -> None:
+        """So many bytes have come; from any thread. Negative: so many have to come again."""
+        with self._adding:
+            self._done += count
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        log.info("downloading %s, %.2f GB; %.2f GB are here already", self._name, self._total / 1e9, self._done / 1e9)
+        self._report(self._text(0))
+        self._ticker.start()
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._ended.set()
+        self._ticker.join()
+        if error is None:
+            seconds = time.monotonic() - self._began
+            log.info("downloaded %s, %.2f GB in %.0f s", self._name, (self._done - self._began_with) / 1e9, seconds)
+
+    def _tick(self) -> None:
+        recent = deque([(self._began, self._done)], maxlen=_RATE_OVER + 1)
+        logged = self._began
+        while not self._ended.wait(1):
+            recent.append((time.monotonic(), self._done))
+            (start, before), (now, done) = recent[0], recent[-1]
+            text = self._text((done - before) / (now - start))
+            self._report(text)
+            if now - logged >= _LOG_EVERY:
+                log.info(text)
+                logged = now
+
+    def _text(self, rate: float) -> str:
+        return f"downloading {self._name}: {self._done / 1e9:.2f} of {self._total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s"
+
+
+def require_room(folder: Path, need: int, name: str, setting: str) -> None:
+    """LoadError where a folder's disk has not so many bytes free; `setting` is what chooses the folder."""
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise LoadError(
+            f"{name} needs {need / 1e9:.2f} GB more in {folder}, where {free / 1e9:.2f} GB are free: "
+            f"enlarge that volume, or choose another folder by {setting}"
+        )

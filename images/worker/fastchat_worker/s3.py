@@ -1,0 +1,65 @@
+"""Models of `s3://bucket/prefix`, kept in the cache."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fastchat.source import ModelSource
+from fastchat_worker.bucket import AwayError, Bucket
+from fastchat_worker.errors import LoadError
+from fastchat_worker.layout import gguf_of, needed
+from fastchat_worker.lock import Lock
+from fastchat_worker.snapshot import Snapshot, snapshot_of, snapshots
+
+log = logging.getLogger(__name__)
+
+
+def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Path:
+    """The folder with the files of a prefix as they are now; where S3 is away, as they were when it was last there."""
+    home = cache.expanduser() / "s3" / source.root / source.path.strip("/")
+    try:
+        try:
+            snapshot = _current(source, home, report)
+        except AwayError as away:
+            snapshot = _latest(home, away, report)
+    except OSError as error:
+        raise LoadError(
+            f"cannot keep {source} in {home}: {error.strerror or error}; "
+            "give --cache-dir a folder that has room and can be written"
+        ) from error
+    for other in snapshot.others():
+        with suppress(OSError):  # a volume mounted read-only
+            other.remove()
+    return snapshot.files
+
+
+def _current(source: ModelSource, home: Path, report: Callable[[str], None]) -> Snapshot:
+    report(f"looking for {source}")
+    bucket = Bucket(source.root)
+    items = [item for item in bucket.objects(source.path.strip("/")) if needed(item.path)]
+    if not items:
+        raise LoadError(f"{source} holds no files: check the prefix")
+    gguf_of((item.path for item in items), source)  # before gigabytes are fetched for nothing
+    snapshot = snapshot_of(items, home)
+
+    def download(lock: Lock) -> None:
+        snapshot.download(bucket, items, str(source), lock.telling(report))
+
+    snapshot.hold(download, report)
+    snapshot.confirm()
+    return snapshot
+
+
+def _latest(home: Path, away: AwayError, report: Callable[[str], None]) -> Snapshot:
+    whole = [snapshot for snapshot in snapshots(home) if snapshot.complete]
+    if not whole:
+        raise away
+
+    def give_up(_: Lock) -> None:
+        raise away
+
+    latest = max(whole, key=lambda snapshot: snapshot.confirmed)
+    latest.hold(give_up, report)
+    log.warning("%s; serving what the cache has", away)
+    return latest
