@@ -48,9 +48,10 @@ images: ## build the images with docker, podman or buildah, whichever is there
 			--label org.opencontainers.image.revision=$$revision $(BUILD_ARGS) . || exit 1; \
 	done
 
-bench: $(INSTALLED) ## engine and gateway against their yardsticks
+bench: $(INSTALLED) ## engine, gateway and operator against their yardsticks
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/reconcile.py
 
 cluster: $(INSTALLED) ## bring up a Kubernetes of one node here; KUBECONFIG is printed
 	$(CLUSTER) up

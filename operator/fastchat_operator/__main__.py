@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = Settings.load(args.config) if args.config else Settings()
         asyncio.run(_run(settings, args.health_port))
-    except (SettingsError, ConfigException, LeaseLostError, OSError) as error:
+    except (SettingsError, ConfigException, OSError) as error:
         sys.exit(f"fastchat_operator: {error}")
 
 
@@ -42,29 +42,41 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(settings: Settings, health_port: int) -> None:
-    """Operate until SIGTERM or SIGINT; kopf, once it runs, waits for them itself."""
+    """Operate until SIGTERM or SIGINT."""
     probes = await health.serve(health_port)
     try:
         async with Api(await configure()) as api:
-            working = asyncio.create_task(_lead(api, settings))
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, working.cancel)
             with contextlib.suppress(asyncio.CancelledError):
-                await working
+                await asyncio.create_task(_lead(api, settings))
         log.info("stopped")
     finally:
         await probes.cleanup()
 
 
 async def _lead(api: Api, settings: Settings) -> None:
-    operator = Operator(api, settings)
+    """Act whenever the Lease is ours. One that was lost is waited for anew: whatever was known is read again."""
     if settings.leader_election.name is None:
-        await operator.run()
+        await Operator(api, settings).run()
         return
     namespace = os.environ.get("POD_NAMESPACE", "default")
     identity = os.environ.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
-    await Lease(api, settings.leader_election, namespace, identity).hold(operator.run)
+    lease = Lease(api, settings.leader_election, namespace, identity)
+    while True:
+        _end_on_signals()
+        try:
+            await lease.hold(Operator(api, settings).run)
+        except LeaseLostError as lost:
+            log.warning("%s; waiting for it again", lost)
+        else:
+            return
+
+
+def _end_on_signals() -> None:
+    """Cancel this task on SIGTERM and SIGINT; kopf, while it runs, waits for them itself."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # called from one
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 if __name__ == "__main__":

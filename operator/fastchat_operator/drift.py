@@ -8,14 +8,14 @@ from kubernetes.utils.quantity import parse_quantity
 from fastchat_operator.kind import Object
 
 _LIST_KEYS = {
-    "containers": ("name",),
-    "env": ("name",),
-    "imagePullSecrets": ("name",),
-    "ownerReferences": ("uid",),
-    "ports": ("containerPort", "port"),
-    "topologySpreadConstraints": ("topologyKey",),
-    "volumeMounts": ("mountPath",),
-    "volumes": ("name",),
+    "containers": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "ownerReferences": "uid",
+    "ports": "name",
+    "topologySpreadConstraints": "topologyKey",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
 }
 """Lists that others may add to, and what tells their entries apart; the API server takes any other list as a whole."""
 _WHOLE = "selector"
@@ -35,13 +35,12 @@ def _holds(there: Any, desired: Any, field: str = "") -> bool:
             return False
         return all(_holds(there.get(key), value, key) for key, value in desired.items())
     if isinstance(desired, list):
-        return isinstance(there, list) and _list_holds(there, desired, _LIST_KEYS.get(field, ()))
+        return isinstance(there, list) and _list_holds(there, desired, _LIST_KEYS.get(field, ""))
     return bool(there == desired) or _same_quantity(there, desired)
 
 
-def _list_holds(there: Sequence[Any], desired: Sequence[Any], keys: Sequence[str]) -> bool:
-    key = next((key for key in keys if all(key in item for item in desired)), None)
-    if key is None:
+def _list_holds(there: Sequence[Any], desired: Sequence[Any], key: str) -> bool:
+    if not key or not all(key in item for item in desired):  # the ports of a NetworkPolicy have no names
         return len(there) == len(desired) and all(map(_holds, there, desired))
     found = {item.get(key): item for item in there}
     return all(_holds(found.get(item[key]), item) for item in desired)

@@ -33,7 +33,7 @@ class Operator:
         self._queue = Queue()
         self._reconciler = Reconciler(api, self._store, settings, self._queue.add)
         self._tasks: list[asyncio.Task[None]] = []
-        self._failed = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Operate until SIGTERM or SIGINT; raises what it could not go on after."""
@@ -44,7 +44,7 @@ class Operator:
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
-            stop_flag=self._failed,
+            stop_flag=self._ended,
         )
         for task in self._tasks:
             if not task.cancelled():
@@ -68,15 +68,19 @@ class Operator:
 
     async def _start(self, **_: Any) -> None:
         """Know everything before anything is done: a child not seen yet would look as if it were not there."""
-        while not await self._resync():  # noqa: ASYNC110  # the API server has the answer
-            await asyncio.sleep(1)
+        try:
+            while not await self._resync():  # noqa: ASYNC110  # the API server has the answer
+                await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            self._ended.set()  # or kopf would wait for whoever of its own waits for this
+            raise
         log.info("acting on %s", ", ".join(self._settings.namespaces) or "all namespaces")
         self._tasks = [
             asyncio.create_task(self._queue.run(self._reconciler.reconcile, _WORKERS), name="queue"),
             asyncio.create_task(self._resync_for_ever(), name="resync"),
         ]
         for task in self._tasks:
-            task.add_done_callback(lambda _: self._failed.set())
+            task.add_done_callback(lambda _: self._ended.set())
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
@@ -130,6 +134,7 @@ class _NoDiffs(kopf.DiffBaseStorage):
 def _kopf_settings() -> kopf.OperatorSettings:
     """A watch ends after half a minute, by the server or, where its connection died in silence, by us."""
     settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None  # it would kill the process, which goes on to wait for the Lease
     settings.watching.server_timeout = 30
     settings.watching.inactivity_timeout = 35
     settings.watching.client_timeout = 40

@@ -12,6 +12,7 @@ PATHS = {
     "deployments": "apis/apps/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "modeldeployments": "apis/fastchat.io/v1alpha1",
+    "networkpolicies": "apis/networking.k8s.io/v1",
     "poddisruptionbudgets": "apis/policy/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
     "roles": "apis/rbac.authorization.k8s.io/v1",
@@ -107,7 +108,7 @@ class Namespace:
         self.patch("deployments", f"{workload}/status", {"status": {"observedGeneration": generation, **counts}})
 
     def clear(self) -> None:
-        for plural in ("modeldeployments", "deployments", "pods", "poddisruptionbudgets"):
+        for plural in ("modeldeployments", "deployments", "pods", "poddisruptionbudgets", "networkpolicies"):
             self.delete(plural, gracePeriodSeconds="0")
         for plural in ("services", "serviceaccounts", "roles", "rolebindings"):
             for name in self.names(plural) & {"default", "fastchat-gateway"}:

@@ -111,12 +111,18 @@ GATEWAY = {
     "a subject more": ("RoleBinding", lambda there: there["subjects"].append({"kind": "User", "name": "eve"})),
     "a narrower selector": ("Service", lambda there: there["spec"]["selector"].update(canary="yes")),
     "a port": ("Service", lambda there: there["spec"]["ports"].clear()),
+    "a port that is let in": (
+        "fastchat-workers",
+        lambda there: there["spec"]["ingress"][0]["ports"].append({"port": 22}),
+    ),
+    "a peer that is let in": ("fastchat-workers", lambda there: there["spec"]["ingress"][0]["from"].append({})),
 }
 
 
-@pytest.mark.parametrize(("kind", "change"), GATEWAY.values(), ids=GATEWAY)
-def test_lists_and_selectors_that_belong_to_one_are_put_right_as_a_whole(kind, change):
-    desired = next(each for each in gateway.plan("team", Settings()) if each["kind"] == kind)
+@pytest.mark.parametrize(("what", "change"), GATEWAY.values(), ids=GATEWAY)
+def test_lists_and_selectors_that_belong_to_one_are_put_right_as_a_whole(what, change):
+    settings = Settings.model_validate({"networkPolicy": {"enabled": True}})
+    desired = next(each for each in gateway.plan("team", settings) if what in (each["kind"], each["metadata"]["name"]))
     there = copy.deepcopy(desired)
     assert not drifted(desired, there)
     change(there)

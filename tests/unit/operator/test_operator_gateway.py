@@ -1,6 +1,6 @@
 """The plan of a namespace's gateway."""
 
-from fastchat_operator import gateway
+from fastchat_operator import gateway, worker
 from fastchat_operator.settings import Settings
 
 
@@ -15,6 +15,10 @@ def pod(**settings):
 def container(**settings):
     (only,) = pod(**settings)["containers"]
     return only
+
+
+def labels_of_pods(deployment):
+    return deployment["spec"]["template"]["metadata"]["labels"]
 
 
 def test_a_gateway_is_all_that_it_needs_and_nothing_owns_it():
@@ -88,6 +92,30 @@ def test_settings_reach_the_gateway():
     assert (inside["nodeSelector"], inside["affinity"]) == ({"pool": "web"}, {"podAntiAffinity": {}})
     assert inside["tolerations"] == [{"key": "web", "operator": "Exists"}]
     assert (inside["priorityClassName"], inside["imagePullSecrets"]) == ("high", [{"name": "registry"}])
+
+
+def test_without_the_setting_there_are_no_network_policies():
+    assert "NetworkPolicy" not in planned()
+
+
+def test_workers_are_reached_by_their_gateways_and_gateways_by_whoever_may():
+    peers = {"gatewayFrom": [{"namespaceSelector": {}}], "workerFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+    things = gateway.plan("team", Settings.model_validate({"networkPolicy": {"enabled": True, **peers}}))
+    policies = {each["metadata"]["name"]: each["spec"] for each in things if each["kind"] == "NetworkPolicy"}
+    deployment = next(each for each in things if each["kind"] == "Deployment")
+    of_gateways, of_workers = policies["fastchat-gateway"], policies["fastchat-workers"]
+    assert of_gateways["podSelector"]["matchLabels"].items() <= labels_of_pods(deployment).items()
+    assert of_gateways["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}], "from": peers["gatewayFrom"]}]
+    gateways = {"podSelector": of_gateways["podSelector"]}
+    assert of_workers["ingress"][0]["from"] == [gateways, *peers["workerFrom"]]
+    assert of_workers["ingress"][0]["ports"] == [{"port": 8000, "protocol": "TCP"}]
+
+
+def test_the_network_policy_of_workers_selects_the_workers(model):
+    things = gateway.plan("team", Settings.model_validate({"networkPolicy": {"enabled": True}}))
+    policy = next(each for each in things if each["metadata"]["name"] == "fastchat-workers")
+    _, workers = worker.plan(model(), Settings())
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels_of_pods(workers).items()
 
 
 def test_only_what_changed_has_another_mark():

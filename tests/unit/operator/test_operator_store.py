@@ -179,6 +179,14 @@ def test_a_name_moves_when_the_older_one_goes(store, resource):
     assert taken(store, "young") == []
 
 
+def test_a_name_moves_as_soon_as_the_older_one_is_being_deleted(store, resource):
+    store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"name": "vicuna"}))
+    going = version(resource(), 2)
+    going["metadata"]["deletionTimestamp"] = "2026-11-23T06:00:00Z"
+    assert Key("team", "young") in store.see(MODEL_DEPLOYMENT, going)
+    assert taken(store, "young") == []
+
+
 def test_a_name_moves_when_the_older_one_is_renamed(store, resource):
     store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"aliases": ["vicuna"]}))
     assert taken(store, "young") == [("vicuna", "vicuna")]
