@@ -11,7 +11,7 @@ from fastchat_operator.kind import MODEL_DEPLOYMENT, Kind
 log = logging.getLogger(__name__)
 
 EVENT = Kind("v1", "Event", "events")
-_GOOD_REASONS = {"Ready", "Loading", "Starting", "Scheduling", "ScaledToZero", "GatewayNotReady"}
+_GOOD_REASONS = {"Ready", "Loading", "ScaledToZero", "GatewayNotReady"}
 
 
 async def tell(api: Api, deployment: ModelDeployment, condition: Condition) -> None:

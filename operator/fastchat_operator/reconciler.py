@@ -18,6 +18,9 @@ from fastchat_operator.store import Key, Store
 
 log = logging.getLogger(__name__)
 
+_PASSING = {"Scheduling", "Starting"}
+"""What a pod goes through in a moment."""
+
 
 class Reconciler:
     """Brings the cluster to what the ModelDeployments say, one key at a time."""
@@ -143,8 +146,10 @@ def _must_not_belong_to_others(desired: Object, there: Object | None) -> None:
 
 
 def _news(before: Status | None, now: Status) -> list[Condition]:
-    """Conditions whose cause is another than before."""
+    """Of what a person would want to know: `Ready` where its cause is another than before, and lasts."""
     old = {each.type: (each.status, each.reason) for each in before.conditions} if before else {}
     return [
-        each for each in now.conditions if each.type == "Ready" and old.get(each.type) != (each.status, each.reason)
+        each
+        for each in now.conditions
+        if each.type == "Ready" and each.reason not in _PASSING and old.get(each.type) != (each.status, each.reason)
     ]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fastchat.deployment import Condition, ModelDeployment, Status
 from fastchat.naming import gateway_url
-from fastchat_operator.cause import LOADING, Cause, root_cause
+from fastchat_operator.cause import Cause, root_cause
 from fastchat_operator.kind import Object
 from fastchat_operator.meta import worker_labels
 
@@ -85,7 +85,7 @@ def _shortfall(seen: Observed, ready: int) -> Cause:
             why = _gateway_ready(seen)["message"]
             return Cause("GatewayNotReady", f"the workers are ready, the gateway is not: {why}")
         return Cause("Ready", f"{ready} of {wanted} workers ready", trouble=False)
-    cause = root_cause(seen.pods) or Cause(LOADING, "the workers are being started", trouble=False)
+    cause = root_cause(seen.pods) or Cause("Starting", "the workers are being started", trouble=False)
     return Cause(cause.reason, f"{ready} of {wanted} workers ready: {cause.message}", cause.trouble)
 
 

@@ -43,7 +43,7 @@ class LocalCluster(Cluster):
         known = name in self._images
         reference = super().image(name)
         if not known:
-            storage.forget_older(reference, machine.inside(self._slot, "--mount", "--pid"))
+            storage.pull(reference, machine.inside(self._slot, "--mount", "--pid"))
         return reference
 
     def in_node(self, command: Sequence[str]) -> list[str]:

@@ -18,9 +18,13 @@ def empty_registry(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def forget_older(reference: str, inside: Sequence[str]) -> None:
-    """Remove other versions of an image from the node; pods that still run one keep its files until they end."""
+def pull(reference: str, inside: Sequence[str]) -> None:
+    """Have the node fetch an image, and only then forget other versions of it, most of whose layers it shares.
+
+    Pods that still run one of those keep its files until they end.
+    """
     containerd = [*inside, "ctr", "--namespace=k8s.io", "images"]
+    subprocess.run([*containerd, "pull", "--plain-http", reference], capture_output=True, check=True)
     listed = subprocess.run([*containerd, "list"], capture_output=True, text=True, check=True).stdout
     digests = {line.split()[0]: line.split()[2] for line in listed.splitlines()[1:]}
     repository = reference.rpartition(":")[0]

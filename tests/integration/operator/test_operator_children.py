@@ -93,7 +93,7 @@ def test_the_quickstart_becomes_exactly_what_is_planned(api_server, team):
     for desired in planned:
         assert not drifted(desired, team.get(kind_of(desired).plural, desired["metadata"]["name"]))
     assert team.names("deployments") == team.names("services") == {GATEWAY, *map(worker_name, names)}
-    assert team.condition(names[0]) == ("False", "Loading", "0 of 1 workers ready: the workers are being started")
+    assert team.condition(names[0]) == ("False", "Starting", "0 of 1 workers ready: the workers are being started")
 
 
 def test_each_object_is_written_once_and_then_the_status(api_server, team):
@@ -107,7 +107,7 @@ def test_each_object_is_written_once_and_then_the_status(api_server, team):
 def test_a_restart_and_further_passes_over_everything_write_nothing(api_server, team, start_operator):
     team.apply(model("a"), model("b.c", gpus=1), model("everything", **EVERYTHING))
     settled(team, "a", "b.c", "everything")
-    assert team.reason("everything") == "Loading"
+    assert team.reason("everything") == "Starting"
     before = writes_to(api_server, team)
     again = start_operator(namespaces=[team.name], resyncSeconds=1)
     eventually(lambda: again.says(f"acting on {team.name}"))
@@ -288,7 +288,7 @@ def test_an_object_of_somebody_else_is_not_touched_and_the_status_says_so(team):
     eventually(lambda: team.condition("a") == ("False", "ApplyFailed", message))
     assert team.get("deployments", "a-worker")["metadata"]["resourceVersion"] == version
     team.delete("deployments", "a-worker")
-    eventually(lambda: team.reason("a") == "Loading")
+    eventually(lambda: team.reason("a") == "Starting")
 
 
 def test_a_gateway_of_somebody_else_is_not_touched_and_every_model_says_so(team):
@@ -313,7 +313,7 @@ def test_two_models_whose_workers_would_have_one_name_do_not_fight_for_it(api_se
     team.patch("modeldeployments", dotted, {"metadata": {"labels": {"touched": "yes"}}})
     time.sleep(1)
     assert writes_to(api_server, team) == written
-    assert team.reason(dotted) == "Loading"
+    assert team.reason(dotted) == "Starting"
 
 
 REFUSED = {
@@ -333,7 +333,7 @@ def test_what_the_api_server_refuses_is_told_in_its_words_until_it_is_mended(tea
     assert words in message
     assert team.get("services", "a-worker")
     team.apply(model("a"))
-    eventually(lambda: team.reason("a") == "Loading")
+    eventually(lambda: team.reason("a") == "Starting")
 
 
 # --- names
@@ -346,12 +346,12 @@ def test_the_older_of_two_models_serves_a_name_and_it_moves_when_that_one_goes(t
     eventually(lambda: team.reason("younger") == team.reason("alias") == "NameTaken")
     taken = "'vicuna' is served by the older ModelDeployment 'older': choose another spec.model.name or alias"
     assert team.condition("younger") == ("False", "NameTaken", taken)
-    assert team.reason("older") == "Loading"
+    assert team.reason("older") == "Starting"
     assert team.get("deployments", "younger-worker") is None
     assert team.get("deployments", "alias-worker")
     team.delete("modeldeployments", "older")
     eventually(lambda: team.get("deployments", "younger-worker") or team.get("deployments", "alias-worker"))
-    eventually(lambda: sorted(map(team.reason, ("younger", "alias"))) == ["Loading", "NameTaken"])
+    eventually(lambda: sorted(map(team.reason, ("younger", "alias"))) == ["NameTaken", "Starting"])
 
 
 # --- the API's own record

@@ -13,7 +13,7 @@ def test_an_operator_for_some_namespaces_needs_rights_in_no_other(
     for team in (other, one, two):
         team.apply(model("a"), model("b"))
     for team in (one, two):
-        eventually(lambda team=team: team.reason("a") == team.reason("b") == "Loading")
+        eventually(lambda team=team: team.reason("a") == team.reason("b") == "Starting")
         eventually(lambda team=team: all(team.get(kind, "fastchat-gateway") for kind in GATEWAY_KINDS))
         team.delete("services", "a-worker")
         eventually(lambda team=team: team.get("services", "a-worker"), seconds=5)

@@ -48,7 +48,7 @@ def test_all_is_well(model, healthy):
 def test_nothing_is_there_yet(model):
     status = told(model())
     assert states(status) == {
-        "Ready": ("False", "Loading"),
+        "Ready": ("False", "Starting"),
         "Progressing": ("True", "Updating"),
         "GatewayReady": ("False", "Starting"),
     }
