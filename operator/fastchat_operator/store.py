@@ -76,7 +76,7 @@ class Store:
         before = self._objects[kind].get(place)
         if before is not None and _uid(before) == _uid(thing) and _version(thing) <= _version(before):
             return set()  # a watch brings it as it was before a write, or with a write, whose answer is known already
-        thing = _slim(thing)
+        thing = _slim(kind, thing)
         if kind == MODEL_DEPLOYMENT:
             self._objects[kind][place] = {"metadata": thing["metadata"]}
             return self._model_seen(thing)
@@ -198,7 +198,8 @@ def _version(thing: Object) -> int:
     return int(thing["metadata"]["resourceVersion"])
 
 
-def _slim(thing: Object) -> Object:
-    """Without what nobody reads here and what is half of an object."""
+def _slim(kind: Kind, thing: Object) -> Object:
+    """Without what nobody reads here, and what is most of an object."""
     metadata = {name: value for name, value in thing["metadata"].items() if name != "managedFields"}
-    return {**thing, "metadata": metadata}
+    spec = {"spec": {"nodeName": thing.get("spec", {}).get("nodeName", "")}} if kind == POD else {}
+    return {**thing, "metadata": metadata, **spec}

@@ -24,11 +24,11 @@ def free_port() -> int:
 class S3Server:
     """versitygw; its buckets are folders. `reader` may enter, and read nothing that is not shown to him."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self._program = tools("versitygw")["versitygw"]
         self._folder = folder
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host, self.port = host, free_port()
+        self.url = f"http://{host}:{self.port}"
         self.env = {
             "AWS_ACCESS_KEY_ID": "root",
             "AWS_SECRET_ACCESS_KEY": "root-secret",
@@ -50,7 +50,7 @@ class S3Server:
         )
 
     def start(self) -> None:
-        options = ["--port", f"127.0.0.1:{self.port}", "--iam-dir", self._folder / "users", "--quiet"]
+        options = ["--port", f"{self.host}:{self.port}", "--iam-dir", self._folder / "users", "--quiet"]
         options += ["--access", "root", "--secret", "root-secret"]
         with (self._folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(
@@ -59,7 +59,7 @@ class S3Server:
                 stderr=log,
             )
         deadline = time.monotonic() + 20
-        while not _answers(self.port):
+        while not _answers(self.port, self.host):
             assert self._process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -146,9 +146,9 @@ def _close(end: socket.socket) -> None:
     end.close()
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, host: str = "127.0.0.1") -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
+        socket.create_connection((host, port)).close()
     except OSError:
         return False
     return True

@@ -145,6 +145,7 @@ def test_pods_are_found_by_their_model(store, pod):
     store.see(POD, pod("a"))
     store.see(POD, pod("b", of="other"))
     assert [each["metadata"]["name"] for each in store.pods(VICUNA)] == ["a"]
+    assert store.pods(VICUNA)[0]["spec"] == {"nodeName": "node-1"}
     store.forget(POD, pod("a"))
     assert store.pods(VICUNA) == []
 
