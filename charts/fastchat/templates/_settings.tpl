@@ -2,8 +2,8 @@
 {{- define "fastchat.settings" -}}
 {{- $values := .Values -}}
 {{- $election := $values.leaderElection -}}
-{{- if ge (int $election.renewSeconds) (int $election.leaseSeconds) -}}
-{{- fail "leaderElection.renewSeconds must be less than leaderElection.leaseSeconds: a Lease is renewed before it runs out" -}}
+{{- if gt (mul 2 $election.renewSeconds) (int $election.leaseSeconds) -}}
+{{- fail "leaderElection.renewSeconds must be at most half of leaderElection.leaseSeconds: a Lease is renewed before it runs out" -}}
 {{- end -}}
 {{- $images := pick $values.images "vllm" "pullPolicy" "pullSecrets" -}}
 {{- range list "gateway" "worker" -}}

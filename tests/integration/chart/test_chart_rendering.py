@@ -233,7 +233,7 @@ def test_every_value_that_the_installation_guide_names_is_one():
         ("worker.tolerations[0].effect=None", "at '/worker/tolerations/0/effect': value must be one of 'NoSchedule'"),
         ("networkPolicies.gatewayFrom[0].pods=x", "at '/networkPolicies/gatewayFrom/0': additional properties 'pods'"),
         ("crds.keep=null", "at '/crds': missing property 'keep'"),
-        ("leaderElection.renewSeconds=15", "renewSeconds must be less than leaderElection.leaseSeconds"),
+        ("leaderElection.renewSeconds=8", "renewSeconds must be at most half of leaderElection.leaseSeconds"),
     ],
 )
 def test_a_mistyped_value_is_refused_with_its_place(helm, mistake, complaint):
