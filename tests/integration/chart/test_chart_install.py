@@ -38,7 +38,7 @@ MODEL = """
 apiVersion: fastchat.io/v1alpha1
 kind: ModelDeployment
 metadata: {name: smollm2}
-spec: {model: {source: hf://HuggingFaceTB/SmolLM2-135M-Instruct}}
+spec: {replicas: 0, model: {source: hf://HuggingFaceTB/SmolLM2-135M-Instruct}}
 """
 
 
@@ -158,7 +158,7 @@ def test_the_operator_works_with_the_settings_and_the_rights_of_the_chart(
         api_server.kubectl("apply", here, "--filename=-", input=MODEL)
         api_server.kubectl(*wait, "--for=jsonpath={.status.url}", "modeldeployment/smollm2")
         until(lambda: "fastchat-workers" in api_server.kubectl("get", "networkpolicies", here))
-        until(lambda: "smollm2" in api_server.kubectl("get", "events", here))
+        until(lambda: "ScaledToZero" in api_server.kubectl("get", "events", here))
         api_server.kubectl("delete", here, "modeldeployment", "smollm2")
         api_server.kubectl(*wait, "--for=delete", "deployment/fastchat-gateway", "networkpolicy/fastchat-workers")
     assert release.get("lease")["spec"]["holderIdentity"] == ""
