@@ -21,6 +21,15 @@ GATEWAY = "fastchat-gateway"
 WORKERS = "fastchat-workers"
 """Name of the NetworkPolicy of all workers of a namespace."""
 
+INTERNAL = "fastchat-internal"
+"""Name of the Secret with which a namespace's gateways and workers and the operator know each other, entry `token`."""
+
+INTERNAL_TOKEN_VARIABLE = "FASTCHAT_INTERNAL_TOKEN"  # noqa: S105  # its name
+"""Environment variable in which gateways and workers get that token."""
+
+KEYS = "fastchat-keys"
+"""Name of the Secret with a namespace's API keys: an entry per key, by the key's name."""
+
 WORKER_PORT = 8000
 """Port of every worker, whatever its engine."""
 
