@@ -27,7 +27,7 @@ test: $(INSTALLED) ## all tests
 	$(BIN)/pytest
 
 e2e: $(INSTALLED) ## the end-to-end tests alone
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e --durations=20
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
 	$(BIN)/ruff check

@@ -1,8 +1,9 @@
-"""What the gateway counts. Labels are models' own names and known routes only, so that no caller can add a series."""
+"""What the gateway counts. Labels are names of models and keys and known routes, so that no caller can add a series."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -13,6 +14,13 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series pe
 
 PREFIX = "fastchat_gateway"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+Watched = Literal["keys", "open_connections", "streams"]
+_WATCHED: Mapping[Watched, str] = {
+    "keys": "API keys that are configured.",
+    "open_connections": "Connections that clients hold.",
+    "streams": "Streams being answered.",
+}
 
 
 class _Demand(Collector):
@@ -59,31 +67,41 @@ class _Contact(Collector):
 
 
 class Metrics:
-    """Counters and histograms; their children are bound once, because looking one up costs more than counting."""
+    """Counters and histograms; their children are bound once, because looking one up costs more than counting.
+
+    A `key` is the name of the API key, empty without one. Histograms are not told apart by it: each key would add
+    their two dozen series for every model.
+    """
 
     def __init__(self, catalog: Catalog, discovery: Discovery) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Demand(catalog))
         self.registry.register(_Contact(discovery))
-        self._requests = Counter(
-            f"{PREFIX}_requests", "Requests answered.", ["model", "route", "status", "outcome"], registry=self.registry
+        self._requests = self._counter("requests", "Requests answered.", "model", "route", "status", "outcome", "key")
+        self._tokens = self._counter("tokens", "Tokens of prompts (in) and answers (out).", "model", "key", "direction")
+        self._retries = self._counter("retries", "Tries that failed before the first byte.", "model")
+        self._ejections = self._counter("ejections", "Workers left out for a while.", "model")
+        self._queue_refused = self._counter("queue_refused", "Requests that waited in vain.", "model", "reason")
+        self._first_byte = self._histogram(
+            "time_to_first_byte_seconds", "From the request to the answer's first byte.", "model", "route"
         )
-        self._first_byte = self._histogram("time_to_first_byte_seconds", "From the request to the answer's first byte.")
-        self._duration = self._histogram("request_duration_seconds", "From the request to the answer's last byte.")
-        self._retries = Counter(
-            f"{PREFIX}_retries", "Tries that failed before the first byte.", ["model"], registry=self.registry
+        self._duration = self._histogram(
+            "request_duration_seconds", "From the request to the answer's last byte.", "model", "route"
         )
-        self._ejections = Counter(
-            f"{PREFIX}_ejections", "Workers left out for a while.", ["model"], registry=self.registry
-        )
-        self._count: dict[tuple[str, str, int, str], Callable[[], None]] = {}
+        self._held = self._histogram("held_seconds", "That a request waited for a worker, if it did.", "model")
+        self._count: dict[tuple[str, str, int, str, str], Callable[[], None]] = {}
         self._time: dict[tuple[str, str], tuple[Callable[[float], None], Callable[[float], None]]] = {}
+        self._use: dict[tuple[str, str], tuple[Callable[[float], None], Callable[[float], None]]] = {}
 
-    def request(self, model: str, route: str, status: int, outcome: str) -> None:
-        key = (model, route, status, outcome)
-        count = self._count.get(key)
+    def watch(self, name: Watched, read: Callable[[], float]) -> None:
+        """A gauge that reads its value when it is scraped."""
+        Gauge(f"{PREFIX}_{name}", _WATCHED[name], registry=self.registry).set_function(read)
+
+    def request(self, model: str, route: str, status: int, outcome: str, key: str = "") -> None:
+        labels = (model, route, status, outcome, key)
+        count = self._count.get(labels)
         if count is None:
-            count = self._count[key] = self._requests.labels(model, route, str(status), outcome).inc
+            count = self._count[labels] = self._requests.labels(*labels).inc
         count()
 
     def times(self, model: str, route: str, first_byte: float | None, duration: float) -> None:
@@ -96,6 +114,22 @@ class Metrics:
             observe[0](first_byte)
         observe[1](duration)
 
+    def tokens(self, model: str, key: str, prompt: int, completion: int) -> None:
+        """What one answer says it used."""
+        use = self._use.get((model, key))
+        if use is None:
+            use = self._tokens.labels(model, key, "in").inc, self._tokens.labels(model, key, "out").inc
+            self._use[model, key] = use
+        use[0](prompt)
+        use[1](completion)
+
+    def held(self, model: str, seconds: float) -> None:
+        """A request's wait for a worker has ended, however it did."""
+        self._held.labels(model).observe(seconds)
+
+    def queue_refused(self, model: str, reason: Literal["full", "timeout"]) -> None:
+        self._queue_refused.labels(model, reason).inc()
+
     def retry(self, model: str, *, ejected: bool) -> None:
         self._retries.labels(model).inc()
         if ejected:
@@ -105,6 +139,8 @@ class Metrics:
         """Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _histogram(self, name: str, documentation: str) -> Histogram:
-        labels = ["model", "route"]
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", documentation, labels, buckets=_SECONDS, registry=self.registry)

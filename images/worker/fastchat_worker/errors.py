@@ -36,6 +36,12 @@ def context_length_exceeded(max_len: int, message: str, param: str) -> RequestEr
     return RequestError(400, Error(message=message, param=param, code="context_length_exceeded"))
 
 
+def unauthorized() -> RequestError:
+    message = "Workers answer their namespace's gateways only; ask the gateway."
+    error = Error(message=message, type="authentication_error", code="invalid_internal_token")
+    return RequestError(401, error, {"WWW-Authenticate": "Bearer"})
+
+
 def model_not_found(name: str) -> RequestError:
     message = f"The model '{name}' does not exist."
     return RequestError(404, Error(message=message, param="model", code="model_not_found"))

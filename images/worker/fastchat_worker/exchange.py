@@ -13,6 +13,9 @@ from starlette.types import Receive, Scope, Send
 from fastchat.api import request_error
 from fastchat_worker.errors import RequestError, too_large
 
+PROBES = frozenset({"/health", "/ready", "/metrics"})
+"""Open to everyone, not counted, answered to the end."""
+
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
 
@@ -38,6 +41,14 @@ async def _read(request: Request, limit: int) -> bytes:
     if size > limit:
         raise too_large(limit)
     return b"".join(parts)
+
+
+async def refuse(send: Send, error: RequestError) -> None:
+    """Answers before any route has seen the request."""
+    headers = {"content-type": "application/json", "connection": "close", **error.headers}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": error.body})
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

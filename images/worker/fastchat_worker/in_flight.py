@@ -36,9 +36,3 @@ class InFlight:
             self._service.metrics.requests.labels(route, str(status)).inc()
         return None
 
-
-async def _refuse(send: Send, error: RequestError) -> None:
-    headers = {"content-type": "application/json", "connection": "close", **error.headers}
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": error.body})

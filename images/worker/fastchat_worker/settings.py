@@ -2,9 +2,11 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from fastchat.naming import INTERNAL_TOKEN_VARIABLE
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
@@ -74,16 +76,18 @@ class Settings:
     grace_period_seconds: int = _option(
         30, "after SIGTERM, how long what is in flight may take", parse=_between(0, 86_400)
     )
+    internal_token: str = field(default="", repr=False)
+    """What callers of everything but the probes must know, if it is set: the environment's, a process list shows options."""
 
 
-def parse(argv: Sequence[str] | None = None) -> Settings:
-    """Settings of a command line; exits with 2 and one clear line where it is wrong."""
+def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings of a command line and the environment; exits with 2 and one clear line where it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m fastchat_worker",
         description="Serves one model by OpenAI's API.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for option in fields(Settings):
+    for option in filter(lambda option: option.metadata, fields(Settings)):
         default = {"required": True} if option.name in ("model_name", "model_path") else {"default": option.default}
         parser.add_argument("--" + option.name.replace("_", "-"), **option.metadata, **default)
-    return Settings(**vars(parser.parse_args(argv)))
+    return Settings(**vars(parser.parse_args(argv)), internal_token=environ.get(INTERNAL_TOKEN_VARIABLE, ""))
