@@ -51,6 +51,9 @@ images: ## build the images with docker, podman or buildah, whichever is there
 bench: $(INSTALLED) ## engine, gateway and operator against their yardsticks
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/streams.py
+	$(BIN)/python benchmarks/balance.py
+	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/reconcile.py
 
 cluster: $(INSTALLED) ## bring up a Kubernetes of one node here; KUBECONFIG is printed
@@ -67,8 +70,8 @@ crds: $(INSTALLED) ## write what is generated from the types: CRD, the chart's c
 lock: $(BIN)/uv ## resolve the dependencies anew
 	$(COMPILE) --all-extras --upgrade -o requirements/all.lock
 	$(COMPILE) --extra operator --constraint requirements/all.lock -o requirements/operator.lock
-	$(COMPILE) --extra gateway --constraint requirements/all.lock -o requirements/gateway.lock
-	$(COMPILE) --extra worker --constraint requirements/all.lock -o requirements/worker.lock
+	$(COMPILE) --extra gateway --extra tracing --constraint requirements/all.lock -o requirements/gateway.lock
+	$(COMPILE) --extra worker --extra tracing --constraint requirements/all.lock -o requirements/worker.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) .*_cache .hypothesis

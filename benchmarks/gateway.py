@@ -1,107 +1,197 @@
-"""Requests per CPU-second of the gateway and of a bare proxy, in turn, before the same two simulated workers.
+"""Our gateway beside vllm-router and a bare proxy, in turn, before the same two simulated workers.
 
     python benchmarks/gateway.py [--rounds 3] [--seconds 3]
 
-Metrics are on; the access log is on in one of the variants and written to /dev/null. CPU is user and system time of the
-gateway's process. Takes about a minute; ratios are what to compare between machines.
+Ours has all on: API keys with every limit, metrics, access log (to /dev/null), holds and retries. CPU is user and
+system time of all threads of the server. Each ratio is the median of the rounds' own ratios, because a machine's pace
+changes from round to round. Fails where a floor is missed. Takes about three minutes.
 """
 
 import argparse
+import hashlib
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+import vllm_router
+from process import Process, free_port, started
 
 HERE = Path(__file__).parent
 PATH = "/v1/chat/completions"
-YARDSTICK = "bare proxy"
+KEY = "fck_" + "k" * 43
+DIRECT, BARE, RUST, OURS = "no gateway", "bare proxy", f"vllm-router {vllm_router.VERSION}", "fastchat gateway"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@dataclass(frozen=True)
+class Figure:
+    """Something measured of each server, and how ours must compare with vllm-router's."""
+
+    title: str
+    load: tuple[str, ...]
+    """Arguments of load.py."""
+    taken: Literal["answers", "p50_ms", "p95_ms"]
+    """Of what load.py says; answers are taken per CPU-second."""
+    floor: float
+    """Least ratio of answers, largest ratio of milliseconds."""
+
+    @property
+    def counts(self) -> bool:
+        return self.taken == "answers"
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        return (BARE, RUST, OURS) if self.counts else (DIRECT, BARE, RUST, OURS)
+
+    def reached(self, ratio: float) -> bool:
+        return ratio >= self.floor if self.counts else ratio <= self.floor
+
+
+FIGURES = (
+    Figure("requests per CPU-second, 32 clients", ("--clients=32",), "answers", 1.5),
+    Figure("streams of 32 tokens per CPU-second, 32 clients", ("--clients=32", "--stream"), "answers", 2.5),
+    Figure("p50 in ms, 1 client", ("--clients=1",), "p50_ms", 1.0),
+    Figure("p95 in ms, 200 requests a second", ("--rate=200",), "p95_ms", 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of a server."""
+
+    value: float
+    busy: float
+    """Share of a core that the load generator used."""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Servers
+# --------------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def started(port: int, *command: str, **environ: str) -> Iterator[int]:
-    """A process, by its id, from when it listens until the end of the block."""
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env={**os.environ, **environ}, stdout=quiet, stderr=quiet)
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+def simulators(count: int, *options: str) -> Iterator[list[Process]]:
+    """Simulated workers."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(started(port, sys.executable, str(HERE / "simulator.py"), str(port), *options))
+            for port in [free_port() for _ in range(count)]
+        ]
+
+
+@contextmanager
+def gateway(workers: Sequence[Process], *options: str) -> Iterator[Process]:
+    """Ours, with an API key that has every limit."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as keys:
+        (Path(keys) / "bench").write_text(json.dumps(unreachable_limits(KEY)))
+        command = ["-m", "fastchat_gateway", "--host=127.0.0.1", f"--port={port}", f"--keys-dir={keys}", *options]
+        for worker in workers:
+            command += ["--worker", worker.url]
+        with started(port, sys.executable, *command) as process:
+            wait_until_it_serves(process)
+            yield process
+
+
+def unreachable_limits(key: str) -> dict[str, Any]:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    limits = dict.fromkeys(("requestsPerMinute", "tokensPerMinute", "maxConcurrent"), 10**9)
+    return {"sha256": digest, "models": ["sim"], "expires": "2099-01-01T00:00:00Z", **limits}
+
+
+@contextmanager
+def bare_proxy(workers: Sequence[Process]) -> Iterator[Process]:
+    port = free_port()
+    options = ["--app-dir", str(HERE), "--loop", "uvloop", "--no-access-log", "--port", str(port)]
+    urls = ",".join(worker.url for worker in workers)
+    with started(port, sys.executable, "-m", "uvicorn", *options, "bare_proxy:app", WORKERS=urls) as process:
+        wait_until_it_serves(process)
+        yield process
+
+
+@contextmanager
+def rust(workers: Sequence[Process]) -> Iterator[Process]:
+    port = free_port()
+    command = vllm_router.command(port, free_port(), [worker.url for worker in workers])
+    with started(port, *command, patience=30) as process:
+        wait_until_it_serves(process)
+        yield process
+
+
+def wait_until_it_serves(process: Process) -> None:
+    """It listens already, but may not have found its workers yet."""
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    request = urllib.request.Request(process.url + PATH, b'{"model":"sim","messages":[]}', headers)
+    until = time.monotonic() + 10
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=5):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
             time.sleep(0.1)
-        else:
-            raise RuntimeError(f"did not start: {command}")
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait()
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+# --------------------------------------------------------------------------------------------------------------------
+# Measuring
+# --------------------------------------------------------------------------------------------------------------------
 
 
-def load(port: int, seconds: float, *, stream: bool) -> dict[str, float]:
-    command = [sys.executable, str(HERE / "load.py"), f"http://127.0.0.1:{port}{PATH}", "--seconds", str(seconds)]
-    out = subprocess.run([*command, *(["--stream"] if stream else [])], check=True, capture_output=True, timeout=60)
+def load(process: Process, *options: str) -> dict[str, float]:
+    """What load.py says; every request must have been answered."""
+    command = [sys.executable, str(HERE / "load.py"), process.url + PATH, f"--key={KEY}", *options]
+    out = subprocess.run(command, check=True, capture_output=True, timeout=120)
     result: dict[str, float] = json.loads(out.stdout)
+    if result["failures"]:
+        raise RuntimeError(f"{' '.join(command)}: {result}")
     return result
 
 
-def start_all(stack: ExitStack) -> dict[str, tuple[int, int]]:
-    """Variant → its port and process id."""
-    workers = [free_port(), free_port()]
-    for port in workers:
-        stack.enter_context(started(port, sys.executable, str(HERE / "simulator.py"), str(port)))
-    urls = ",".join(f"http://127.0.0.1:{port}" for port in workers)
-    bare = ("-m", "uvicorn", "--app-dir", str(HERE), "bare_proxy:app", "--loop", "uvloop", "--no-access-log", "--port")
-    ours = ("-m", "fastchat_gateway", "--host", "127.0.0.1", "--port")
-    variants = {
-        YARDSTICK: (bare, ()),
-        "gateway, no access log": (ours, ("--no-access-log",)),
-        "gateway, access log": (ours, ()),
-    }
-    running = {}
-    for name, (command, options) in variants.items():
-        port = free_port()
-        pid = started(port, sys.executable, *command, str(port), *options, WORKERS=urls, FASTCHAT_WORKERS=urls)
-        running[name] = port, stack.enter_context(pid)
-    return running
+def one_round(figure: Figure, process: Process, seconds: float) -> Round:
+    before = process.cpu_seconds()
+    result = load(process, *figure.load, f"--seconds={seconds}")
+    cpu = process.cpu_seconds() - before
+    return Round(result["answers"] / cpu if figure.counts else result[figure.taken], result["busy"])
 
 
-def compare(running: dict[str, tuple[int, int]], rounds: int, seconds: float, *, stream: bool) -> None:
-    """Run the variants in turn, print the medians."""
-    rates: dict[str, list[float]] = {name: [] for name in running}
-    times: dict[str, list[float]] = {name: [] for name in running}
+def take_turns(figure: Figure, servers: dict[str, Process], rounds: int, seconds: float) -> dict[str, list[Round]]:
+    turns: dict[str, list[Round]] = {name: [] for name in figure.servers}
     for _ in range(rounds):
-        for name, (port, pid) in running.items():
-            before = cpu_seconds(pid)
-            result = load(port, seconds, stream=stream)
-            if result["failures"]:
-                raise RuntimeError(f"{name}: {result}")
-            rates[name].append(result["answers"] / (cpu_seconds(pid) - before))
-            times[name].append(result["p50_ms"])
-    print(f"\n{'streams of 32 tokens' if stream else 'not streamed'}, 32 clients, {rounds} rounds of {seconds:g} s")
-    for name, rate in rates.items():
-        middle = statistics.median(rate)
-        ratio = statistics.median(one / yardstick for one, yardstick in zip(rate, rates[YARDSTICK], strict=True))
-        all_of_them = " ".join(f"{one:.0f}" for one in rate)
+        for name in figure.servers:
+            turns[name].append(one_round(figure, servers[name], seconds))
+    return turns
+
+
+def show(figure: Figure, turns: dict[str, list[Round]]) -> bool:
+    """Print a figure's table; whether its floor was reached."""
+    found = {name: [turn.value for turn in rounds] for name, rounds in turns.items()}
+    form: Callable[[float], str] = "{:.0f}".format if figure.counts else "{:.2f}".format
+    print(f"\n{figure.title}")
+    for name, own in found.items():
+        middle = statistics.median(own)
+        added = "" if figure.counts else f" (added {middle - statistics.median(found[DIRECT]):.2f})"
         print(
-            f"  {name:24}{middle:7.0f} per CPU-second ({all_of_them}), {ratio:.2f} of the yardstick, "
-            f"p50 {statistics.median(times[name]):.1f} ms"
+            f"  {name:20}{form(middle):>8}{added}   {median_ratio(own, found[RUST]):.2f} of vllm-router's"
+            f"   rounds: {' '.join(map(form, own))}"
+            f"   load generator at most {max(turn.busy for turn in turns[name]):.0%} busy"
         )
+    reached = figure.reached(median_ratio(found[OURS], found[RUST]))
+    word = "at least" if figure.counts else "at most"
+    print(f"  floor, {word} {figure.floor:g} of vllm-router's: {'reached' if reached else 'MISSED'}", flush=True)
+    return reached
+
+
+def median_ratio(own: list[float], yardstick: list[float]) -> float:
+    return statistics.median(one / other for one, other in zip(own, yardstick, strict=True))
 
 
 def main() -> None:
@@ -110,12 +200,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     args = parser.parse_args()
     with ExitStack() as stack:
-        running = start_all(stack)
-        for port, _ in running.values():
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{PATH}", data=b'{"model":"sim"}', timeout=10):
-                pass
-        for stream in (False, True):
-            compare(running, args.rounds, args.seconds, stream=stream)
+        workers = stack.enter_context(simulators(2))
+        servers = {DIRECT: workers[0]}
+        for name, server in ((BARE, bare_proxy), (RUST, rust), (OURS, gateway)):
+            servers[name] = stack.enter_context(server(workers))
+        reached = [show(one, take_turns(one, servers, args.rounds, args.seconds)) for one in FIGURES]
+    if not all(reached):
+        sys.exit("a floor was missed")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,19 @@
 """A worker that costs next to nothing: answers OpenAI calls at once or token by token, without a model.
 
-python benchmarks/simulator.py PORT [--tokens 32] [--interval 0]
+python benchmarks/simulator.py PORT [--load 0] [--tokens 32] [--interval 0] …
 
+Tokens are numbers, so that a lost one is missed. GET /engine tells its requests and its cache's hits.
 It keeps the worker contract of docs/design.md, so that it is an engine of type Custom in a cluster too.
 """
 
 import argparse
 import asyncio
+import contextlib
 import signal
-from typing import cast
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
 
 import httptools
 import msgspec
@@ -21,8 +26,8 @@ _COMPLETION = (
     b'"content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
 ) % MODEL.encode()
 _CHUNK = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"%s","choices":[{"index":0,'
-    b'"delta":{"content":" token"},"finish_reason":null}]}\n\n'
+    b'data: {"id":ID,"object":"chat.completion.chunk","created":1,"model":"%s","choices":[{"index":0,'
+    b'"delta":{"content":" %%d"},"finish_reason":null}]}\n\n'
 ) % MODEL.encode()
 _LEAVING = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -54,18 +59,182 @@ class Drain:
             self.done.set()
 
 
-class Worker(asyncio.Protocol):
+class Slots:
+    """So many requests at a time; the others wait their turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, begin: Callable[[], None]) -> None:
+        """`begin` is called when there is a slot."""
+        if self._free:
+            self._free -= 1
+            begin()
+        else:
+            self._waiting.append(begin)
+
+    def release(self) -> None:
+        if self._waiting:
+            self._waiting.popleft()()
+        else:
+            self._free += 1
+
+
+class Cache:
+    """The conversations whose prompts need not be read again, by what the user said first; the oldest is dropped."""
+
+    def __init__(self, conversations: int) -> None:
+        self._conversations = conversations
+        self._lengths: dict[str, int] = {}
+        self.hits = self.misses = 0
+
+    def unread(self, messages: list["Message"]) -> int:
+        """Characters of a prompt that are not in the cache; now they are."""
+        length = sum(len(str(message.content)) for message in messages)
+        first = next((str(message.content) for message in messages if message.role == "user"), "")
+        known = self._lengths.pop(first, 0)
+        self.hits += known > 0
+        self.misses += known == 0
+        self._lengths[first] = length
+        if len(self._lengths) > self._conversations:
+            del self._lengths[next(iter(self._lengths))]
+        return max(0, length - known)
+
+
+class Pace:
+    """Writes the next token of all streams at once, as a model's batch does, with one timer for all."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._streams: set[Answer] = set()
+
+    def add(self, stream: "Answer") -> None:
+        if not self._streams:
+            self._due = asyncio.get_running_loop().time()
+            self._wait()
+        self._streams.add(stream)
+
+    def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = max(self._due + self._interval, loop.time())
+        if self._interval:
+            loop.call_at(self._due, self._step)
+        else:
+            loop.call_soon(self._step)
+
+    def _step(self) -> None:
+        self._streams.difference_update([stream for stream in tuple(self._streams) if not stream.step()])
+        if self._streams:
+            self._wait()
+
+
+class Message(msgspec.Struct):
+    role: str = ""
+    content: Any = ""
+
+
+class Request(msgspec.Struct):
+    """What of a request matters here. `user` comes back as the id of every token."""
+
+    stream: bool | None = None
+    max_tokens: int | None = None
+    user: str | None = None
+    messages: list[Message] | None = None
+
+
+_decode = msgspec.json.Decoder(Request).decode
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What answers share."""
+
+    drain: Drain
+    slots: Slots
+    cache: Cache
+    pace: Pace
+    tokens: int
+    delay: float
+    prefill: float
+
+    def state(self) -> bytes:
+        state = {"outstanding": self.drain.in_flight, "hits": self.cache.hits, "misses": self.cache.misses}
+        return msgspec.json.encode(state)
+
+
+class Answer:
+    """A request's way: it waits for a slot, its prompt is read, its tokens are written."""
+
+    def __init__(self, engine: Engine, connection: "Connection", request: Request) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._request = request
+        self._number = 0
+        engine.drain.in_flight += 1
+        engine.slots.take(self._prefill)
+
+    def _prefill(self) -> None:
+        unread = self._engine.cache.unread(self._request.messages or [])
+        seconds = self._engine.delay + self._engine.prefill * unread / 1000
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._connection.gone:
+            self._end()
+        elif self._request.stream:
+            self._connection.write(_STREAM_HEAD)
+            self._chunk = _CHUNK.replace(b"ID", msgspec.json.encode(self._request.user or "c").replace(b"%", b"%%"))
+            self._last = self._request.max_tokens or self._engine.tokens
+            self.step()
+            self._engine.pace.add(self)
+        else:
+            self._connection.write(_whole(_COMPLETION))
+            self._end()
+
+    def step(self) -> bool:
+        """Write a token, each by itself, as a model's are; whether there is more to come."""
+        if self._connection.gone:
+            self._end()
+            return False
+        if self._connection.full:
+            return True
+        if self._number == self._last:
+            self._connection.write(_chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+            self._end()
+            return False
+        self._connection.write(_chunked(self._chunk % self._number))
+        self._number += 1
+        return True
+
+    def _end(self) -> None:
+        self._engine.slots.release()
+        self._engine.drain.leave()
+
+
+class Connection(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, drain: Drain, tokens: int, delay: float, interval: float) -> None:
-        self._drain = drain
-        self._tokens = tokens
-        self._delay = delay
-        self._interval = interval
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._parser = httptools.HttpRequestParser(self)
+        self.full = self.gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
+        self.write = self._transport.write
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.gone = True
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -81,49 +250,38 @@ class Worker(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._url == b"/v1/models":
-            self._transport.write(_whole(_CARDS))
-        elif self._drain.leaving and self._url != b"/health":
-            self._transport.write(_LEAVING)
+            self.write(_whole(_CARDS))
+        elif self._url == b"/engine":
+            self.write(_whole(self._engine.state()))
+        elif self._engine.drain.leaving and self._url != b"/health":
+            self.write(_LEAVING)
         elif not self._body:
-            self._transport.write(_whole(b"{}"))
+            self.write(_whole(b"{}"))
         else:
-            self._drain.in_flight += 1
-            answer = self._stream if msgspec.json.decode(self._body).get("stream") else self._complete
-            asyncio.get_running_loop().call_later(self._delay, answer)
-
-    def _complete(self) -> None:
-        self._transport.write(_whole(_COMPLETION))
-        self._drain.leave()
-
-    def _stream(self) -> None:
-        self._transport.write(_STREAM_HEAD)
-        self._token(self._tokens)
-
-    def _token(self, left: int) -> None:
-        """Each token is a write of its own, as a model's are."""
-        if self._transport.is_closing():
-            self._drain.leave()
-            return
-        if not left:
-            self._transport.write(_chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-            self._drain.leave()
-            return
-        self._transport.write(_chunked(_CHUNK))
-        asyncio.get_running_loop().call_later(self._interval, self._token, left - 1)
+            Answer(self._engine, self, _decode(self._body))
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--load", type=float, default=0.0, help="seconds until it listens")
+    parser.add_argument("--tokens", type=int, default=32, help="where a request has no max_tokens")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds to the first token")
     parser.add_argument("--interval", type=float, default=0.0, help="seconds between tokens")
+    parser.add_argument("--slots", type=int, default=2**31, help="requests at a time")
+    parser.add_argument("--prefill", type=float, default=0.0, help="seconds to read 1,000 characters of a prompt")
+    parser.add_argument("--cache", type=int, default=0, help="conversations whose prompts need not be read again")
     args = parser.parse_args()
     loop = asyncio.get_running_loop()
     drain = Drain()
+    slots, cache, pace = Slots(args.slots), Cache(args.cache), Pace(args.interval)
+    engine = Engine(drain, slots, cache, pace, args.tokens, args.delay, args.prefill)
     loop.add_signal_handler(signal.SIGTERM, drain.begin)
-    await loop.create_server(lambda: Worker(drain, args.tokens, args.delay, args.interval), args.host, args.port)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(drain.done.wait(), args.load)
+        return
+    await loop.create_server(lambda: Connection(engine), args.host, args.port)
     await drain.done.wait()
 
 

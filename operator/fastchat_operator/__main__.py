@@ -15,6 +15,7 @@ from kubernetes.aio.config import ConfigException
 from fastchat_operator import health
 from fastchat_operator.api import Api, configure
 from fastchat_operator.lease import Lease, LeaseLostError
+from fastchat_operator.metrics import Metrics
 from fastchat_operator.operator import Operator
 from fastchat_operator.settings import Settings, SettingsError
 
@@ -37,26 +38,29 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastchat_operator", description="Makes ModelDeployment resources into workers and gateways."
     )
     parser.add_argument("--config", type=Path, help="YAML file with settings; default: the settings' own defaults")
-    parser.add_argument("--health-port", type=int, default=8080, help="port of /health and /ready (default: 8080)")
+    parser.add_argument(
+        "--health-port", type=int, default=8080, help="port of /health, /ready and /metrics (default: 8080)"
+    )
     return parser
 
 
 async def _run(settings: Settings, health_port: int) -> None:
     """Operate until SIGTERM or SIGINT."""
-    probes = await health.serve(health_port)
+    metrics = Metrics()
+    probes = await health.serve(health_port, metrics)
     try:
         async with Api(await configure()) as api:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.create_task(_lead(api, settings))
+                await asyncio.create_task(_lead(api, settings, metrics))
         log.info("stopped")
     finally:
         await probes.cleanup()
 
 
-async def _lead(api: Api, settings: Settings) -> None:
+async def _lead(api: Api, settings: Settings, metrics: Metrics) -> None:
     """Act whenever the Lease is ours. One that was lost is waited for anew: whatever was known is read again."""
     if settings.leader_election.name is None:
-        await Operator(api, settings).run()
+        await Operator(api, settings, metrics).run()
         return
     namespace = os.environ.get("POD_NAMESPACE", "default")
     identity = os.environ.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
@@ -64,7 +68,7 @@ async def _lead(api: Api, settings: Settings) -> None:
     while True:
         _end_on_signals()
         try:
-            await lease.hold(Operator(api, settings).run)
+            await lease.hold(Operator(api, settings, metrics).run)
         except LeaseLostError as lost:
             log.warning("%s; waiting for it again", lost)
         else:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastchat.deployment import ModelDeployment
-from fastchat.naming import WORKER_PORT
+from fastchat.naming import INTERNAL_TOKEN_VARIABLE, WORKER_PORT
 from fastchat_operator import source
 from fastchat_operator.settings import Images
 
@@ -28,6 +28,8 @@ class Launch:
     """Whether its root file system can be read-only."""
     leave_seconds: int = 5
     """Before SIGTERM: time for the gateways to hear that it goes. 0 for an engine that turns requests away itself."""
+    token_variable: str = INTERNAL_TOKEN_VARIABLE
+    """Where it looks for the key that gateways send."""
 
 
 def launch(deployment: ModelDeployment, images: Images) -> Launch:
@@ -80,6 +82,7 @@ def _vllm(deployment: ModelDeployment, images: Images) -> Launch:
         # torch asks for the name of its user, and an image that is made for root does not know ours.
         env=_caches() | {"USER": "fastchat", "VLLM_CACHE_ROOT": f"{source.CACHE}/vllm"},
         mounts=[shared_memory],
+        token_variable="VLLM_API_KEY",  # noqa: S106  # its name
     )
 
 

@@ -4,26 +4,26 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from fastchat.deployment import Condition, ModelDeployment
+from fastchat.deployment import ModelDeployment
 from fastchat_operator.api import FIELD_MANAGER, Api, ApiError
 from fastchat_operator.kind import MODEL_DEPLOYMENT, Kind
 
 log = logging.getLogger(__name__)
 
 EVENT = Kind("v1", "Event", "events")
-_GOOD_REASONS = {"Ready", "Loading", "ScaledToZero", "GatewayNotReady"}
+_GOOD_REASONS = {"Ready", "Loading", "ScaledToZero", "GatewayNotReady", "ScaledUp", "ScaledDown"}
 
 
-async def tell(api: Api, deployment: ModelDeployment, condition: Condition) -> None:
-    """Put a condition's cause on its ModelDeployment as an Event; one that cannot be written is only logged."""
-    event = _event(deployment, condition, datetime.now(UTC))
+async def tell(api: Api, deployment: ModelDeployment, reason: str, message: str) -> None:
+    """Put an Event on a ModelDeployment; one that cannot be written is only logged."""
+    event = _event(deployment, reason, message, datetime.now(UTC))
     try:
         await api.call("POST", EVENT.path(deployment.metadata.namespace), body=event)
     except ApiError as error:
         log.warning("an Event on %s was not written: %s", deployment.metadata.name, error)
 
 
-def _event(deployment: ModelDeployment, condition: Condition, now: datetime) -> dict[str, Any]:
+def _event(deployment: ModelDeployment, reason: str, message: str, now: datetime) -> dict[str, Any]:
     about = deployment.metadata
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -37,9 +37,9 @@ def _event(deployment: ModelDeployment, condition: Condition, now: datetime) -> 
             "namespace": about.namespace,
             "uid": about.uid,
         },
-        "type": "Normal" if condition.reason in _GOOD_REASONS else "Warning",
-        "reason": condition.reason,
-        "message": condition.message[:1024],
+        "type": "Normal" if reason in _GOOD_REASONS else "Warning",
+        "reason": reason,
+        "message": message[:1024],
         "source": {"component": FIELD_MANAGER},
         "reportingComponent": FIELD_MANAGER,
         "firstTimestamp": time,

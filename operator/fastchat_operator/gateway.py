@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastchat.deployment import GROUP
-from fastchat.naming import COMPONENT_LABEL, GATEWAY, MANAGED_BY, WORKER_PORT, WORKERS
+from fastchat.naming import (
+    COMPONENT_LABEL,
+    GATEWAY,
+    INTERNAL_TOKEN_VARIABLE,
+    KEYS,
+    MANAGED_BY,
+    WORKER_PORT,
+    WORKERS,
+)
+from fastchat_operator import token
 from fastchat_operator.kind import (
     DEPLOYMENT,
     NETWORK_POLICY,
@@ -19,8 +28,9 @@ from fastchat_operator.meta import gateway_labels, make, marked
 from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
 from fastchat_operator.settings import NetworkPolicy, Settings
 
-_PORT = 8080
+PORT = 8080
 _USER = 65532
+_KEYS_DIR = "/etc/fastchat/keys"
 _LEAVE_SECONDS = 5
 _STOP_MARGIN_SECONDS = 15
 
@@ -47,7 +57,7 @@ def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
     workers = MANAGED_BY | {COMPONENT_LABEL: "worker"}
     gateways = {"podSelector": {"matchLabels": gateway_labels()}}
     return {
-        GATEWAY: _admit(gateway_labels(), _PORT, wanted.gateway_from),
+        GATEWAY: _admit(gateway_labels(), PORT, wanted.gateway_from),
         WORKERS: _admit(workers, WORKER_PORT, [gateways, *wanted.worker_from]),
     }
 
@@ -103,7 +113,10 @@ def _pod(settings: Settings) -> dict[str, Any]:
         "terminationGracePeriodSeconds": wanted.grace_period_seconds + _LEAVE_SECONDS + _STOP_MARGIN_SECONDS,
         "securityContext": pod_security(_USER),
         "containers": [_container(settings)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "keys", "secret": {"secretName": KEYS, "optional": True}},
+        ],
         "topologySpreadConstraints": [spread],
         **pull(settings.images),
         **given(
@@ -120,8 +133,10 @@ def _container(settings: Settings) -> dict[str, Any]:
     args = [
         "--kubernetes",
         "--host=0.0.0.0",
-        f"--port={_PORT}",
+        f"--port={PORT}",
         f"--grace-period-seconds={wanted.grace_period_seconds}",
+        f"--keys-dir={_KEYS_DIR}",
+        *(["--require-api-keys"] if wanted.require_api_keys else []),
         *wanted.args,
     ]
     return {
@@ -129,9 +144,15 @@ def _container(settings: Settings) -> dict[str, Any]:
         "image": settings.images.gateway,
         "imagePullPolicy": settings.images.pull_policy,
         "args": args,
-        "env": [{"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],
-        "ports": [{"name": "http", "containerPort": _PORT, "protocol": "TCP"}],
-        "volumeMounts": [{"name": "tmp", "mountPath": TMP}],
+        "env": [
+            {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            token.variable(INTERNAL_TOKEN_VARIABLE),
+        ],
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": TMP},
+            {"name": "keys", "mountPath": _KEYS_DIR, "readOnly": True},
+        ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(read_only=True),
         "startupProbe": _get("/ready", periodSeconds=1, failureThreshold=300),

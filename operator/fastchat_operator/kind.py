@@ -43,13 +43,14 @@ ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+SECRET = Kind("v1", "Secret", "secrets")
 
 MADE = (DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, POD_DISRUPTION_BUDGET, NETWORK_POLICY)
 """What the operator makes itself."""
 
 WATCHED = (MODEL_DEPLOYMENT, *MADE, POD)
 
-_BY_NAME = {(kind.api_version, kind.name): kind for kind in WATCHED}
+_BY_NAME = {(kind.api_version, kind.name): kind for kind in (*WATCHED, SECRET)}
 
 
 def kind_of(thing: Object) -> Kind:

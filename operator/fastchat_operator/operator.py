@@ -1,4 +1,7 @@
-"""The operator: kopf watches, the store remembers, the queue reconciles, a periodic pass repairs what was missed."""
+"""The operator: kopf watches, the store remembers, the queue reconciles, a periodic pass repairs what was missed.
+
+The autoscaler writes `replicas` beside it, as anybody else might.
+"""
 
 import asyncio
 import itertools
@@ -10,11 +13,14 @@ import kopf
 
 from fastchat.naming import MANAGED_BY
 from fastchat_operator.api import Api, ApiError
+from fastchat_operator.autoscaler import Autoscaler
 from fastchat_operator.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
+from fastchat_operator.metrics import Metrics
 from fastchat_operator.queue import Queue
 from fastchat_operator.reconciler import Reconciler
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Store
+from fastchat_operator.token import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -25,27 +31,31 @@ _SELECTOR = ",".join(f"{name}={value}" for name, value in MANAGED_BY.items())
 class Operator:
     """Watches one cluster."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, api: Api, settings: Settings, metrics: Metrics) -> None:
         self._api = api
         self._settings = settings
+        self._metrics = metrics
         self._scopes: Sequence[str | None] = settings.namespaces or [None]
         self._store = Store()
         self._queue = Queue()
-        self._reconciler = Reconciler(api, self._store, settings, self._queue.add)
+        tokens = Tokens(api, settings.resync_seconds / 2)
+        self._autoscaler = Autoscaler(api, self._store, tokens, metrics, self._queue.add)
+        self._reconciler = Reconciler(api, self._store, settings, tokens, self._autoscaler.cause, self._queue.add)
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Operate until SIGTERM or SIGINT; raises what it could not go on after."""
         namespaces = self._settings.namespaces
-        await kopf.operator(
-            registry=self._registry(),
-            settings=_kopf_settings(),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            stop_flag=self._ended,
-        )
+        with self._metrics.leader.track_inprogress():
+            await kopf.operator(
+                registry=self._registry(),
+                settings=_kopf_settings(),
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=self._ended,
+            )
         for task in self._tasks:
             if not task.cancelled():
                 task.result()
@@ -75,8 +85,10 @@ class Operator:
             self._ended.set()  # or kopf would wait for whoever of its own waits for this
             raise
         log.info("acting on %s", ", ".join(self._settings.namespaces) or "all namespaces")
+        reconcile = self._metrics.counted(self._reconciler.reconcile)
         self._tasks = [
-            asyncio.create_task(self._queue.run(self._reconciler.reconcile, _WORKERS), name="queue"),
+            asyncio.create_task(self._queue.run(reconcile, _WORKERS), name="queue"),
+            asyncio.create_task(self._autoscaler.run(), name="autoscaler"),
             asyncio.create_task(self._resync_for_ever(), name="resync"),
         ]
         for task in self._tasks:

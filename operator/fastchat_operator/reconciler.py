@@ -8,6 +8,7 @@ from fastchat.deployment import Condition, Status
 from fastchat.naming import GATEWAY, WORKERS
 from fastchat_operator import gateway, worker
 from fastchat_operator.api import Api, ApiError
+from fastchat_operator.cause import Cause
 from fastchat_operator.drift import drifted
 from fastchat_operator.events import tell
 from fastchat_operator.kind import MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of
@@ -15,6 +16,7 @@ from fastchat_operator.meta import is_ours, owner_name
 from fastchat_operator.settings import Settings
 from fastchat_operator.status import Observed, status_of
 from fastchat_operator.store import Key, Store
+from fastchat_operator.token import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +27,21 @@ _PASSING = {"Scheduling", "Starting"}
 class Reconciler:
     """Brings the cluster to what the ModelDeployments say, one key at a time."""
 
-    def __init__(self, api: Api, store: Store, settings: Settings, wake: Callable[[Iterable[Key]], None]) -> None:
-        """`wake` has keys reconciled later."""
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        settings: Settings,
+        tokens: Tokens,
+        scaling: Callable[[Key], Cause | None],
+        wake: Callable[[Iterable[Key]], None],
+    ) -> None:
+        """`scaling` says why the autoscaler leaves a model as it is, `wake` has keys reconciled later."""
         self._api = api
         self._store = store
         self._settings = settings
+        self._tokens = tokens
+        self._scaling = scaling
         self._wake = wake
         self._gateway_refused: dict[str, str] = {}
 
@@ -44,7 +56,7 @@ class Reconciler:
         taken = self._store.taken(deployment)
         refused = None
         if not any(name == deployment.name for name, _ in taken):
-            refused = await self._apply(worker.plan(deployment, self._settings))
+            refused = await self._apply(key.namespace, worker.plan(deployment, self._settings))
         seen = Observed(
             deployment,
             workers=self._store.workers(key),
@@ -54,6 +66,7 @@ class Reconciler:
             taken=taken,
             refused=str(refused or ""),
             gateway_refused=self._gateway_refused.get(key.namespace, ""),
+            scaling=self._scaling(key),
         )
         await self._report(key, seen)
         if refused is not None:
@@ -63,14 +76,17 @@ class Reconciler:
         """A gateway where there is a model, none where there is none."""
         wanted = any(not each.metadata.deletion_timestamp for each in self._store.models(namespace))
         planned = gateway.plan(namespace, self._settings) if wanted else ()
-        refused = await self._apply(planned)
+        refused = await self._apply(namespace, planned)
         self._note_refusal(namespace, str(refused or ""))
         if refused is not None:
             raise refused
         leftovers = self._leftovers(namespace, planned)
-        if leftovers and (wanted or await self._really_empty(namespace)):
-            for each in leftovers:
-                await self._api.delete(kind_of(each), namespace, each["metadata"]["name"])
+        if not wanted:
+            if not (leftovers or self._tokens.find(namespace)) or not await self._really_empty(namespace):
+                return
+            await self._tokens.remove(namespace)
+        for each in leftovers:
+            await self._api.delete(kind_of(each), namespace, each["metadata"]["name"])
 
     def _note_refusal(self, namespace: str, text: str) -> None:
         """Every model of the namespace tells it in its status."""
@@ -91,11 +107,12 @@ class Reconciler:
             return False
         return True
 
-    async def _apply(self, planned: Iterable[dict[str, Any]]) -> ApiError | None:
-        """Apply what differs; the first refusal of an object, the rest applied all the same."""
+    async def _apply(self, namespace: str, planned: Iterable[dict[str, Any]]) -> ApiError | None:
+        """Apply what differs, after the Secret that pods need; the first refusal, the rest applied all the same."""
         refused = None
         for desired in planned:
             try:
+                await self._tokens.ensure(namespace)
                 await self._apply_one(desired)
             except ApiError as error:
                 if not error.refusal:
@@ -131,7 +148,7 @@ class Reconciler:
             raise
         for condition in _news(deployment.status, status):
             log.info("%s: %s %s: %s", key, condition.type, condition.reason, condition.message)
-            await tell(self._api, deployment, condition)
+            await tell(self._api, deployment, condition.reason, condition.message)
 
 
 def _must_not_belong_to_others(desired: Object, there: Object | None) -> None:

@@ -29,6 +29,9 @@ class Gateway(Part):
     """The gateway that each namespace with a model gets."""
 
     replicas: int = Field(2, ge=1, le=100, description="Pods of each gateway.")
+    require_api_keys: bool = Field(
+        False, description="Whether gateways serve nobody, instead of everybody, while their namespace has no API key."
+    )
     args: list[str] = Field(default_factory=list, description="Arguments added to its command line.")
     resources: Resources = Field(
         default_factory=lambda: Resources(requests={"cpu": "100m", "memory": "128Mi"}),

@@ -34,13 +34,15 @@ class Observed:
     """The API server's words, where it refused one of the workers' objects."""
     gateway_refused: str = ""
     """The same of the gateway's."""
+    scaling: Cause | None = None
+    """Why the autoscaler leaves it as it is; None: it has not said yet, and what was said before holds."""
 
 
 def status_of(seen: Observed, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Status:
     """The status; times of conditions that hold as they did are kept."""
     replicas, ready = _count(seen.workers, "replicas"), _count(seen.workers, "readyReplicas")
     wanted = seen.deployment.spec.replicas
-    conditions = [_ready(seen, ready), _progressing(seen, ready), _gateway_ready(seen)]
+    conditions = [_ready(seen, ready), _progressing(seen, ready), _gateway_ready(seen), *_autoscaling(seen)]
     return Status(
         observed_generation=seen.deployment.metadata.generation,
         url=gateway_url(seen.deployment.metadata.namespace or "default"),
@@ -79,7 +81,8 @@ def _pod_refused(workload: Object | None) -> Cause | None:
 def _shortfall(seen: Observed, ready: int) -> Cause:
     wanted = seen.deployment.spec.replicas
     if wanted == 0:
-        return Cause("ScaledToZero", "no worker runs: spec.replicas is 0", trouble=False)
+        why = "nobody asks; the first request starts one" if seen.deployment.spec.autoscaling else "spec.replicas is 0"
+        return Cause("ScaledToZero", f"no worker runs: {why}", trouble=False)
     if ready >= wanted:
         if _count(seen.gateway, "availableReplicas") == 0:
             why = _gateway_ready(seen)["message"]
@@ -116,6 +119,16 @@ def _gateway_ready(seen: Observed) -> dict[str, Any]:
     return _condition("GatewayReady", "False", cause or Cause("Starting", "no gateway pod answers yet", trouble=False))
 
 
+def _autoscaling(seen: Observed) -> list[dict[str, Any]]:
+    """Whether the number of workers follows the demand, where it is to and can have any."""
+    if seen.deployment.spec.autoscaling is None or _own_name_taken(seen):
+        return []
+    if seen.scaling is None:
+        earlier = [each for each in _earlier(seen.deployment) if each.type == "Autoscaling"]
+        return [each.model_dump(include={"type", "status", "reason", "message"}) for each in earlier]
+    return [_condition("Autoscaling", "False" if seen.scaling.trouble else "True", seen.scaling)]
+
+
 def _own_name_taken(seen: Observed) -> bool:
     return any(name == seen.deployment.name for name, _ in seen.taken)
 
@@ -126,11 +139,14 @@ def _condition(kind: str, status: Truth, cause: Cause) -> dict[str, Any]:
 
 
 def _since(condition: dict[str, Any], deployment: ModelDeployment, now: Callable[[], datetime]) -> Condition:
-    earlier = deployment.status.conditions if deployment.status else []
-    before = next((each for each in earlier if each.type == condition["type"]), None)
+    before = next((each for each in _earlier(deployment) if each.type == condition["type"]), None)
     same = before is not None and before.status == condition["status"]
     since = before.last_transition_time if before is not None and same else now().replace(microsecond=0)
     return Condition(**condition, last_transition_time=since, observed_generation=deployment.metadata.generation)
+
+
+def _earlier(deployment: ModelDeployment) -> Sequence[Condition]:
+    return deployment.status.conditions if deployment.status else []
 
 
 def _count(workload: Object | None, field: str) -> int:

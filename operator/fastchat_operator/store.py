@@ -40,6 +40,10 @@ class Store:
     def models(self, namespace: str) -> Iterable[ModelDeployment]:
         return self._models.get(namespace, {}).values()
 
+    def all_models(self) -> Iterator[ModelDeployment]:
+        for models in self._models.values():
+            yield from models.values()
+
     def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
         return self._objects[kind].get((namespace, name))
 

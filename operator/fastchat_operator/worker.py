@@ -5,7 +5,7 @@ from typing import Any
 
 from fastchat.deployment import ModelDeployment
 from fastchat.naming import MANAGED_BY, WORKER_PORT, worker_name
-from fastchat_operator import source
+from fastchat_operator import source, token
 from fastchat_operator.engine import Launch, launch, probes
 from fastchat_operator.kind import DEPLOYMENT, SERVICE
 from fastchat_operator.meta import make, marked, owned, worker_labels
@@ -86,7 +86,7 @@ def _container(
 ) -> dict[str, Any]:
     engine = deployment.spec.engine
     own = {variable.name for variable in engine.env}
-    preset = {name: value for name, value in started.env.items() if name not in own}
+    preset = [*variables(started.env), token.variable(started.token_variable)]
     mounts = [
         {"name": each.name, "mountPath": each.path} | ({"readOnly": True} if each.read_only else {}) for each in volumes
     ]
@@ -103,7 +103,7 @@ def _container(
         **given(
             command=started.command,
             args=started.args,
-            env=variables(preset) + [dump(variable) for variable in engine.env],
+            env=[each for each in preset if each["name"] not in own] + [dump(variable) for variable in engine.env],
             envFrom=source.secrets(deployment),
             resources=_resources(deployment, settings),
         ),

@@ -271,9 +271,9 @@ class Spec(Part):
 class Condition(Part):
     """One observation about a deployment, in Kubernetes' shape."""
 
-    type: Literal["Ready", "Progressing", "GatewayReady"] = Field(
+    type: Literal["Ready", "Progressing", "GatewayReady", "Autoscaling"] = Field(
         description="Ready: requests are answered. Progressing: workers are being started or replaced. "
-        "GatewayReady: the namespace's gateway answers."
+        "GatewayReady: the namespace's gateway answers. Autoscaling: the number of workers follows the demand."
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
     reason: str = Field(
@@ -302,7 +302,9 @@ class Status(Part):
         None, max_length=1024, description="Label selector of the worker pods, for the scale subresource."
     )
     conditions: Annotated[list[Condition], Unique("type")] = Field(
-        default_factory=list, max_length=8, description="Ready, Progressing and GatewayReady, with the root cause."
+        default_factory=list,
+        max_length=8,
+        description="Ready, Progressing, GatewayReady and Autoscaling, with the root cause.",
     )
 
 

@@ -1,14 +1,19 @@
 """What `fastchat up` runs: from manifests to command lines, and what cannot be run on one machine."""
 
 import contextlib
+import os
 import random
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from fastchat.api_key import new_key
 from fastchat.deployment import ModelDeployment
 from fastchat.manifest import Loc, Manifest, ManifestError
+
+API_KEYS = "FASTCHAT_API_KEYS"
+"""Environment variable with API keys for the gateway, separated by commas."""
 
 _ONLY_IN_A_CLUSTER = (
     "gpus", "gpu_resource", "resources", "node_selector", "tolerations", "affinity", "runtime_class_name",
@@ -86,11 +91,14 @@ def _without_effect(deployment: ModelDeployment) -> Iterator[str]:
         yield "spec.model.secretName (the download takes this shell's environment)"
 
 
-def arrange(deployments: Sequence[ModelDeployment], host: str, port: int, *, verbose: bool) -> Plan:
-    """What to run so that the deployments are served on `host:port`."""
+def arrange(
+    deployments: Sequence[ModelDeployment], host: str, port: int, *, verbose: bool, keys_dir: str | None = None
+) -> Plan:
+    """What to run so that the deployments are served on `host:port`, to whom a folder of API keys says."""
     programs = [list(_workers(deployment)) for deployment in deployments]
     workers = [worker for of_one in programs for worker in of_one]
-    return Plan(_gateway(deployments, workers, host, port, verbose=verbose), workers, deployments)
+    gateway = _gateway(deployments, workers, host, port, verbose=verbose)
+    return Plan(_keep(gateway, keys_dir) if keys_dir else gateway, workers, deployments)
 
 
 def _workers(deployment: ModelDeployment) -> Iterator[Program]:
@@ -125,6 +133,12 @@ def _gateway(
             argv += ["--alias", f"{alias}={deployment.name}"]
     # A list of further workers in this shell is not meant.
     return Program("gateway", argv, base_url(host, port), {"FASTCHAT_WORKERS": ""})
+
+
+def _keep(gateway: Program, keys_dir: str) -> Program:
+    """A gateway that asks for the keys of a folder, and for one of ours, so that we can see what it serves."""
+    keys = f"{new_key()},{os.environ.get(API_KEYS, '')}"
+    return replace(gateway, argv=[*gateway.argv, "--keys-dir", keys_dir], env={**gateway.env, API_KEYS: keys})
 
 
 def base_url(host: str, port: int) -> str:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import httpx
 
-from fastchat.plan import Plan, Program, UpError
+from fastchat.plan import API_KEYS, Plan, Program, UpError
 from fastchat.process import Child, Life, describe_exit
 from fastchat.progress import Stage, Terminal, View, table
 
@@ -97,7 +97,7 @@ async def run(plan: Plan, terminal: Terminal, show: Callable[[str], None], *, ve
         if verbose:
             terminal.line(f"[{label}] {line}")
 
-    async with httpx.AsyncClient(timeout=1, trust_env=False, headers=_authorization()) as http:
+    async with httpx.AsyncClient(timeout=1, trust_env=False, headers=_authorization(plan)) as http:
         tasks = [asyncio.create_task(keeper.run(http, on_line)) for keeper in keepers]
         watch = asyncio.create_task(_watch(keepers, terminal, lambda: show(overview(plan))))
         stopped = asyncio.create_task(stop.wait())
@@ -114,9 +114,9 @@ async def run(plan: Plan, terminal: Terminal, show: Callable[[str], None], *, ve
         task.result()
 
 
-def _authorization() -> dict[str, str]:
-    """For a gateway that asks for one of the API keys in this shell's environment."""
-    key = os.environ.get("FASTCHAT_API_KEYS", "").split(",")[0].strip()
+def _authorization(plan: Plan) -> dict[str, str]:
+    """For a gateway that asks for an API key: the first one in its environment, which is this shell's or the plan's."""
+    key = {**os.environ, **plan.gateway.env}.get(API_KEYS, "").split(",")[0].strip()
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
@@ -185,7 +185,8 @@ def _curl(plan: Plan) -> str:
         route, ask = "embeddings", '"input": "Hello!"'
     else:
         route, ask = "chat/completions", '"messages": [{"role": "user", "content": "Hello!"}]'
+    key = '-H "Authorization: Bearer $KEY" ' if API_KEYS in plan.gateway.env else ""
     return (
-        f"curl {plan.gateway.url}/v1/{route} -H 'Content-Type: application/json' "
+        f"curl {plan.gateway.url}/v1/{route} {key}-H 'Content-Type: application/json' "
         f'-d \'{{"model": "{deployment.name}", {ask}}}\''
     )

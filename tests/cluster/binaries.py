@@ -27,6 +27,7 @@ TOOLS = {
     "coredns": ("coredns", "."),
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "pod": ("pod", "."),
+    "promcheck": ("promcheck", "."),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
 }
 PROGRESS_SECONDS = 15

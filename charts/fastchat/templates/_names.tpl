@@ -1,7 +1,12 @@
-{{- /* Name of what belongs to the operator: fastchat-operator for the release "fastchat". */ -}}
-{{- define "fastchat.name" -}}
+{{- /* What the names of everything in the release begin with: fastchat for the release "fastchat". */ -}}
+{{- define "fastchat.stem" -}}
 {{- $stem := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
-{{- printf "%s-operator" ($stem | trunc 49 | trimSuffix "-") -}}
+{{- $stem | trunc 49 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- /* Name of what belongs to the operator. */ -}}
+{{- define "fastchat.name" -}}
+{{- printf "%s-operator" (include "fastchat.stem" .) -}}
 {{- end -}}
 
 {{- define "fastchat.selector" -}}

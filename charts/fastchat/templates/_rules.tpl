@@ -4,7 +4,7 @@
   resources: [modeldeployments]
   verbs: [get, list, watch]
 - apiGroups: [fastchat.io]
-  resources: [modeldeployments/status]
+  resources: [modeldeployments/status, modeldeployments/scale]
   verbs: [patch]
 # Server-side apply creates with patch and create.
 - apiGroups: [apps]
@@ -22,9 +22,18 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, list, watch, create, patch, delete]
+# The token of a namespace, and no other Secret. Whoever may create one may choose its name.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [fastchat-internal]
+  verbs: [get, patch, delete]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+# patch: which worker is idle, before one is stopped.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

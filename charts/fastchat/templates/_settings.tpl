@@ -9,10 +9,14 @@
 {{- range list "gateway" "worker" -}}
 {{- $_ := include "fastchat.image" (list $ .) | set $images . -}}
 {{- end -}}
+{{- $gateway := include "fastchat.given" $values.gateway | fromYaml -}}
+{{- if $values.monitoring.podMonitors -}}
+{{- $_ := append (default list $gateway.args) "--open-metrics" | set $gateway "args" -}}
+{{- end -}}
 {{- $settings := dict
   "namespaces" $values.namespaces
   "images" (include "fastchat.given" $images | fromYaml)
-  "gateway" (include "fastchat.given" $values.gateway | fromYaml)
+  "gateway" $gateway
   "worker" (include "fastchat.given" $values.worker | fromYaml)
   "leaderElection" (include "fastchat.name" . | set (deepCopy $election) "name")
   "resyncSeconds" $values.resyncSeconds

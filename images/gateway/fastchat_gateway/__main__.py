@@ -3,11 +3,11 @@
 import gc
 import logging
 import os
+import resource
 import socket
 import sys
 
 from fastchat_gateway.app import build
-from fastchat_gateway.server import Server
 from fastchat_gateway.settings import Settings, parse
 
 
@@ -22,7 +22,8 @@ def main() -> None:
         sys.exit(f"cannot listen on {settings.host}:{settings.port}: {reason}")
     host, port = listener.getsockname()[:2]
     logging.getLogger("fastchat_gateway").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    server = Server(build(settings))
+    server = build(settings)
+    _allow_many_connections()
     # What is there by now stays; requests leave no cycles behind, so that looking for them can be rare.
     gc.collect()
     gc.freeze()
@@ -33,6 +34,11 @@ def main() -> None:
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+
+
+def _allow_many_connections() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

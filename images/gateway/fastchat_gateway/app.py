@@ -1,56 +1,84 @@
 """Puts a gateway together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from fastchat_gateway import inference, pages, token_check
+from fastchat_gateway import pages
 from fastchat_gateway.access_log import AccessLog
 from fastchat_gateway.api_server import ApiServer
 from fastchat_gateway.catalog import Catalog
+from fastchat_gateway.clock import Clock
 from fastchat_gateway.discovery import Discovery
 from fastchat_gateway.drain import Drain
-from fastchat_gateway.forward import Forwarder
-from fastchat_gateway.gateway import Gateway, Handler
+from fastchat_gateway.gateway import Gateway, Limits
+from fastchat_gateway.keyring import Keyring
 from fastchat_gateway.kubernetes_discovery import KubernetesDiscovery
+from fastchat_gateway.limits import Meter
 from fastchat_gateway.metrics import Metrics
 from fastchat_gateway.probe import Probe
+from fastchat_gateway.relay import Lanes
+from fastchat_gateway.server import Server
 from fastchat_gateway.settings import Settings
 from fastchat_gateway.static_discovery import StaticDiscovery
-from fastchat_gateway.transport import Transport
+from fastchat_gateway.upstream import Pool
+
+_RELOAD_SECONDS = 1.0
 
 
-def build(settings: Settings) -> Gateway:
-    """The ASGI app of a gateway."""
+def build(settings: Settings) -> Server:
+    """The server of a gateway."""
+    clock = Clock()
     catalog = Catalog()
     probe = Probe(settings.poll_timeout_seconds)
     discovery = _discovery(settings, catalog, probe)
-    transport = Transport(settings.connect_timeout_seconds)
+    pool = Pool(clock, settings.connect_timeout_seconds)
     metrics = Metrics(catalog, discovery)
-    drain = Drain(settings.grace_period_seconds)
+    keyring = Keyring(settings.key_digests, settings.keys_dir, required=settings.require_api_keys)
     access_log = AccessLog() if settings.access_log else None
+    gateway = Gateway(
+        Lanes(catalog, pool, metrics, settings.comment_seconds, settings.internal_token),
+        clock=clock,
+        drain=Drain(settings.grace_period_seconds),
+        keyring=keyring,
+        meter=Meter(),
+        access_log=access_log,
+        limits=_limits(settings),
+        open_paths=("/metrics",) if settings.open_metrics else (),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with transport, probe, discovery:
+        async with probe, discovery:
+            reloading = asyncio.create_task(_reload(keyring)) if settings.keys_dir else None
             yield
+            if reloading is not None:
+                reloading.cancel()
+        pool.close()
+        gateway.settle()
         if access_log is not None:
             access_log.flush()
 
-    forwarder = Forwarder(catalog, transport, metrics, comment_seconds=settings.comment_seconds)
-    infer = inference.Inference(catalog, forwarder)
-    handlers: dict[str, Handler] = dict.fromkeys(inference.PATHS, infer)
-    handlers[token_check.PATH] = token_check.TokenCheck(catalog, forwarder)
-    return Gateway(
-        handlers,
-        pages.create(catalog, discovery, metrics, drain, lifespan, keys=bool(settings.key_digests)),
-        drain=drain,
-        metrics=metrics,
-        access_log=access_log,
-        key_digests=settings.key_digests,
+    return Server(gateway, pages.create(gateway, discovery, lifespan))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
         max_body_bytes=settings.max_body_bytes,
+        max_buffered_bytes=settings.max_buffered_bytes,
+        max_concurrent_requests=settings.max_concurrent_requests,
+        header_seconds=settings.header_timeout_seconds,
+        client_seconds=settings.client_timeout_seconds,
+        upstream_seconds=settings.upstream_timeout_seconds,
     )
+
+
+async def _reload(keyring: Keyring) -> None:
+    while True:
+        await asyncio.sleep(_RELOAD_SECONDS)
+        await asyncio.to_thread(keyring.reload)
 
 
 def _discovery(settings: Settings, catalog: Catalog, probe: Probe) -> Discovery:
@@ -58,5 +86,11 @@ def _discovery(settings: Settings, catalog: Catalog, probe: Probe) -> Discovery:
         api = ApiServer(settings.namespace, settings.kubeconfig)
         return KubernetesDiscovery(catalog, probe, api, period=settings.poll_seconds)
     return StaticDiscovery(
-        catalog, probe, settings.workers, settings.aliases, settings.queue, period=settings.poll_seconds
+        catalog,
+        probe,
+        settings.workers,
+        settings.aliases,
+        settings.queue,
+        period=settings.poll_seconds,
+        load_balancing=settings.load_balancing,
     )

@@ -1,5 +1,6 @@
 """Which endpoint a request goes to, and which are left out for a while. Pure: time and chance come from outside."""
 
+import math
 import random
 from collections.abc import Container, Sequence
 
@@ -8,23 +9,36 @@ from fastchat_gateway.catalog import Endpoint
 FAILURES_BEFORE_EJECTION = 3
 FIRST_EJECTION_SECONDS = 1.0
 LONGEST_EJECTION_SECONDS = 30.0
+LOAD_FACTOR = 1.25
+"""With a prefix, no endpoint gets more than this times the mean."""
 
 
-def pick(endpoints: Sequence[Endpoint], now: float, tried: Container[tuple[str, int]] = ()) -> Endpoint | None:
+def pick(
+    endpoints: Sequence[Endpoint],
+    now: float,
+    tried: Container[tuple[str, int]] = (),
+    *,
+    most_outstanding: float = math.inf,
+    prefix: int | None = None,
+) -> Endpoint | None:
     """The ready endpoint with the fewest requests outstanding that was not tried yet, ties broken at random.
 
-    An ejected one is the last resort: where all are ejected, all are used.
+    An ejected one is the last resort: where all are ejected, all are used. With a `prefix`, the one to which it
+    belongs, if that has room.
     """
     best: list[Endpoint] = []
     least = (True, 0)
     for endpoint in endpoints:
         if not endpoint.ready or (tried and endpoint.incarnation in tried):
             continue
-        load = (endpoint.ejected_until > now, endpoint.outstanding)
+        load = (_left_out(endpoint, now), 0 if prefix is not None else endpoint.outstanding)
         if not best or load < least:
             best, least = [endpoint], load
         elif load == least:
             best.append(endpoint)
+    if prefix is not None:
+        return _belongs_to(prefix, best, most_outstanding)
+    best = [endpoint for endpoint in best if endpoint.outstanding < most_outstanding]
     if len(best) < 2:
         return best[0] if best else None
     return random.choice(best)  # noqa: S311  # a tie, not a secret
@@ -32,16 +46,33 @@ def pick(endpoints: Sequence[Endpoint], now: float, tried: Container[tuple[str, 
 
 def note_success(endpoint: Endpoint) -> None:
     endpoint.failures = endpoint.ejections = 0
+    endpoint.on_trial = False
 
 
 def note_failure(endpoint: Endpoint, now: float) -> bool:
-    """Count a failure; True when it ejects the endpoint, each time for twice as long."""
+    """Count a failure; True when it ejects the endpoint, each time for twice as long.
+
+    It takes three in a row, and only one of an endpoint that was ejected and has not answered since.
+    """
     endpoint.suspect = True
     endpoint.failures += 1
-    if endpoint.failures < FAILURES_BEFORE_EJECTION:
+    if endpoint.failures < FAILURES_BEFORE_EJECTION and not (endpoint.ejections and endpoint.ejected_until <= now):
         return False
     endpoint.failures = 0
     seconds = min(FIRST_EJECTION_SECONDS * 2**endpoint.ejections, LONGEST_EJECTION_SECONDS)
     endpoint.ejections += 1
     endpoint.ejected_until = now + seconds
     return True
+
+
+def _left_out(endpoint: Endpoint, now: float) -> bool:
+    """It is ejected, or was, and one request is trying it."""
+    return endpoint.ejected_until > now or endpoint.on_trial
+
+
+def _belongs_to(prefix: int, endpoints: Sequence[Endpoint], most_outstanding: float) -> Endpoint | None:
+    """Rendezvous hashing with bounded loads (https://arxiv.org/abs/1608.01350): every gateway finds the same one."""
+    total = sum(endpoint.outstanding for endpoint in endpoints)
+    bound = min(most_outstanding, math.ceil(LOAD_FACTOR * (total + 1) / max(len(endpoints), 1)))
+    with_room = [endpoint for endpoint in endpoints if endpoint.outstanding < bound]
+    return max(with_room, key=lambda endpoint: hash((prefix, endpoint.seed)), default=None)

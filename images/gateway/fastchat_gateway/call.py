@@ -22,11 +22,14 @@ class Call:
 
     model: str
     """As the client named it: a name or an alias."""
-    path: str
+    path: bytes
     """At the worker."""
     body: bytes
-    headers: dict[str, str]
+    headers: tuple[tuple[bytes, bytes], ...]
+    """What the worker gets to know of the client's head."""
     stream: bool = False
+    key: str = ""
+    """Name of the API key."""
 
     def body_for(self, name: str) -> bytes:
         """The body under the model's own name; byte for byte the client's unless it used an alias."""

@@ -1,13 +1,18 @@
 """What is served and where: models, their names, their endpoints, as discovery last saw them."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 
 from fastchat.api import ModelCard, Task
 from fastchat_gateway.errors import Refused, model_not_found, not_discovered
 from fastchat_gateway.hold import Hold
+
+LoadBalancing = Literal["LeastRequests", "PrefixHash"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,18 @@ class ModelRecord:
     names: tuple[str, ...]
     """Every name under which it answers; no other model answers under any of them."""
     endpoints: tuple[EndpointRecord, ...] = ()
+    replicas: int = 1
+    """Workers that there should be."""
     task: Task | None = None
     max_model_len: int | None = None
     root: str | None = None
     created: int = 0
     queue: QueueLimits = field(default_factory=QueueLimits)
-    load_balancing: Literal["LeastRequests", "PrefixHash"] = "LeastRequests"
+    load_balancing: LoadBalancing = "LeastRequests"
 
+
+SPREAD_SECONDS = 10.0
+"""After the first worker is ready, the requests held leave their share to the others for this long."""
 
 _LIVES = itertools.count()
 
@@ -56,7 +66,19 @@ _LIVES = itertools.count()
 class Endpoint:
     """One worker and how it has been doing; the same object for every model it serves."""
 
-    __slots__ = ("ejected_until", "ejections", "failures", "life", "outstanding", "ready", "suspect", "uid", "url")
+    __slots__ = (
+        "ejected_until",
+        "ejections",
+        "failures",
+        "life",
+        "on_trial",
+        "outstanding",
+        "ready",
+        "seed",
+        "suspect",
+        "uid",
+        "url",
+    )
 
     def __init__(self, url: str, uid: str = "") -> None:
         self.url = url
@@ -67,7 +89,10 @@ class Endpoint:
         self.ejections = 0
         self.ejected_until = 0.0
         self.suspect = False
+        self.on_trial = False
         self.life = next(_LIVES)
+        self.seed = int.from_bytes(blake2b(f"{url} {uid}".encode(), digest_size=8).digest())
+        """The same number in every gateway."""
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, ready={self.ready}, outstanding={self.outstanding})"
@@ -85,6 +110,7 @@ class Endpoint:
         """Forget its past: it was away and is back."""
         self.failures = self.ejections = 0
         self.ejected_until = 0.0
+        self.on_trial = False
 
 
 class Model:
@@ -95,10 +121,22 @@ class Model:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.hold = Hold()
         self.in_flight = 0
+        self.spread_until = 0.0
 
     @property
     def name(self) -> str:
         return self.record.name
+
+    @property
+    def ready(self) -> int:
+        """Workers that take requests."""
+        return sum(endpoint.ready for endpoint in self.endpoints)
+
+    def most_outstanding(self, now: float) -> float:
+        """What one worker may have at a time, while others start: its share of all there is; else any number."""
+        if now >= self.spread_until or not len(self.hold):
+            return math.inf
+        return math.ceil((self.in_flight + len(self.hold)) / max(self.record.replicas, self.ready, 1))
 
     def card(self, alias: str | None = None) -> ModelCard:
         """The entry of `GET /v1/models`; an alias names the model as its root."""
@@ -112,7 +150,8 @@ class Model:
 class Catalog:
     """Name → model. Discovery writes it, requests read it, both on the event loop: no update is seen half."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._models: dict[str, Model] = {}
         self._names: dict[str, Model] = {}
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
@@ -129,9 +168,13 @@ class Catalog:
         """Why there is no model of this name: it does not exist, or discovery has not heard of all models yet."""
         return model_not_found(name) if self._complete else not_discovered(name)
 
-    def cards(self) -> list[ModelCard]:
-        """Every model and every alias, in order of name."""
-        return [card for name in sorted(self._names) if (card := self.card(name))]
+    def names(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """Names and aliases, all or those given that exist, in order; each with its model's own name."""
+        return {
+            name: self._names[name].name
+            for name in sorted(self._names if names is None else names)
+            if name in self._names
+        }
 
     def card(self, name: str) -> ModelCard | None:
         model = self._names.get(name)
@@ -150,12 +193,22 @@ class Catalog:
         self._names = {name: self._models[record.names[0]] for record in records for name in record.names}
         for record, model in zip(records, self._models.values(), strict=True):
             changed = model.record != record
+            asleep = not any(endpoint.ready and endpoint not in revived for endpoint in model.endpoints)
             model.record = record
             model.endpoints = tuple(self._endpoints[endpoint.key] for endpoint in record.endpoints)
+            if asleep and 0 < model.ready < record.replicas:
+                model.spread_until = self._clock() + SPREAD_SECONDS
             if changed or not revived.isdisjoint(model.endpoints):
-                model.hold.release()
+                model.hold.release_all()
         for name in before.keys() - self._models.keys():
-            before[name].hold.release()
+            before[name].hold.release_all()
+
+    def sweep(self, now: float) -> None:
+        """Let those go who still leave a share to workers that have not come."""
+        for model in self:
+            if len(model.hold) and 0 < model.spread_until <= now:
+                model.spread_until = 0.0
+                model.hold.release()
 
     def suspects(self) -> list[Endpoint]:
         """Ready workers that have failed a request since discovery last confirmed them."""
@@ -169,7 +222,7 @@ class Catalog:
         endpoint.revive()
         for model in self:
             if endpoint in model.endpoints:
-                model.hold.release()
+                model.hold.release_all()
 
     def _place_endpoints(self, records: Iterable[ModelRecord]) -> set[Endpoint]:
         """Bring the endpoints up to date; those that became ready."""

@@ -20,10 +20,12 @@ class Send:
     def take(self) -> None:
         self.endpoint.outstanding += 1
         self.model.in_flight += 1
+        self.endpoint.on_trial = self.endpoint.ejections > 0
 
     def release(self) -> None:
         self.endpoint.outstanding -= 1
         self.model.in_flight -= 1
+        self.endpoint.on_trial = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,22 @@ class Dispatch:
     may be what kills them), the request is given up.
     """
 
-    def __init__(self, catalog: Catalog, name: str) -> None:
+    def __init__(self, catalog: Catalog, name: str, prefix: int | None = None) -> None:
+        """`prefix`: with what the prompt begins, where that decides."""
         self._catalog = catalog
         self._name = name
+        self._prefix = prefix
+        self._in_line = False
         self._tried: set[tuple[str, int]] = set()
         self._failed = False
         self._rounds = 0
         self._lost = 0
         self._deadline: float | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Some endpoint did not serve the request: what it finds is not what others would."""
+        return bool(self._tried)
 
     def next(self, now: float) -> Send | Wait | GiveUp:
         """What to do now; raises Refused for a model that does not exist (any more) and after the deadline."""
@@ -68,7 +78,10 @@ class Dispatch:
             raise self._catalog.unknown(self._name)
         if self._lost >= MOST_LOST:
             return GiveUp(model)
-        endpoint = balancer.pick(model.endpoints, now, self._tried)
+        if len(model.hold) and not self._in_line and not self._tried:
+            return self._wait(model, now)  # behind those who came before
+        most = model.most_outstanding(now)
+        endpoint = balancer.pick(model.endpoints, now, self._tried, most_outstanding=most, prefix=self._prefix)
         if endpoint is not None:
             return Send(model, endpoint)
         return self._wait(model, now)
@@ -86,6 +99,7 @@ class Dispatch:
             self._rounds += 1
             if self._rounds >= MOST_ROUNDS:
                 return GiveUp(model)
+        self._in_line = True
         seconds = model.record.queue.timeout_seconds
         if self._deadline is None:
             self._deadline = now + seconds

@@ -2,35 +2,41 @@
 
 from fastchat_gateway.exchange import Exchange
 
+LAST_WORDS_SECONDS = 0.5
+"""Clients with an open connection have this long to send what they were about to; its answer closes the connection."""
+
 
 class Drain:
     """Knows what is in flight."""
 
     def __init__(self, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
-        self._deadline: float | None = None
-        self._in_flight: set[Exchange] = set()
+        self._began: float | None = None
+        self.in_flight: set[Exchange] = set()
+
+    def __len__(self) -> int:
+        return len(self.in_flight)
 
     @property
     def draining(self) -> bool:
-        return self._deadline is not None
+        return self._began is not None
 
     def enter(self, exchange: Exchange) -> None:
-        self._in_flight.add(exchange)
+        self.in_flight.add(exchange)
 
     def leave(self, exchange: Exchange) -> None:
-        self._in_flight.discard(exchange)
+        self.in_flight.discard(exchange)
 
     def begin(self, now: float) -> None:
-        if self._deadline is None:
-            self._deadline = now + self._grace_seconds
+        if self._began is None:
+            self._began = now
 
-    def done(self, now: float) -> bool:
+    def done(self, now: float, *, connections: int = 0) -> bool:
         """Nothing is in flight any more, or the grace period is over and what is left has been told so."""
-        if self._deadline is None:
+        if self._began is None:
             return False
-        if self._in_flight and now < self._deadline:
-            return False
-        for exchange in self._in_flight:
-            exchange.stop("shutdown")
+        if now < self._began + self._grace_seconds:
+            return not self.in_flight and (not connections or now >= self._began + LAST_WORDS_SECONDS)
+        for exchange in list(self.in_flight):
+            exchange.shut_down()
         return True

@@ -1,5 +1,7 @@
 """Every refusal of the gateway, in OpenAI's shape."""
 
+from datetime import datetime
+
 from pydantic import ValidationError
 
 from fastchat.api import Error, ErrorResponse
@@ -43,9 +45,31 @@ def method_not_allowed(method: str, path: str, allow: str) -> Refused:
     return Refused(405, error, (b"allow", allow.encode()))
 
 
+def missing_api_key() -> Refused:
+    return _unauthorized("An API key is needed: send 'Authorization: Bearer KEY'.", "invalid_api_key")
+
+
 def invalid_api_key() -> Refused:
-    error = Error(message="The API key is missing or wrong: send 'Authorization: Bearer KEY'.", code="invalid_api_key")
-    return Refused(401, error, (b"www-authenticate", b"Bearer"))
+    return _unauthorized("The API key is wrong: it is not one of this gateway's, or no longer.", "invalid_api_key")
+
+
+def expired_api_key(name: str, when: datetime) -> Refused:
+    return _unauthorized(f"The API key '{name}' expired at {when:%Y-%m-%dT%H:%M:%SZ}.", "expired_api_key")
+
+
+def _unauthorized(message: str, code: str) -> Refused:
+    return Refused(401, Error(message=message, code=code), (b"www-authenticate", b"Bearer"))
+
+
+def model_not_allowed(key: str, model: str) -> Refused:
+    message = f"The API key '{key}' is not for the model '{model[:256]}'; GET /v1/models lists those it is for."
+    return Refused(403, Error(message=message, type="permission_error", param="model", code="model_not_allowed"))
+
+
+def rate_limited(message: str, retry_after: int, *headers: tuple[bytes, bytes]) -> Refused:
+    """`retry_after` in seconds."""
+    error = Error(message=message, type="rate_limit_error", code="rate_limit_exceeded")
+    return Refused(429, error, (b"retry-after", b"%d" % retry_after), *headers)
 
 
 def model_not_found(name: str) -> Refused:
@@ -60,6 +84,20 @@ def not_discovered(name: str) -> Refused:
 
 def too_large(limit: int) -> Refused:
     return Refused(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
+
+
+def head_too_large(limit: int) -> Refused:
+    return Refused(431, Error(message=f"The request's head is larger than {limit} bytes.", code="head_too_large"))
+
+
+def too_slow(part: str, seconds: float) -> Refused:
+    message = f"The request's {part} did not arrive within {seconds:g} seconds."
+    return Refused(408, Error(message=message, code="request_timeout"))
+
+
+def overloaded() -> Refused:
+    message = "This gateway has as many requests as it can take; try again later."
+    return Refused(503, Error(message=message, type="server_error", code="overloaded"), _RETRY_LATER)
 
 
 def queue_full(model: str) -> Refused:
@@ -98,7 +136,7 @@ def from_worker(status: int, body: bytes) -> Refused:
 
 def shutting_down() -> Refused:
     error = Error(message="This gateway is shutting down; try again.", type="server_error", code="shutting_down")
-    return Refused(503, error, _RETRY_LATER, (b"connection", b"close"))
+    return Refused(503, error, _RETRY_LATER)
 
 
 def server_error() -> Refused:

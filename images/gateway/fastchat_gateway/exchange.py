@@ -1,15 +1,18 @@
-"""One request over ASGI, from its first byte to its answer's last, and what there is to report about it."""
+"""One request, from its first byte to its answer's last, and what there is to report about it."""
 
-import asyncio
 import random
 import re
 import time
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from starlette.types import Receive, Scope, Send
+from fastchat_gateway.errors import Refused, from_worker, shutting_down
+from fastchat_gateway.keyring import NO_KEY
+from fastchat_gateway.upstream import Headers
+from fastchat_gateway.usage import usage_of
 
-from fastchat_gateway.errors import Refused, too_large
-from fastchat_gateway.transport import Headers
+if TYPE_CHECKING:
+    from fastchat_gateway.relay import Relay
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _EVENT_STREAM: Headers = [
@@ -17,123 +20,206 @@ _EVENT_STREAM: Headers = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+_TAIL_BYTES = 4096
+
+Stopped = Literal["client_gone", "shutdown", None]
 
 
-class ClientGone(Exception):  # noqa: N818  # its decision, not a fault
-    """The client closed the connection before it had sent its request."""
+class Line(Protocol):
+    """What an answer is written to: the client's connection."""
+
+    def write_head(self, status: int, headers: Headers, *, length: int | None, body: bytes = b"") -> None:
+        """The head, and the body with it where its length is known."""
+
+    def write_part(self, data: bytes, *, last: bool = False) -> None:
+        """A part of a body of unknown length."""
+
+    def cut(self) -> None:
+        """End the connection in the middle of an answer, so that the client sees that it is broken."""
+
+    def finished(self, exchange: "Exchange") -> None:
+        """The exchange is over; the connection may go on."""
 
 
 class Exchange:
-    """The request and the answer as it is being sent."""
+    """The request and the answer as it is being sent: a relay's sink."""
 
     __slots__ = (
-        "_receive",
-        "_send",
+        "_done",
+        "_line",
+        "account",
+        "admitted",
+        "asked_bytes",
+        "body",
         "broken",
+        "came",
+        "duration",
         "endpoint",
+        "events",
+        "extra",
         "first_byte",
         "headers",
         "method",
         "model",
         "path",
+        "relay",
         "request_id",
         "sent",
         "started",
         "status",
         "stopped",
         "streams",
-        "task",
+        "tail",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
+    def __init__(
+        self,
+        line: Line,
+        method: str,
+        path: str,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        done: Callable[["Exchange"], None],
+    ) -> None:
+        self._line = line
+        self._done: Callable[[Exchange], None] | None = done
+        self.came = time.time()
         self.started = time.perf_counter()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
+        self.duration = 0.0
+        self.account = NO_KEY
+        self.admitted = False
+        """Counted as one of the key's."""
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.asked_bytes = len(body)
+        given = headers.get(b"x-request-id", b"")
         self.request_id = given if _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
-        self.task = asyncio.current_task()
-        self.stopped: Literal["client_gone", "shutdown", None] = None
+        self.relay: Relay | None = None
+        self.extra: Headers = []
+        """Headers that the answer gets besides."""
+        self.stopped: Stopped = None
         self.status = 0
         self.streams = False
         self.broken = False
         self.sent = 0
+        self.events = 0
+        self.tail = b""
+        """The end of the answer, where a worker says what it used."""
         self.first_byte: float | None = None
         self.model = ""
         self.endpoint = ""
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body; raises Refused when it is too large.
+    # What a relay tells.
 
-        Its rest is not awaited then: uvicorn throws it away, and the connection stays usable.
-        """
-        if int(self.headers.get(b"content-length", 0)) > limit:
-            raise too_large(limit)
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            part = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise too_large(limit)
-            parts.append(part)
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        if self.status:  # a held stream has its head already
+            self.refuse(from_worker(status, body))
+            return
+        self._first_byte(status, headers, streams=False)
+        self.sent += len(body)
+        self.tail = body[-_TAIL_BYTES:]
+        self._line.write_head(status, headers, length=len(body), body=body)
+        self.finish()
 
-    async def stop_when_client_leaves(self) -> None:
-        """To run beside the work on an answer."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.stop("client_gone")
+    def begin(self, status: int, headers: Headers, *, streams: bool) -> None:
+        if self.status and not streams:
+            if self.relay is not None:
+                self.relay.cancel()
+            self.refuse(from_worker(status, b""))
+            return
+        head_is_out = bool(self.status)
+        self._first_byte(self.status or status, headers, streams=streams)
+        if not head_is_out:
+            self._line.write_head(status, headers, length=None)
 
-    def stop(self, reason: Literal["client_gone", "shutdown"]) -> None:
-        """Cancel the work on this request."""
-        self.stopped = reason
-        if self.task is not None:
-            self.task.cancel()
-
-    async def start(self, status: int, headers: Headers, *, streams: bool = False) -> None:
-        self.status = status
-        self.streams = streams
-        headers.append((b"x-request-id", self.request_id))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def write(self, data: bytes, *, more: bool = True) -> None:
+    def write(self, data: bytes) -> None:
         self.sent += len(data)
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        if self.streams:
+            self.events += data.count(b"\n\n")
+            if b'"usage"' in data:
+                self.tail = data
+        self._line.write_part(data)
 
-    async def comment(self) -> None:
+    def end(self, data: bytes) -> None:
+        self.sent += len(data)
+        self._line.write_part(data, last=True)
+        self.finish()
+
+    def comment(self) -> None:
         """Keep a held stream alive. Its status is decided by the first comment."""
         if not self.status:
-            await self.start(200, list(_EVENT_STREAM), streams=True)
-        await self.write(b": waiting for a worker\n\n")
+            self.status, self.streams = 200, True
+            self._line.write_head(200, self.with_extra(list(_EVENT_STREAM)), length=None)
+        self.write(b": waiting for a worker\n\n")
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer."""
-        headers.append((b"content-length", b"%d" % len(body)))
-        await self.start(status, headers)
-        await self.write(body, more=False)
-
-    async def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused) -> None:
         """Answer with an error; as an event where a stream has begun, by cutting off any other answer that has."""
         if not self.status:
-            headers = [(b"content-type", b"application/json"), *refused.headers]
-            await self.answer(refused.status, headers, refused.body)
-            return
-        self.broken = True
-        if self.streams:
-            await self.write(refused.event, more=False)
-
-    async def send(self, message: Any) -> None:
-        """An ASGI send for other apps that answer this request."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id)]
+            body = refused.body
+            self.status = refused.status
+            self.sent += len(body)
+            headers = self.with_extra([(b"content-type", b"application/json"), *refused.headers])
+            self._line.write_head(refused.status, headers, length=len(body), body=body)
+        elif self.streams:
+            self.broken = True
+            event = refused.event
+            self.sent += len(event)
+            self._line.write_part(event, last=True)
         else:
-            self.sent += len(message.get("body", b""))
-        await self._send(message)
+            self.broken = True
+            self._line.cut()
+        self.finish()
+
+    def usage(self) -> tuple[int, int]:
+        """Tokens of prompt and answer."""
+        return usage_of(self.tail, self.events, self.asked_bytes)
+
+    # How it ends.
+
+    def client_gone(self) -> None:
+        """The connection was lost."""
+        if self._done is not None:
+            self.stopped = "client_gone"
+            self._cancel()
+            self.finish()
+
+    def shut_down(self) -> None:
+        """The grace period is over."""
+        if self._done is not None and self.relay is not None:
+            self.stopped = "shutdown"
+            self._cancel()
+            self.refuse(shutting_down())
+
+    def finish(self) -> None:
+        """Report it, once."""
+        done, self._done = self._done, None
+        if done is not None:
+            self._note_endpoint()
+            self.relay = None
+            self.body = b""
+            done(self)
+            self._line.finished(self)
+
+    def _cancel(self) -> None:
+        if self.relay is not None:
+            self._note_endpoint()
+            self.relay.cancel()
+
+    def _first_byte(self, status: int, headers: Headers, *, streams: bool) -> None:
+        self.status = status
+        self.streams = streams
+        self.first_byte = time.perf_counter() - self.started
+        self._note_endpoint()
+        self.with_extra(headers)
+
+    def _note_endpoint(self) -> None:
+        if self.relay is not None:
+            self.endpoint = self.relay.endpoint or self.endpoint
+
+    def with_extra(self, headers: Headers) -> Headers:
+        """Headers of an answer, with those that every answer of this request has."""
+        headers.append((b"x-request-id", self.request_id))
+        headers += self.extra
+        return headers

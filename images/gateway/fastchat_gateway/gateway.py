@@ -1,116 +1,227 @@
-"""The ASGI app: what holds for every request (keys, draining, errors, the report), then who answers it."""
+"""What holds for every request: who may ask, and what is reported in the end; in between, who answers."""
 
 import asyncio
+import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
+from fastchat_gateway import call, demand
 from fastchat_gateway.access_log import AccessLog
-from fastchat_gateway.auth import authorized
+from fastchat_gateway.call import Call
+from fastchat_gateway.catalog import Model
+from fastchat_gateway.clock import Clock
 from fastchat_gateway.drain import Drain
-from fastchat_gateway.errors import Refused, invalid_api_key, server_error, shutting_down
-from fastchat_gateway.exchange import ClientGone, Exchange
-from fastchat_gateway.metrics import Metrics
+from fastchat_gateway.errors import Refused, invalid_api_key, overloaded, server_error, shutting_down
+from fastchat_gateway.exchange import Exchange
+from fastchat_gateway.keyring import Keyring
+from fastchat_gateway.limits import Meter, may_use
+from fastchat_gateway.relay import Lanes, Relay
 
 logger = logging.getLogger(__name__)
 
 PROBES = frozenset({"/health", "/ready"})
 """Open to everyone, answered to the end, not reported."""
 
-Handler = Callable[[Exchange, bytes], Awaitable[None]]
+INTERNAL = frozenset({demand.PATH, "/metrics"})
+"""Open to who knows the token that the gateway shares with operator and workers."""
+
+INFERENCE: Mapping[str, bytes] = {
+    "/v1/chat/completions": b"/v1/chat/completions",
+    "/v1/completions": b"/v1/completions",
+    "/v1/embeddings": b"/v1/embeddings",
+    "/v1/create_embeddings": b"/v1/embeddings",
+}
+"""Our path → the worker's."""
+
+_PATHS = {path.encode(): path for path in INFERENCE}
+_PASSED_ON = (b"accept", b"user-agent", b"traceparent", b"tracestate")
+_SETTLE_SECONDS = 0.1
+
+
+class Swept(Protocol):
+    """A client's connection."""
+
+    def sweep(self, now: float) -> None:
+        """Called about once a second."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may take."""
+
+    max_body_bytes: int
+    max_buffered_bytes: int
+    max_concurrent_requests: int
+    header_seconds: float
+    client_seconds: float
+    upstream_seconds: float
 
 
 class Gateway:
-    """POST requests to `handlers`' paths go to them, all others to `pages`."""
+    """Inference goes to workers, everything else to the pages."""
 
     def __init__(
         self,
-        handlers: Mapping[str, Handler],
-        pages: ASGIApp,
+        lanes: Lanes,
         *,
+        clock: Clock,
         drain: Drain,
-        metrics: Metrics,
+        keyring: Keyring,
+        meter: Meter,
         access_log: AccessLog | None,
-        key_digests: frozenset[bytes],
-        max_body_bytes: int,
+        limits: Limits,
+        open_paths: Iterable[str] = (),
     ) -> None:
+        self.clock = clock
         self.drain = drain
-        self._handlers = handlers
-        self._pages = pages
-        self._metrics = metrics
+        self.limits = limits
+        self.max_body_bytes = limits.max_body_bytes
+        self.connections: set[Swept] = set()
+        self.lanes = lanes
+        self.keyring = keyring
+        self._metrics = lanes.metrics
+        self._meter = meter
         self._access_log = access_log
-        self._key_digests = key_digests
-        self._max_body_bytes = max_body_bytes
+        self._open_paths = PROBES.union(open_paths)
+        self._buffered = 0
+        self._to_settle: deque[Exchange] = deque()
+        lanes.metrics.watch("open_connections", lambda: len(self.connections))
+        lanes.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
+        lanes.metrics.watch("keys", lambda: len(keyring))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES:
-            await self._pages(_as_get(scope), receive, send)
-            return
-        exchange = Exchange(scope, receive, send)
-        turn_away = self.drain.draining
+    @staticmethod
+    def known_path(url: bytes) -> str | None:
+        """The path of a URL that is taken as it is."""
+        return _PATHS.get(url)
+
+    def take_memory(self, size: int) -> bool:
+        """Room for a piece of a body; False where all bodies together would take too much."""
+        if self._buffered + size > self.limits.max_buffered_bytes:
+            return False
+        self._buffered += size
+        return True
+
+    def give_memory(self, size: int) -> None:
+        self._buffered -= size
+
+    def accept(self, exchange: Exchange, *, is_new: bool) -> bool:
+        """Answer a request, or see to it that it is answered; True: it is for the pages.
+
+        `is_new`: it came on a connection made after the gateway began to stop.
+        """
+        if exchange.path in PROBES:
+            return True
         self.drain.enter(exchange)
         try:
-            await self._answer_or_refuse(exchange, scope, receive, turn_away=turn_away)
-        except ClientGone:
-            exchange.stopped = "client_gone"
-        except asyncio.CancelledError:
-            await self._stopped(exchange)
-        finally:
-            self.drain.leave(exchange)
-            self._report(exchange)
-
-    async def _answer_or_refuse(self, exchange: Exchange, scope: Scope, receive: Receive, *, turn_away: bool) -> None:
-        try:
-            if not authorized(exchange.headers.get(b"authorization", b""), self._key_digests):
-                await exchange.refuse(invalid_api_key())
-            elif turn_away:
-                await exchange.body(self._max_body_bytes)  # closing on unread bytes would destroy the answer
-                await exchange.refuse(shutting_down())
-            elif exchange.method == "POST" and (handler := self._handlers.get(exchange.path)):
-                await self._handle(exchange, handler)
-            else:
-                await self._pages(_as_get(scope), receive, exchange.send)
+            return self._begin(exchange, is_new=is_new)
         except Refused as refused:
-            await exchange.refuse(refused)
-        except ClientGone:
-            raise
+            exchange.refuse(refused)
         except Exception:
             logger.exception("request %s %s failed", exchange.request_id.decode(), exchange.path)
-            await exchange.refuse(server_error())
+            exchange.refuse(server_error())
+        return False
 
-    async def _handle(self, exchange: Exchange, handler: Handler) -> None:
-        body = await exchange.body(self._max_body_bytes)
-        watch = asyncio.create_task(exchange.stop_when_client_leaves())
-        try:
-            await handler(exchange, body)
-        finally:
-            watch.cancel()
+    def _begin(self, exchange: Exchange, *, is_new: bool) -> bool:
+        self._identify(exchange)
+        if is_new and self.drain.draining:
+            raise shutting_down()
+        if len(self.drain) > self.limits.max_concurrent_requests:
+            raise overloaded()
+        path = INFERENCE.get(exchange.path)
+        if path is None or exchange.method != "POST":
+            return True
+        self._infer(exchange, path)
+        return False
 
-    async def _stopped(self, exchange: Exchange) -> None:
-        """The work was cancelled; by us, or else by whoever runs the server."""
-        if exchange.stopped is None or exchange.task is None:
-            raise asyncio.CancelledError
-        exchange.task.uncancel()
-        if exchange.stopped == "shutdown":
-            await exchange.refuse(shutting_down())
+    def is_over(self) -> bool:
+        """It stops, and nothing is in flight any more."""
+        return self.drain.draining and not len(self.drain)
+
+    def _identify(self, exchange: Exchange) -> None:
+        """Whose request it is; raises Refused."""
+        authorization = exchange.headers.get(b"authorization", b"")
+        token = self.lanes.token
+        if token is not None and exchange.path in INTERNAL:
+            if hmac.compare_digest(authorization, b"Bearer " + token):
+                return
+            if exchange.path == demand.PATH:
+                raise invalid_api_key()
+        if exchange.path not in self._open_paths:
+            exchange.account = self.keyring.find(authorization, time.time())
+
+    def _infer(self, exchange: Exchange, path: bytes) -> None:
+        name, stream = call.read(exchange.body)
+        model = self.admit(exchange, name)
+        exchange.model = model.name
+        outgoing = Call(name, path, exchange.body, passed_on(exchange), stream, exchange.account.name)
+        exchange.relay = Relay(self.lanes, outgoing, exchange, model)
+        exchange.relay.start()
+
+    def admit(self, exchange: Exchange, name: str) -> Model:
+        """The model of this name, if the request's key may use it now; raises Refused."""
+        key, model = exchange.account, self.lanes.catalog.find(name)
+        now = time.monotonic()
+        if not exchange.admitted:
+            self._meter.admit(key, model.name if model else name, now, name=name)
+            exchange.admitted = True
+            exchange.extra += self._meter.headers(key, now)
+        elif not may_use(key, model.name if model else name, name):
+            self._meter.admit(key, model.name if model else name, now, name=name)
+        if model is None:
+            raise self.lanes.catalog.unknown(name)
+        return model
+
+    def finished(self, exchange: Exchange) -> None:
+        """An exchange is over, however it ended."""
+        if exchange.path in PROBES:
+            return
+        self.drain.leave(exchange)
+        if exchange.admitted:
+            self._meter.release(exchange.account)
+        exchange.duration = time.perf_counter() - exchange.started
+        if exchange.account.tokens_per_minute is not None and exchange.status == 200:
+            self._meter.charge(exchange.account, sum(exchange.usage()), time.monotonic())
+        if not self._to_settle:
+            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self.settle)
+        self._to_settle.append(exchange)
+
+    def settle(self) -> None:
+        """Count and write down what is over: a few times a second, not while somebody waits."""
+        while self._to_settle:
+            self._report(self._to_settle.popleft())
+
+    def sweep(self) -> None:
+        """Called about once a second: end what takes too long."""
+        now = self.clock.now
+        for connection in list(self.connections):
+            connection.sweep(now)
+        self.lanes.pool.sweep(self.limits.upstream_seconds)
+        self.lanes.catalog.sweep(now)
 
     def _report(self, exchange: Exchange) -> None:
-        duration = time.perf_counter() - exchange.started
-        route = exchange.path if exchange.path in self._handlers else "other"
+        route = exchange.path if exchange.path in INFERENCE else "other"
         status = exchange.status or 499  # nginx's number for a client that did not wait
         outcome = _outcome(exchange, status)
-        self._metrics.request(exchange.model, route, status, outcome)
-        self._metrics.times(exchange.model, route, exchange.first_byte, duration)
+        key = exchange.account.name
+        self._metrics.request(exchange.model, route, status, outcome, key)
+        self._metrics.times(exchange.model, route, exchange.first_byte, exchange.duration)
+        if exchange.model and status == 200:
+            self._metrics.tokens(exchange.model, key, *exchange.usage())
         if self._access_log is not None:
-            self._access_log.write(_line(exchange, status, outcome, duration))
+            self._access_log.write(_line(exchange, status, outcome))
 
 
-def _as_get(scope: Scope) -> Scope:
-    """HEAD as GET. uvicorn leaves the body out; its own view of the scope must stay HEAD for that."""
-    return {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
+def passed_on(exchange: Exchange) -> tuple[tuple[bytes, bytes], ...]:
+    """What the worker gets to know of the client's head."""
+    given = exchange.headers
+    headers = [(b"x-request-id", exchange.request_id)]
+    headers += [(name, given[name]) for name in _PASSED_ON if name in given]
+    return tuple(headers)
 
 
 def _outcome(exchange: Exchange, status: int) -> str:
@@ -121,18 +232,19 @@ def _outcome(exchange: Exchange, status: int) -> str:
     return "broken" if exchange.broken else "ok"
 
 
-def _line(exchange: Exchange, status: int, outcome: str, duration: float) -> dict[str, object]:
+def _line(exchange: Exchange, status: int, outcome: str) -> dict[str, object]:
     first_byte = exchange.first_byte
     return {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "time": datetime.fromtimestamp(exchange.came, UTC).isoformat(timespec="milliseconds"),
         "request_id": exchange.request_id.decode(),
         "method": exchange.method,
         "path": exchange.path[:256],
         "model": exchange.model,
+        "key": exchange.account.name,
         "endpoint": exchange.endpoint,
         "status": status,
         "outcome": outcome,
         "ttfb_ms": None if first_byte is None else round(first_byte * 1000, 2),
-        "duration_ms": round(duration * 1000, 2),
+        "duration_ms": round(exchange.duration * 1000, 2),
         "bytes": exchange.sent,
     }

@@ -1,56 +1,73 @@
-"""Requests that wait for a worker: bounded, first in, first out."""
+"""Requests that wait for a worker: bounded, fair between API keys, first in first out within one."""
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Protocol
 
 
-class Full(Exception):  # noqa: N818  # a state, not a fault
-    """As many requests wait as may."""
+class Waiter(Protocol):
+    """A request in the queue."""
 
+    def look(self) -> bool:
+        """Look for a worker again, and leave the queue where there is one. False: whoever comes next finds none."""
 
-class Place:
-    """One request's place in the queue."""
-
-    def __init__(self) -> None:
-        self._called = asyncio.Event()
-
-    def call(self) -> None:
-        self._called.set()
-
-    async def wait(self, seconds: float) -> bool:
-        """True as soon as it is worth looking for an endpoint again, False when the time is over."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._called.wait()
-        except TimeoutError:
-            return False
-        self._called.clear()
-        return True
+    def turn_away(self) -> None:
+        """Leave for good: somebody with fewer requests in the queue needs the place."""
 
 
 class Hold:
-    """The queue of one model."""
+    """The queue of one model: a line for each key; the lines are served in turn."""
 
     def __init__(self) -> None:
-        self._places: dict[Place, None] = {}
+        self._lines: dict[str, dict[Waiter, None]] = {}
+        self._length = 0
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._length
 
-    @contextmanager
-    def enter(self, limit: int) -> Iterator[Place]:
-        """A place until the block is left; raises Full."""
-        if len(self._places) >= limit:
-            raise Full
-        place = Place()
-        self._places[place] = None
-        try:
-            yield place
-        finally:
-            del self._places[place]
+    def enter(self, waiter: Waiter, key: str, limit: int) -> bool:
+        """Take the last place of a key's line; False where as many wait as may.
+
+        Where one key's line is longer than this one's would be, the last one in it gives way.
+        """
+        line = self._lines.setdefault(key, {})
+        if self._length >= limit and not self._make_room(len(line) + 1):
+            if not line:
+                del self._lines[key]
+            return False
+        self._lines.setdefault(key, line)[waiter] = None
+        self._length += 1
+        return True
+
+    def leave(self, waiter: Waiter, key: str) -> None:
+        """Give up the place; the key's next one has its turn after the others'."""
+        line = self._lines.pop(key, None)
+        if line is None:
+            return
+        if waiter in line:
+            del line[waiter]
+            self._length -= 1
+        if line:
+            self._lines[key] = line
 
     def release(self) -> None:
-        """Something changed: everyone looks again, the longest waiting first; who finds nothing keeps its place."""
-        for place in self._places:
-            place.call()
+        """There may be a worker now: those who wait look again, in turn, until one finds nothing."""
+        for waiter in self._in_turn():
+            if not waiter.look():
+                break
+
+    def release_all(self) -> None:
+        """What holds for the model has changed: everyone looks again."""
+        for waiter in self._in_turn():
+            waiter.look()
+
+    def _in_turn(self) -> Iterator[Waiter]:
+        lines = [list(line) for line in self._lines.values()]
+        for place in range(max(map(len, lines), default=0)):
+            yield from [line[place] for line in lines if place < len(line)]
+
+    def _make_room(self, length: int) -> bool:
+        longest = max(self._lines.values(), key=len, default={})
+        if len(longest) <= length:
+            return False
+        next(reversed(longest)).turn_away()
+        return True

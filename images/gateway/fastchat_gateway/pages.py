@@ -9,13 +9,15 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 
 from fastchat import api
-from fastchat_gateway.catalog import Catalog
+from fastchat_gateway import demand, token_check
 from fastchat_gateway.discovery import Contact, Discovery
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
-from fastchat_gateway.metrics import Metrics
+from fastchat_gateway.gateway import Gateway
+from fastchat_gateway.limits import visible
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": api.ErrorResponse, "description": "Refused."},
@@ -25,40 +27,51 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create(
-    catalog: Catalog, discovery: Discovery, metrics: Metrics, drain: Drain, lifespan: Lifespan, *, keys: bool
-) -> FastAPI:
+def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAPI:
     """The pages of a gateway."""
     app = FastAPI(
         title="FastChat gateway",
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
-        dependencies=[Depends(HTTPBearer(auto_error=False))] if keys else [],
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if gateway.keyring.required else [],
     )
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Exception, _fault)
-    _add_models(app, catalog)
-    _add_probes(app, discovery, drain)
-    _add_metrics(app, metrics)
+    _add_models(app, gateway)
+    _add_token_check(app, gateway)
+    _add_probes(app, discovery, gateway.drain)
+    _add_metrics(app, gateway)
+    _add_demand(app, gateway)
     _describe_hot_path(app)
     return app
 
 
-def _add_models(app: FastAPI, catalog: Catalog) -> None:
+def _add_models(app: FastAPI, gateway: Gateway) -> None:
+    catalog = gateway.lanes.catalog
+
     @app.get("/v1/models", response_model=None, responses=_answers(api.ModelList))
-    async def list_models() -> Response:
-        """The models served, and their aliases."""
-        return _json(api.ModelList(data=catalog.cards()))
+    async def list_models(request: Request) -> Response:
+        """The models served, and their aliases: those that the API key may use."""
+        names = visible(request["exchange"].account, catalog.names())
+        return _json(api.ModelList(data=[card for name in names if (card := catalog.card(name))]))
 
     @app.get("/v1/models/{model:path}", response_model=None, responses=_answers(api.ModelCard))
-    async def retrieve_model(model: str) -> Response:
+    async def retrieve_model(request: Request, model: str) -> Response:
         """One model or alias."""
-        card = catalog.card(model)
+        card = catalog.card(model) if visible(request["exchange"].account, catalog.names([model])) else None
         if card is None:
             raise catalog.unknown(model)
         return _json(card)
+
+
+def _add_token_check(app: FastAPI, gateway: Gateway) -> None:
+    check = token_check.TokenCheck(gateway)
+
+    @app.post(token_check.PATH, include_in_schema=False)
+    async def answer(request: Request) -> Response:
+        return _json(await check.answer(request["exchange"], await request.body()))
 
 
 def _add_probes(app: FastAPI, discovery: Discovery, drain: Drain) -> None:
@@ -82,11 +95,21 @@ def _amiss(contact: Contact | None) -> dict[str, str]:
     return {"discovery": f"no word from the Kubernetes API for {contact.seconds:.0f} s"}
 
 
-def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
+def _add_metrics(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def scrape() -> Response:
         """Prometheus' text format."""
-        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        gateway.settle()
+        return Response(gateway.lanes.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_demand(app: FastAPI, gateway: Gateway) -> None:
+    @app.get(demand.PATH, include_in_schema=False)
+    async def tell_demand(request: Request) -> Response:
+        """Requests held and in flight, for the autoscaler: a line of JSON for every change, without end."""
+        gateway.drain.leave(request["exchange"])  # it ends when everything else has
+        lines = demand.lines(gateway.lanes.catalog, gateway.is_over)
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 
 
 def _describe_hot_path(app: FastAPI) -> None:
@@ -112,8 +135,8 @@ def _describe_hot_path(app: FastAPI) -> None:
         """FastChat's first name for `/v1/embeddings`."""
         raise NotImplementedError(body)
 
-    @app.post("/api/v1/token_check", response_model=None, responses=_answers(api.TokenCheckResponse))
-    async def token_check(body: api.TokenCheckRequest) -> NoReturn:
+    @app.post(token_check.PATH, response_model=None, responses=_answers(api.TokenCheckResponse))
+    async def check_tokens(body: api.TokenCheckRequest) -> NoReturn:
         """Do prompts and their answers fit the models' context?"""
         raise NotImplementedError(body)
 

@@ -186,6 +186,7 @@ def _record(
         name=deployment.name,
         names=tuple(names),
         endpoints=tuple(endpoints),
+        replicas=spec.replicas,
         task=spec.model.task,
         max_model_len=length,
         root=str(spec.model.source),

@@ -1,37 +1,40 @@
-"""uvicorn with our way to stop: new requests are turned away at once, connections stay until all work is done."""
+"""uvicorn with our connections, and our way to stop: connections stay until all work is done."""
 
+import functools
 import logging
 import signal
 import time
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from fastchat_gateway.connection import Connection
 from fastchat_gateway.gateway import Gateway
-from fastchat_gateway.protocol import Protocol
 
 logger = logging.getLogger(__name__)
+
+_TICKS_PER_SWEEP = 10
 
 
 class Server(uvicorn.Server):
     """Serves a gateway until SIGTERM or SIGINT; `run` returns when it has stopped gracefully."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, pages: ASGIApp) -> None:
         config = uvicorn.Config(
-            gateway,
+            pages,
             loop="uvloop",
-            http=Protocol,
+            http=functools.partial(Connection, gateway),  # type: ignore[arg-type]  # it is only called
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=75,
             timeout_graceful_shutdown=2,  # after the drain, for what does not end when it is cancelled
         )
         super().__init__(config)
-        self._drain = gateway.drain
+        self.gateway = gateway
         self._signals = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
@@ -42,10 +45,13 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second."""
-        now = time.monotonic()
-        if self._signals and not self._drain.draining:
+        gateway, now = self.gateway, time.monotonic()
+        gateway.clock.tick()
+        if counter % _TICKS_PER_SWEEP == 0:
+            gateway.sweep()
+        if self._signals and not gateway.drain.draining:
             logger.info("stopping when the requests in flight have finished")
-            self._drain.begin(now)
-        if self._drain.done(now):
+            gateway.drain.begin(now)
+        if gateway.drain.done(now, connections=len(gateway.connections)):
             self.should_exit = True
         return await super().on_tick(counter)

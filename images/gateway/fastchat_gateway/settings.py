@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
-from fastchat_gateway.auth import digest
-from fastchat_gateway.catalog import QueueLimits
+from fastchat.api_key import digest
+from fastchat.naming import INTERNAL_TOKEN_VARIABLE
+from fastchat_gateway.catalog import LoadBalancing, QueueLimits
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -30,8 +32,14 @@ class Settings:
     """Address to listen on."""
     port: int = 8080
     """Port to listen on; 0 takes a free one and says which."""
-    key_digests: frozenset[bytes] = frozenset()
-    """SHA-256 of the API keys; without one every caller is served."""
+    key_digests: tuple[bytes, ...] = ()
+    """SHA-256 of the API keys that are given here, which have no limits."""
+    keys_dir: Path | None = None
+    """Folder with a file per API key, which says what the key may do; it may change at any time."""
+    require_api_keys: bool = False
+    """Serve nobody while there is no API key, instead of everybody."""
+    internal_token: bytes | None = None
+    """With which gateway, workers and operator of a cluster know each other."""
     queue: QueueLimits = field(default_factory=QueueLimits)
     """How many requests of a model of static discovery wait for a worker, and for how long."""
     comment_seconds: float = 10.0
@@ -48,6 +56,20 @@ class Settings:
     """A worker that does not accept a connection within this time has failed."""
     access_log: bool = True
     """One JSON line per request on stdout."""
+    load_balancing: LoadBalancing = "LeastRequests"
+    """Of models of static discovery."""
+    open_metrics: bool = False
+    """/metrics is for everyone, also where keys are asked for."""
+    max_concurrent_requests: int = 10_000
+    """With more than this in progress, the next is refused."""
+    max_buffered_bytes: int = 256 * 2**20
+    """Bodies of all requests in progress; a request that would go beyond it is refused."""
+    header_timeout_seconds: float = 10.0
+    """A request's head has this long to arrive."""
+    client_timeout_seconds: float = 60.0
+    """A client that neither sends the next part of its body, nor takes any of its answer for this long, is cut off."""
+    upstream_timeout_seconds: float = 600.0
+    """A worker that is silent for this long in the middle of a request is given up."""
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -63,11 +85,21 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
             host=args.host,
             port=args.port,
             key_digests=_keys(args.api_key_file, environ.get("FASTCHAT_API_KEYS", "")),
+            keys_dir=_folder(args.keys_dir),
+            require_api_keys=args.require_api_keys,
+            internal_token=_token(environ.get(INTERNAL_TOKEN_VARIABLE)),
             queue=QueueLimits(args.queue_max_requests, args.queue_timeout_seconds),
             max_body_bytes=args.max_body_bytes,
             grace_period_seconds=args.grace_period_seconds,
             poll_seconds=args.poll_seconds,
             access_log=args.access_log,
+            load_balancing=args.load_balancing,
+            open_metrics=args.open_metrics,
+            max_concurrent_requests=args.max_concurrent_requests,
+            max_buffered_bytes=args.max_buffered_bytes,
+            header_timeout_seconds=args.header_timeout_seconds,
+            client_timeout_seconds=args.client_timeout_seconds,
+            upstream_timeout_seconds=args.upstream_timeout_seconds,
         )
     except ValueError as wrong:
         parser.error(str(wrong))
@@ -87,12 +119,31 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default=Settings.host, help="address to listen on")
     add("--port", type=_between(0, 65535), default=Settings.port, help="port to listen on; 0: any free one")
     add("--api-key-file", metavar="FILE", help="one API key a line; also FASTCHAT_API_KEYS=KEY,…")
+    add("--keys-dir", metavar="FOLDER", help="a file for each API key, as `fastchat keys` writes them")
+    add("--require-api-keys", action="store_true", help="serve nobody while there is no API key")
     add("--queue-max-requests", type=_between(0), default=256, help="requests of a model that wait for a worker")
     add("--queue-timeout-seconds", type=_seconds, default=600.0, help="how long they wait")
     add("--max-body-bytes", type=_between(1), default=Settings.max_body_bytes, help="largest request body")
     add("--grace-period-seconds", type=_seconds, default=Settings.grace_period_seconds, help="to finish after SIGTERM")
     add("--poll-seconds", type=_seconds, default=Settings.poll_seconds, help="how often each worker is looked at")
     add("--access-log", action=argparse.BooleanOptionalAction, default=True, help="one JSON line per request on stdout")
+    add("--load-balancing", choices=get_args(LoadBalancing), default="LeastRequests", help="among --worker")
+    add("--open-metrics", action="store_true", help="/metrics needs no key")
+    add("--max-concurrent-requests", type=_between(1), default=Settings.max_concurrent_requests, help="then 503")
+    add("--max-buffered-bytes", type=_between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
+    add("--header-timeout-seconds", type=_seconds, default=Settings.header_timeout_seconds, help="for a request's head")
+    add(
+        "--client-timeout-seconds",
+        type=_seconds,
+        default=Settings.client_timeout_seconds,
+        help="for a client to send or take anything",
+    )
+    add(
+        "--upstream-timeout-seconds",
+        type=_seconds,
+        default=Settings.upstream_timeout_seconds,
+        help="for a worker to say anything",
+    )
     return parser
 
 
@@ -171,7 +222,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _keys(file: str | None, variable: str) -> frozenset[bytes]:
+def _keys(file: str | None, variable: str) -> tuple[bytes, ...]:
     keys = variable.split(",")
     if file is not None:
         try:
@@ -180,5 +231,19 @@ def _keys(file: str | None, variable: str) -> frozenset[bytes]:
             raise ValueError(f"cannot read the API keys of {file!r}: {error}") from None
         if not any(map(str.strip, found)):
             raise ValueError(f"no API key in {file!r}: write one a line")
-        keys += found
-    return frozenset(digest(key.strip().encode()) for key in keys if key.strip())
+        keys = found + keys
+    return tuple(dict.fromkeys(digest(key.strip().encode()) for key in keys if key.strip()))
+
+
+def _folder(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    if not Path(text).is_dir():
+        raise ValueError(f"no folder with API keys: {text!r}")
+    return Path(text)
+
+
+def _token(variable: str | None) -> bytes | None:
+    if variable is not None and not re.fullmatch("[!-~]+", variable):
+        raise ValueError(f"{INTERNAL_TOKEN_VARIABLE} must be printable ASCII without spaces, and not empty")
+    return None if variable is None else variable.encode()

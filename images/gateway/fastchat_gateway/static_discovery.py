@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self, cast, get_args
 
 from fastchat.api import Task
-from fastchat_gateway.catalog import Catalog, EndpointRecord, ModelRecord, QueueLimits
+from fastchat_gateway.catalog import Catalog, EndpointRecord, LoadBalancing, ModelRecord, QueueLimits
 from fastchat_gateway.probe import Card, Probe
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class StaticDiscovery:
         queue: QueueLimits,
         *,
         period: float,
+        load_balancing: LoadBalancing = "LeastRequests",
     ) -> None:
         self._catalog = catalog
         self._probe = probe
@@ -50,6 +51,7 @@ class StaticDiscovery:
         self._aliases = aliases
         self._queue = queue
         self._period = period
+        self._load_balancing = load_balancing
 
     async def __aenter__(self) -> Self:
         self._catalog.update((), complete=False)
@@ -97,4 +99,6 @@ class StaticDiscovery:
             root=card.root,
             created=card.created,
             queue=self._queue,
+            replicas=len(endpoints),
+            load_balancing=self._load_balancing,
         )

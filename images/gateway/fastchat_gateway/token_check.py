@@ -1,14 +1,16 @@
 """FastChat's `/api/v1/token_check`: each prompt is measured by a worker of its own model."""
 
+import asyncio
+
 from pydantic import ValidationError
 
 from fastchat.api import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult, request_error
 from fastchat_gateway.call import Call
-from fastchat_gateway.catalog import Catalog
+from fastchat_gateway.catalog import Model
 from fastchat_gateway.errors import Refused, bad_answer, from_worker
 from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.forward import Forwarder
-from fastchat_gateway.inference import upstream_headers
+from fastchat_gateway.gateway import Gateway, passed_on
+from fastchat_gateway.relay import collect
 
 PATH = "/api/v1/token_check"
 
@@ -16,42 +18,42 @@ PATH = "/api/v1/token_check"
 class TokenCheck:
     """Answers requests to PATH."""
 
-    def __init__(self, catalog: Catalog, forwarder: Forwarder) -> None:
-        self._catalog = catalog
-        self._forwarder = forwarder
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
-    async def __call__(self, exchange: Exchange, body: bytes) -> None:
+    async def answer(self, exchange: Exchange, body: bytes) -> TokenCheckResponse:
+        """Of each prompt, in order; raises Refused."""
         try:
             items = TokenCheckRequest.model_validate_json(body).prompts
         except ValidationError as invalid:
             raise Refused(400, request_error(invalid)) from None
+        groups = self._by_model(exchange, items)
+        measured = await asyncio.gather(
+            *[self._measure(model, [items[at] for at in places], exchange) for model, places in groups.items()]
+        )
         results: list[TokenCheckResult] = [TokenCheckResult()] * len(items)
-        for name, places in self._by_model(items).items():
-            measured = await self._measure(name, [items[at] for at in places], upstream_headers(exchange))
-            for at, result in zip(places, measured, strict=True):
+        for places, found in zip(groups.values(), measured, strict=True):
+            for at, result in zip(places, found, strict=True):
                 results[at] = result
-        answer = TokenCheckResponse(prompts=results).to_json()
-        await exchange.answer(200, [(b"content-type", b"application/json")], answer)
+        return TokenCheckResponse(prompts=results)
 
-    def _by_model(self, items: list[TokenCheckItem]) -> dict[str, list[int]]:
-        """Model's own name → places of its prompts in the request."""
-        groups: dict[str, list[int]] = {}
+    def _by_model(self, exchange: Exchange, items: list[TokenCheckItem]) -> dict[Model, list[int]]:
+        """Places of each model's prompts in the request."""
+        groups: dict[Model, list[int]] = {}
         for at, item in enumerate(items):
-            model = self._catalog.find(item.model)
-            if model is None:
-                raise self._catalog.unknown(item.model)
-            groups.setdefault(model.name, []).append(at)
+            groups.setdefault(self._gateway.admit(exchange, item.model), []).append(at)
         return groups
 
-    async def _measure(self, name: str, items: list[TokenCheckItem], headers: dict[str, str]) -> list[TokenCheckResult]:
+    async def _measure(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
+        name = model.name
         request = TokenCheckRequest(prompts=[item.model_copy(update={"model": name}) for item in items])
-        forwarded = await self._forwarder.forward(Call(name, PATH, request.model_dump_json().encode(), headers))
-        forwarded.close()
-        answer = forwarded.answer
-        if answer.status != 200:
-            raise from_worker(answer.status, answer.body)
+        headers = passed_on(exchange)
+        call = Call(name, PATH.encode(), request.model_dump_json().encode(), headers, key=exchange.account.name)
+        status, body = await collect(self._gateway.lanes, call, model)
+        if status != 200:
+            raise from_worker(status, body)
         try:
-            results = TokenCheckResponse.model_validate_json(answer.body).prompts
+            results = TokenCheckResponse.model_validate_json(body).prompts
         except ValidationError:
             raise bad_answer(name) from None
         if len(results) != len(items):

@@ -72,6 +72,18 @@ class Answer:
         return Usage(prompt_tokens=prompt, completion_tokens=self._counted, total_tokens=prompt + self._counted)
 
     @property
+    def phases(self) -> list[tuple[str, float, float]]:
+        """(queue, prefill or decode, when it began, when it ended) as far as it came, on time.monotonic's clock.
+
+        Of several choices the first to get so far counts.
+        """
+        now = time.monotonic()
+        prefill = min((each.prefill_at for each in self._sequences if each.prefill_at), default=now)
+        decode = min((each.decode_at for each in self._sequences if each.decode_at), default=now)
+        spans = [("queue", self._began, prefill), ("prefill", prefill, decode), ("decode", decode, now)]
+        return [span for span in spans if span[1] < now]
+
+    @property
     def prompts(self) -> list[Sequence[int]]:
         """The prompt of each choice."""
         return [sequence.prompt for sequence in self._sequences]

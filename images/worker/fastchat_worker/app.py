@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -27,6 +27,7 @@ from fastchat.api import (
 )
 from fastchat_worker import openapi
 from fastchat_worker.answer import Answer, chat_answer, completion_answer
+from fastchat_worker.auth import Auth
 from fastchat_worker.embedding import embed
 from fastchat_worker.errors import RequestError, model_not_found, server_error
 from fastchat_worker.exchange import EventStream, parse, unless_gone
@@ -34,6 +35,9 @@ from fastchat_worker.in_flight import InFlight
 from fastchat_worker.openapi import ERRORS, body_of
 from fastchat_worker.reply import ChatReply, CompletionReply, Reply, document, events
 from fastchat_worker.service import Service
+
+if TYPE_CHECKING:
+    from fastchat_worker.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +50,8 @@ def create_app(service: Service) -> FastAPI:
     _add_inference(app, service)
     _add_models(app, service)
     _add_probes(app, service)
+    if token := service.settings.internal_token:
+        app.add_middleware(Auth, token=token)
     app.add_middleware(InFlight, service=service)
     return app
 
@@ -79,7 +85,10 @@ def _add_inference(app: FastAPI, service: Service) -> None:
         wanted = await parse(request, EmbeddingRequest, limit)
         loaded = service.demand(wanted.model)
         answer = await unless_gone(request, embed(loaded.embedder, loaded.batcher, wanted))
-        service.metrics.tokens.labels("prompt").inc(answer.usage.prompt_tokens if answer.usage else 0)
+        used = answer.usage.prompt_tokens if answer.usage else 0
+        service.metrics.tokens.labels("prompt").inc(used)
+        if trace := request.scope["trace"]:
+            trace.record(wanted.model, input_tokens=used)
         return Response(answer.to_json(), media_type="application/json")
 
     for path in ("/v1/embeddings", "/v1/create_embeddings"):
@@ -146,22 +155,29 @@ async def _respond(
     request: Request, service: Service, answer: Answer, reply: Reply, wanted: ChatCompletionRequest | CompletionRequest
 ) -> Response:
     answer.start()
+
+    def end() -> None:
+        _end(answer, service, wanted.model, request.scope["trace"])
+
     if wanted.stream:
         with_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-        return EventStream(events(answer, reply, with_usage=with_usage), lambda: _end(answer, service))
+        return EventStream(events(answer, reply, with_usage=with_usage), end)
     try:
         whole = await unless_gone(request, document(answer, reply))
     finally:
-        _end(answer, service)
+        end()
     return Response(whole.to_json(), media_type="application/json")
 
 
-def _end(answer: Answer, service: Service) -> None:
+def _end(answer: Answer, service: Service, model: str, trace: "Trace | None") -> None:
     answer.stop()
     service.metrics.tokens.labels("prompt").inc(answer.usage.prompt_tokens)
     service.metrics.tokens.labels("completion").inc(answer.usage.completion_tokens)
     if answer.first_piece is not None:
         service.metrics.first_token.observe(answer.first_piece)
+    if trace:
+        tokens = {"input_tokens": answer.usage.prompt_tokens, "output_tokens": answer.usage.completion_tokens}
+        trace.record(model, **tokens, first_chunk=answer.first_piece, phases=answer.phases)
 
 
 def _add_errors(app: FastAPI) -> None:

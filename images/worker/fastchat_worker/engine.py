@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,12 +10,15 @@ from typing import Any
 
 import torch
 
+from fastchat_worker.distribution import Distribution
 from fastchat_worker.runner import Runner
 from fastchat_worker.sampler import sample
 from fastchat_worker.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.sequence import Sequence
 
 log = logging.getLogger(__name__)
+_SECONDS = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 3)
+_SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Engine:
@@ -33,8 +37,12 @@ class Engine:
         self._stopping = False
         self._aborting = False
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
-        self.generated = 0
-        self.steps = 0
+        self.tokens_read = 0  # of prompts
+        self.tokens_generated = 0
+        self.step_seconds = Distribution(_SECONDS)
+        self.step_sequences = Distribution(_SEQUENCES)
+        self.token_seconds = Distribution(_SECONDS)  # from a sequence's token to its next
+        self._stepped = 0.0
 
     def start(self) -> None:
         self._thread.start()
@@ -51,8 +59,18 @@ class Engine:
         return self._scheduler.max_waiting
 
     @property
+    def slots(self) -> int:
+        """Sequences that can run at once."""
+        return self._scheduler.slots
+
+    @property
     def running(self) -> int:
         return len(self._scheduler.running)
+
+    @property
+    def cached(self) -> int:
+        """Tokens whose keys and values are in the cache."""
+        return sum(sequence.cached for sequence in tuple(self._scheduler.running))
 
     @property
     def waiting(self) -> int:
@@ -118,12 +136,27 @@ class Engine:
 
     @torch.inference_mode()
     def _run(self, batch: Batch) -> None:
+        began = time.monotonic()
         logits = self._runner.step(batch)
         sampled = batch.sampled
-        self.steps += 1
-        self.generated += len(sampled)
-        for sequence, token in zip(sampled, sample(logits, sampled), strict=True):
+        tokens = sample(logits, sampled)
+        self._measure(batch, began, time.monotonic())
+        for sequence, token in zip(sampled, tokens, strict=True):
             sequence.append(token)
+
+    def _measure(self, batch: Batch, began: float, ended: float) -> None:
+        self.tokens_read += sum(chunk.length for chunk in batch.chunks)
+        self.tokens_generated += len(batch.sampled)
+        self.step_seconds.add(ended - began)
+        self.step_sequences.add(len(batch.decode) + len(batch.chunks))
+        if batch.decode:  # each of them had its last token in the step before
+            self.token_seconds.add(ended - self._stepped, len(batch.decode))
+        self._stepped = ended
+        for chunk in batch.chunks:
+            if not chunk.start:
+                chunk.sequence.prefill_at = began
+            if chunk.completes_prompt:
+                chunk.sequence.decode_at = ended
 
     def _retire(self) -> None:
         for move in self._scheduler.retire():

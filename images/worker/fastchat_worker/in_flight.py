@@ -1,38 +1,42 @@
-"""Counts the requests under way and turns new ones away while the worker drains."""
+"""What holds for every request but the probes: it is counted and traced, and turned away while the worker drains."""
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastchat_worker.errors import RequestError, not_ready
+from fastchat_worker.errors import not_ready
+from fastchat_worker.exchange import PROBES, refuse
 from fastchat_worker.service import Service
-
-_PROBES = ("/health", "/ready", "/metrics")
 
 
 class InFlight:
-    """ASGI middleware around everything but the probes."""
+    """ASGI middleware; every answer says in `x-fastchat-load` how busy the worker is."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
         if self._service.state == "draining":
-            return await _refuse(send, not_ready("draining"))
+            return await refuse(send, not_ready("draining"))
         status = 500
 
-        async def note_status(message: Message) -> None:
+        async def note_start(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if load := self._service.occupancy:
+                    MutableHeaders(scope=message)["x-fastchat-load"] = load
             await send(message)
 
         self._service.in_flight += 1
+        scope["trace"] = trace = self._service.tracer.begin(Headers(scope=scope)) if scope["method"] == "POST" else None
         try:
-            await self._app(scope, receive, note_status)
+            await self._app(scope, receive, note_start)
         finally:
             self._service.in_flight -= 1
             route = getattr(scope.get("route"), "path", "unknown")
             self._service.metrics.requests.labels(route, str(status)).inc()
+            if trace:
+                trace.end(route, status)
         return None
-

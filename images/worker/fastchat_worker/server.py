@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import uvicorn
 
+from fastchat_worker import tracing
 from fastchat_worker.app import create_app
 from fastchat_worker.errors import LoadError
 from fastchat_worker.service import Service
@@ -24,7 +25,7 @@ class Server(uvicorn.Server):
     """uvicorn, but SIGTERM lets what is in flight finish while the port stays open and answers 503."""
 
     def __init__(self, settings: Settings, fail: Callable[[str], NoReturn]) -> None:
-        self._service = Service(settings)
+        self._service = Service(settings, tracer=tracing.start())
         self._fail = fail
         super().__init__(
             uvicorn.Config(
@@ -45,6 +46,7 @@ class Server(uvicorn.Server):
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         super().run(listener)
+        self._service.tracer.close()
         logging.shutdown()
         os._exit(0)  # a thread that still computes would abort the interpreter's own exit
 

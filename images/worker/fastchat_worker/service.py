@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from fastchat_worker.metrics import Metrics
 from fastchat_worker.runner import Runner, UnsupportedModelError
 from fastchat_worker.scheduler import Scheduler
 from fastchat_worker.settings import Settings
+from fastchat_worker.tracing import Tracer
 
 log = logging.getLogger(__name__)
 State = Literal["loading", "ready", "draining"]
@@ -45,6 +45,7 @@ class Service:
 
     settings: Settings
     metrics: Metrics = field(default_factory=Metrics)
+    tracer: Tracer = field(default_factory=Tracer)
     detail: str = "starting"
     loaded: Loaded | None = None
     in_flight: int = 0
@@ -64,6 +65,21 @@ class Service:
         if self.loaded:
             card.max_model_len = self.loaded.max_len
         return card
+
+    @property
+    def occupancy(self) -> str:
+        """What answers say in `x-fastchat-load`, for whoever chooses among workers; empty until it is loaded.
+
+        running, waiting, free_slots: sequences that are generated, those that wait for a slot, slots that are free.
+        texts: that wait to be embedded.
+        """
+        if self.loaded is None:
+            return ""
+        texts, engine = f"texts={self.loaded.batcher.waiting}", self.loaded.engine
+        if engine is None:
+            return texts
+        free = engine.slots - engine.running
+        return f"running={engine.running} waiting={engine.waiting} free_slots={free} {texts}"
 
     def report(self, detail: str) -> None:
         self.detail = detail
@@ -127,7 +143,7 @@ class Service:
         runner.open_cache(Cache(shapes, room.slots, room.max_len, model.dtype, runner.device))
         engine = Engine(runner, Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue))
         engine.start()
-        self._watch(engine)
+        self.metrics.watch_engine(engine, room.max_len)
         embedder = DecoderEmbedder(decoder, runner, engine)
         return Loaded(embedder, self._batcher(embedder), decoder, engine)
 
@@ -137,12 +153,3 @@ class Service:
         )
         self.metrics.watch("embeddings_waiting", "Texts that wait to be embedded.", lambda: batcher.waiting)
         return batcher
-
-    def _watch(self, engine: Engine) -> None:
-        watched: dict[str, tuple[str, Callable[[], float]]] = {
-            "sequences_running": ("Sequences in the batch.", lambda: engine.running),
-            "sequences_waiting": ("Sequences that wait for a slot.", lambda: engine.waiting),
-            "steps": ("Steps of the model so far.", lambda: engine.steps),
-        }
-        for name, (text, read) in watched.items():
-            self.metrics.watch(name, text, read)

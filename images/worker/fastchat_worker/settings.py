@@ -77,7 +77,7 @@ class Settings:
         30, "after SIGTERM, how long what is in flight may take", parse=_between(0, 86_400)
     )
     internal_token: str = field(default="", repr=False)
-    """What callers of everything but the probes must know, if it is set: the environment's, a process list shows options."""
+    """What callers must know, if it is set. It comes from the environment, because anybody can read a command line."""
 
 
 def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

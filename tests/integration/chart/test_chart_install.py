@@ -17,14 +17,13 @@ from kubernetes.aio.config import load_kube_config
 
 from fastchat_operator import gateway
 from fastchat_operator.api import Api, ApiError
-from fastchat_operator.kind import WATCHED, Kind
+from fastchat_operator.kind import SECRET, WATCHED, Kind
 from fastchat_operator.lease import Lease
 from fastchat_operator.settings import Settings
 
 CHART = Path(__file__).parents[3] / "charts/fastchat"
 VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 ACCOUNT = "fastchat-operator"
-SECRET = Kind("v1", "Secret", "secrets")
 TEAMS = """
 apiVersion: v1
 kind: Namespace
@@ -39,6 +38,12 @@ apiVersion: fastchat.io/v1alpha1
 kind: ModelDeployment
 metadata: {name: smollm2}
 spec: {replicas: 0, model: {source: hf://HuggingFaceTB/SmolLM2-135M-Instruct}}
+"""
+SCALED = """
+apiVersion: fastchat.io/v1alpha1
+kind: ModelDeployment
+metadata: {name: scaled}
+spec: {autoscaling: {minReplicas: 2, maxReplicas: 3}, model: {source: hf://org/name}}
 """
 
 
@@ -159,7 +164,11 @@ def test_the_operator_works_with_the_settings_and_the_rights_of_the_chart(
         api_server.kubectl(*wait, "--for=jsonpath={.status.url}", "modeldeployment/smollm2")
         until(lambda: "fastchat-workers" in api_server.kubectl("get", "networkpolicies", here))
         until(lambda: "ScaledToZero" in api_server.kubectl("get", "events", here))
-        api_server.kubectl("delete", here, "modeldeployment", "smollm2")
+        api_server.kubectl("apply", here, "--filename=-", input=SCALED)
+        until(lambda: "ScaledUp" in api_server.kubectl("get", "events", here))
+        assert "fastchat-internal" in api_server.kubectl("get", "secrets", here)
+        api_server.kubectl("delete", here, "modeldeployment", "smollm2", "scaled")
+        until(lambda: "fastchat-internal" not in api_server.kubectl("get", "secrets", here))
         api_server.kubectl(*wait, "--for=delete", "deployment/fastchat-gateway", "networkpolicy/fastchat-workers")
     assert release.get("lease")["spec"]["holderIdentity"] == ""
     assert "forbidden" not in (tmp_path / "log").read_text()

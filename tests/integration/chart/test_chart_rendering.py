@@ -33,9 +33,9 @@ def images(helm, *arguments: str) -> list[str]:
 
 
 def grants(role: dict) -> dict[tuple[str, str], set[str]]:
-    """(group, resource) → verbs."""
+    """(group, resource, with the names of those that it is about) → verbs."""
     return {
-        (group, resource): set(rule["verbs"])
+        (group, " ".join([resource, *rule.get("resourceNames", ())])): set(rule["verbs"])
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -100,6 +100,11 @@ def test_values_of_gateways_and_workers_arrive(helm, tmp_path):
     assert arrived.resync_seconds == 300
 
 
+def test_that_gateways_require_keys_arrives(helm, tmp_path):
+    assert settings(helm, tmp_path, "--set=gateway.requireApiKeys=true").gateway.require_api_keys
+    assert not settings(helm, tmp_path).gateway.require_api_keys
+
+
 def test_values_of_the_operator_arrive_in_its_pod(helm):
     template = helm.object("Deployment", f"--values={Path(__file__).parent / 'values/two-operators.yaml'}")["spec"]
     pod = template["template"]["spec"]
@@ -139,8 +144,10 @@ def test_secrets_of_registries_are_for_the_operator_its_test_and_what_it_starts(
 def test_the_operators_rights_are_what_its_code_calls(helm):
     wanted = {resource(kind): READ | {"create", "patch", "delete"} for kind in MADE}
     wanted[resource(MODEL_DEPLOYMENT)] = READ  # it gets none, but gateways do, and nobody grants what they lack
-    wanted["fastchat.io", "modeldeployments/status"] = {"patch"}
-    wanted[resource(POD)] = {"list", "watch"}
+    wanted["fastchat.io", "modeldeployments/status"] = wanted["fastchat.io", "modeldeployments/scale"] = {"patch"}
+    wanted["", "secrets fastchat-internal"] = {"get", "patch", "delete"}
+    wanted["", "secrets"] = {"create"}
+    wanted[resource(POD)] = {"list", "watch", "patch"}
     wanted["", "events"] = {"create"}
     wanted["discovery.k8s.io", "endpointslices"] = READ
     assert grants(helm.object("ClusterRole")) == wanted

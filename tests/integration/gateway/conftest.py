@@ -250,7 +250,7 @@ async def start_gateway() -> AsyncIterator[StartGateway]:
 async def serving(settings: Settings) -> AsyncIterator[tuple[str, Server]]:
     """A gateway in a thread, by its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(build(settings))
+    server = build(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

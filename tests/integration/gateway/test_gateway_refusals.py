@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from fastchat_gateway.auth import digest
+from fastchat.api_key import digest
 
 CHAT = "/v1/chat/completions"
 
@@ -64,16 +64,16 @@ async def test_head_is_get_without_a_body(gateway, path) -> None:
 
 
 async def test_a_fault_of_our_own_is_a_500_in_the_same_shape(gateway, caplog) -> None:
-    gateway.server.config.loaded_app._handlers[CHAT]._catalog = None
+    gateway.server.gateway.lanes = None
     answer = await gateway.chat()
     assert (answer.status_code, error_of(answer)["type"]) == (500, "server_error")
-    assert "'NoneType' object has no attribute 'find'" in caplog.text
+    assert "'NoneType' object has no attribute 'token'" in caplog.text
 
 
 async def test_a_fault_of_a_page_is_a_500_in_the_same_shape(gateway, monkeypatch) -> None:
     from fastchat_gateway.catalog import Catalog
 
-    monkeypatch.setattr(Catalog, "cards", None)
+    monkeypatch.setattr(Catalog, "names", None)
     answer = await gateway.client.get("/v1/models")
     assert (answer.status_code, error_of(answer)["type"]) == (500, "server_error")
 
@@ -123,7 +123,7 @@ PATHS = [
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
 async def test_with_keys_every_route_wants_one(start_gateway, worker, method, path) -> None:
-    gateway = await start_gateway(worker, key_digests=frozenset({digest(b"key")}))
+    gateway = await start_gateway(worker, key_digests=(digest(b"key"),))
     for headers in ({}, {"authorization": "Bearer wrong"}):
         answer = await gateway.client.request(method, path, json={"model": "m"}, headers=headers)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
@@ -132,7 +132,7 @@ async def test_with_keys_every_route_wants_one(start_gateway, worker, method, pa
 
 
 async def test_with_keys_the_right_one_opens_and_probes_need_none(start_gateway, worker) -> None:
-    gateway = await start_gateway(worker, key_digests=frozenset({digest(b"key")}))
+    gateway = await start_gateway(worker, key_digests=(digest(b"key"),))
     answer = await gateway.client.post(CHAT, json={"model": "m"}, headers={"authorization": "Bearer key"})
     assert answer.status_code == 200
     for probe in ("/health", "/ready"):

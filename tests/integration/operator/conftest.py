@@ -10,18 +10,26 @@ import pytest
 from integration.operator.process import Operator
 from integration.operator.team import Admin, Namespace, Object
 
+from fastchat.naming import INTERNAL
+
 ROOT = Path(__file__).parents[3]
 READ = ["get", "list", "watch"]
 WRITE = [*READ, "create", "patch", "delete"]
 RULES = [
     {"apiGroups": ["fastchat.io"], "resources": ["modeldeployments"], "verbs": READ},
-    {"apiGroups": ["fastchat.io"], "resources": ["modeldeployments/status"], "verbs": ["patch"]},
+    {
+        "apiGroups": ["fastchat.io"],
+        "resources": ["modeldeployments/status", "modeldeployments/scale"],
+        "verbs": ["patch"],
+    },
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": WRITE},
     {"apiGroups": [""], "resources": ["services", "serviceaccounts"], "verbs": WRITE},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": WRITE},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": WRITE},
     {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": WRITE},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [INTERNAL], "verbs": ["get", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "patch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ},
 ]

@@ -20,7 +20,8 @@ class Operator:
         config = folder / "operator.yaml"
         config.write_text(yaml.safe_dump(settings))
         self.log = folder / "log"
-        command = [sys.executable, "-m", "fastchat_operator", f"--config={config}", f"--health-port={free_ports(1)[0]}"]
+        self.health_port = free_ports(1)[0]
+        command = [sys.executable, "-m", "fastchat_operator", f"--config={config}", f"--health-port={self.health_port}"]
         with self.log.open("wb") as log:
             known = os.environ | {"KUBECONFIG": str(kubeconfig)} | environ
             self.process = subprocess.Popen(command, env=known, stdout=log, stderr=log)

@@ -10,6 +10,7 @@ import httpx
 
 PATHS = {
     "deployments": "apis/apps/v1",
+    "endpointslices": "apis/discovery.k8s.io/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "modeldeployments": "apis/fastchat.io/v1alpha1",
     "networkpolicies": "apis/networking.k8s.io/v1",
@@ -107,11 +108,16 @@ class Namespace:
         generation = self.get("deployments", workload)["metadata"]["generation"]
         self.patch("deployments", f"{workload}/status", {"status": {"observedGeneration": generation, **counts}})
 
+    def events(self, model: str) -> list[tuple[str, str]]:
+        """(reason, message) of the Events on a ModelDeployment."""
+        events = self._admin.call("GET", self.path("events"))["items"]
+        return [(each["reason"], each["message"]) for each in events if each["involvedObject"]["name"] == model]
+
     def clear(self) -> None:
         for plural in ("modeldeployments", "deployments", "pods", "poddisruptionbudgets", "networkpolicies"):
             self.delete(plural, gracePeriodSeconds="0")
-        for plural in ("services", "serviceaccounts", "roles", "rolebindings"):
-            for name in self.names(plural) & {"default", "fastchat-gateway"}:
+        for plural in ("services", "serviceaccounts", "roles", "rolebindings", "secrets"):
+            for name in self.names(plural) & {"default", "fastchat-gateway", "fastchat-internal"}:
                 self.delete(plural, name)
 
 

@@ -101,13 +101,14 @@ def test_each_object_is_written_once_and_then_the_status(api_server, team):
     settled(team, "a")
     written = writes_to(api_server, team)
     ours = [each for each in written if "events" not in each and "/status" not in each]
-    assert len(ours) == len(set(ours)) == len(CHILD) + len(GATEWAY_KINDS)
+    assert len(ours) == len(set(ours)) == len(CHILD) + len(GATEWAY_KINDS) + len({"secrets"})
 
 
 def test_a_restart_and_further_passes_over_everything_write_nothing(api_server, team, start_operator):
     team.apply(model("a"), model("b.c", gpus=1), model("everything", **EVERYTHING))
     settled(team, "a", "b.c", "everything")
     assert team.reason("everything") == "Starting"
+    eventually(lambda: team.reason("everything", "Autoscaling"))
     before = writes_to(api_server, team)
     again = start_operator(namespaces=[team.name], resyncSeconds=1)
     eventually(lambda: again.says(f"acting on {team.name}"))

@@ -204,9 +204,9 @@ def test_a_client_that_hangs_up_frees_its_place_at_once(smollm2, stream):
         client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         smollm2.wait_for(lambda: smollm2.gauge("sequences_running") == 1)
     smollm2.wait_for(lambda: smollm2.gauge("sequences_running") == 0, seconds=1)
-    steps = smollm2.gauge("steps")
+    steps = smollm2.gauge("step_seconds_count")
     time.sleep(0.2)
-    assert smollm2.gauge("steps") == steps
+    assert smollm2.gauge("step_seconds_count") == steps
 
 
 def test_a_full_queue_answers_429_and_the_next_request_is_served(llm, smollm2):

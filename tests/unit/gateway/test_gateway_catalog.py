@@ -29,11 +29,12 @@ def test_a_model_whose_own_name_another_has_is_found_by_the_others() -> None:
     assert models.find("a") is first
     assert models.find("x") is models.find("y") is second
     assert second.name == "a"
-    assert [card.id for card in models.cards()] == ["a", "x", "y"]
+    assert models.names() == {"a": "a", "x": "a", "y": "a"}
 
 
 def test_an_alias_has_a_card_that_names_the_model_as_its_root() -> None:
-    cards = catalog(record("vicuna", aliases=("gpt",), max_model_len=4096)).cards()
+    models = catalog(record("vicuna", aliases=("gpt",), max_model_len=4096))
+    cards = [models.card(name) for name in models.names()]
     assert [(card.id, card.get("root"), card.max_model_len) for card in cards] == [
         ("gpt", "vicuna", 4096),
         ("vicuna", None, 4096),
@@ -41,7 +42,7 @@ def test_an_alias_has_a_card_that_names_the_model_as_its_root() -> None:
 
 
 def test_a_card_has_no_null_for_what_is_unknown() -> None:
-    (card,) = catalog(record("vicuna")).cards()
+    card = catalog(record("vicuna")).card("vicuna")
     assert card.to_dict() == {"id": "vicuna", "object": "model", "created": 0, "owned_by": "fastchat"}
 
 
@@ -129,35 +130,97 @@ def test_a_gone_model_is_not_found_any_more() -> None:
     assert models.find("x") is None
 
 
-async def test_who_waits_is_called_when_an_endpoint_becomes_ready() -> None:
+class Looks:
+    """A request in a queue that counts how often it looked."""
+
+    def __init__(self, models: Catalog, name: str = "m") -> None:
+        model = models.find(name)
+        assert model is not None
+        assert model.hold.enter(self, "key", 1)
+        self.times = 0
+
+    def look(self) -> bool:
+        self.times += 1
+        return True
+
+    def turn_away(self) -> None:
+        raise AssertionError("there is room")
+
+
+def test_who_waits_looks_when_an_endpoint_becomes_ready() -> None:
     models = catalog(record("m", "http://a", ready=False))
-    (model,) = models
-    with model.hold.enter(1) as place:
-        models.update([record("m", "http://a")])
-        assert await place.wait(0)
+    waiting = Looks(models)
+    models.update([record("m", "http://a")])
+    assert waiting.times == 1
 
 
-async def test_who_waits_is_called_when_a_suspect_is_confirmed() -> None:
+def test_who_waits_looks_when_a_suspect_is_confirmed() -> None:
     models = catalog(record("m", "http://a"))
-    (model,) = models
-    model.endpoints[0].suspect = True
-    with model.hold.enter(1) as place:
-        models.confirm("http://a")
-        assert await place.wait(0)
+    only_endpoint(models).suspect = True
+    waiting = Looks(models)
+    models.confirm("http://a")
+    assert waiting.times == 1
 
 
-async def test_who_waits_for_a_model_that_goes_is_called() -> None:
+def test_who_waits_for_a_model_that_goes_looks() -> None:
     models = catalog(record("m"))
-    (model,) = models
-    with model.hold.enter(1) as place:
-        models.update([])
-        assert await place.wait(0)
+    waiting = Looks(models)
+    models.update([])
+    assert waiting.times == 1
 
 
-async def test_who_waits_for_one_model_is_not_called_for_another() -> None:
+def test_who_waits_for_one_model_does_not_look_for_another() -> None:
     models = catalog(record("m"), record("other", "http://a", ready=False))
-    model = models.find("m")
-    assert model is not None
-    with model.hold.enter(1) as place:
-        models.update([record("m"), record("other", "http://a")])
-        assert not await place.wait(0)
+    waiting = Looks(models)
+    models.update([record("m"), record("other", "http://a")])
+    assert waiting.times == 0
+
+
+class Time:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def held(replicas: int, in_flight: int, *, ready: int) -> tuple[Catalog, Time]:
+    """A model that sleeps with a request held, then some of its workers become ready."""
+    clock = Time()
+    models = Catalog(clock)
+    urls = [f"http://{number}" for number in range(replicas)]
+    models.update([record("m", *urls, ready=False, replicas=replicas)])
+    Looks(models)
+    endpoints = tuple(EndpointRecord(url, number < ready) for number, url in enumerate(urls))
+    models.update([ModelRecord("m", ("m",), endpoints, replicas=replicas)])
+    next(iter(models)).in_flight = in_flight
+    return models, clock
+
+
+def test_the_first_worker_ready_of_four_gets_its_quarter_until_the_others_had_time_to_come() -> None:
+    models, _ = held(4, 11, ready=1)
+    (model,) = models
+    assert model.most_outstanding(9.9) == 3
+    assert model.most_outstanding(10) == float("inf")
+
+
+def test_the_only_worker_that_there_should_be_gets_everything_at_once() -> None:
+    models, _ = held(1, 11, ready=1)
+    (model,) = models
+    assert model.most_outstanding(0) == float("inf")
+
+
+def test_without_anybody_in_the_queue_no_share_is_kept() -> None:
+    models = catalog(record("m", "http://a", "http://b"))
+    (model,) = models
+    model.spread_until = 99
+    assert model.most_outstanding(0) == float("inf")
+
+
+def test_when_the_others_do_not_come_those_who_wait_look_again() -> None:
+    models, _ = held(4, 11, ready=1)
+    waiting = next(iter(next(iter(models)).hold._lines["key"]))
+    before = waiting.times
+    models.sweep(9.9)
+    assert waiting.times == before
+    models.sweep(10.0)
+    assert waiting.times == before + 1

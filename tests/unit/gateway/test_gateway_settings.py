@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fastchat_gateway.auth import digest
+from fastchat.api_key import digest
 from fastchat_gateway.settings import parse
 
 WORKER = "--worker=http://127.0.0.1:8000"
@@ -19,8 +19,26 @@ def test_aliases_may_be_several() -> None:
 
 def test_keys_come_from_file_and_environment_and_only_digests_are_kept(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("one\n\n two \n")
-    settings = parse([WORKER, f"--api-key-file={tmp_path / 'keys'}"], {"FASTCHAT_API_KEYS": "three,"})
-    assert settings.key_digests == {digest(key) for key in (b"one", b"two", b"three")}
+    settings = parse([WORKER, f"--api-key-file={tmp_path / 'keys'}"], {"FASTCHAT_API_KEYS": "three,one,"})
+    assert settings.key_digests == tuple(digest(key) for key in (b"one", b"two", b"three"))
+
+
+def test_a_folder_of_keys_and_whether_one_is_needed_are_taken(tmp_path: Path) -> None:
+    settings = parse([WORKER, f"--keys-dir={tmp_path}", "--require-api-keys"], {})
+    assert (settings.keys_dir, settings.require_api_keys) == (tmp_path, True)
+    assert (parse([WORKER], {}).keys_dir, parse([WORKER], {}).require_api_keys) == (None, False)
+
+
+def test_the_internal_token_comes_from_the_environment() -> None:
+    assert parse([WORKER], {"FASTCHAT_INTERNAL_TOKEN": "t0k"}).internal_token == b"t0k"
+    assert parse([WORKER], {}).internal_token is None
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\n", "ä"])
+def test_a_token_that_would_open_or_break_a_header_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([WORKER], {"FASTCHAT_INTERNAL_TOKEN": token})
+    assert "FASTCHAT_INTERNAL_TOKEN must be printable ASCII" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -71,6 +89,7 @@ def test_limits_are_taken() -> None:
         ("--queue-timeout-seconds=0", "not a number of seconds above 0"),
         ("--queue-timeout-seconds=nan", "not a number of seconds above 0"),
         ("--api-key-file=/does/not/exist", "cannot read the API keys"),
+        ("--keys-dir=/does/not/exist", "no folder with API keys: '/does/not/exist'"),
     ],
 )
 def test_a_wrong_argument_is_named_on_one_line(argument: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

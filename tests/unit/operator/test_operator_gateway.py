@@ -94,6 +94,23 @@ def test_settings_reach_the_gateway():
     assert (inside["priorityClassName"], inside["imagePullSecrets"]) == ("high", [{"name": "registry"}])
 
 
+def test_the_namespaces_api_keys_are_mounted_and_need_not_be_there():
+    (volume,) = (each for each in pod()["volumes"] if each["name"] == "keys")
+    (mount,) = (each for each in container()["volumeMounts"] if each["name"] == "keys")
+    assert volume["secret"] == {"secretName": "fastchat-keys", "optional": True}
+    assert f"--keys-dir={mount['mountPath']}" in container()["args"]
+
+
+def test_a_gateway_that_requires_keys_is_told_so():
+    assert "--require-api-keys" in container(gateway={"requireApiKeys": True})["args"]
+    assert "--require-api-keys" not in container()["args"]
+
+
+def test_it_gets_the_token_of_its_namespace():
+    reference = {"secretKeyRef": {"name": "fastchat-internal", "key": "token"}}
+    assert {"name": "FASTCHAT_INTERNAL_TOKEN", "valueFrom": reference} in container()["env"]
+
+
 def test_without_the_setting_there_are_no_network_policies():
     assert "NetworkPolicy" not in planned()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fastchat.deployment import ModelDeployment
+from fastchat_operator.cause import Cause
 from fastchat_operator.status import Observed, status_of
 
 EARLY, LATE = datetime(2026, 11, 23, 5, tzinfo=UTC), datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -70,6 +71,35 @@ def test_a_model_that_sleeps_is_not_ready_and_not_in_trouble(model, healthy, wor
     assert states(status)["Ready"] == ("False", "ScaledToZero")
     assert states(status)["Progressing"] == ("False", "Complete")
     assert status.ready == "0/0"
+
+
+SCALED = {"autoscaling": {"minReplicas": 0, "maxReplicas": 8}}
+
+
+def test_a_model_that_sleeps_until_somebody_asks_says_so(model, healthy, workload):
+    status = told(model(replicas=0, **SCALED), **healthy | {"workers": workload("vicuna")})
+    assert condition(status, "Ready").message == "no worker runs: nobody asks; the first request starts one"
+    assert condition(told(model(replicas=0)), "Ready").message == "no worker runs: spec.replicas is 0"
+
+
+def test_what_the_autoscaler_says_is_told_and_stays_until_it_says_something_else(model, healthy, resource):
+    cause = Cause("GatewayUnknown", "no worker is stopped: no gateway pod runs")
+    first = told(model(**SCALED), **healthy, scaling=cause)
+    assert states(first)["Autoscaling"] == ("False", "GatewayUnknown")
+    assert condition(first, "Autoscaling").message == "no worker is stopped: no gateway pod runs"
+    known = ModelDeployment.parse(resource(**SCALED) | {"status": first.model_dump(mode="json", exclude_none=True)})
+    assert told(known, LATE, **healthy) == first
+    following = told(known, LATE, **healthy, scaling=Cause("Following", "as many as needed", trouble=False))
+    assert states(following)["Autoscaling"] == ("True", "Following")
+
+
+def test_of_a_model_whose_name_is_taken_no_scaling_is_told(model, healthy):
+    told_of = told(model(**SCALED), **healthy, taken=[("vicuna", "older")], scaling=Cause("Following", ""))
+    assert "Autoscaling" not in states(told_of)
+
+
+def test_without_autoscaling_nothing_is_said_of_it(model, healthy):
+    assert "Autoscaling" not in states(told(model(), **healthy, scaling=Cause("Following", "")))
 
 
 def test_ready_workers_without_a_gateway_serve_nobody_and_the_gateways_cause_is_told(model, healthy, workload, pod):

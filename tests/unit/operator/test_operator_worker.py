@@ -135,7 +135,11 @@ def test_a_custom_engine_finds_model_path_and_port_in_its_environment(model, sou
     asked = model(
         engine={"type": "Custom", "image": "sim:1", "args": ["--fast"]}, model={"source": source, "name": "x"}
     )
-    assert env(asked) == {"FASTCHAT_MODEL_NAME": "x", "FASTCHAT_MODEL_PATH": path, "PORT": "8000"}
+    assert {name: value for name, value in env(asked).items() if value} == {
+        "FASTCHAT_MODEL_NAME": "x",
+        "FASTCHAT_MODEL_PATH": path,
+        "PORT": "8000",
+    }
     assert container(asked)["image"] == "sim:1"
     assert container(asked)["args"] == ["--fast"]
 
@@ -167,6 +171,18 @@ def test_images_are_the_settings_unless_the_team_names_one(model):
     assert images == ["w:1", "v:1", "sim:1"]
     assert container(model(engine={"image": "mine:2"}), settings)["image"] == "mine:2"
     assert container(model(), settings)["imagePullPolicy"] == "Always"
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [*zip(ENGINES, ["FASTCHAT_INTERNAL_TOKEN", "VLLM_API_KEY", "FASTCHAT_INTERNAL_TOKEN"], strict=True)],
+)
+def test_every_engine_gets_the_token_that_gateways_send_in_its_own_variable(model, engine, name):
+    found = [each for each in container(model(engine=engine))["env"] if "valueFrom" in each]
+    assert found == [{"name": name, "valueFrom": {"secretKeyRef": {"name": "fastchat-internal", "key": "token"}}}]
+    own = {"name": name, "value": "mine"}
+    asked = model(engine=engine | {"env": [own]})
+    assert [each for each in container(asked)["env"] if each["name"] == name] == [own]
 
 
 # --- files

@@ -54,6 +54,18 @@ def test_a_worker_gets_name_source_task_and_the_engines_arguments() -> None:
     assert worker.env == {"HF_HOME": "/cache", "EMPTY": ""}
 
 
+def test_a_gateway_with_a_folder_of_keys_gets_one_that_up_itself_looks_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCHAT_API_KEYS", "given")
+    parsed = [ModelDeployment.parse(deployment())]
+    plans = [arrange(parsed, "127.0.0.1", 8000, verbose=False, keys_dir=folder) for folder in ("keys", "keys", None)]
+    own, again, _ = (plan.gateway.env.get("FASTCHAT_API_KEYS", "").split(",") for plan in plans)
+    assert [after("--keys-dir", plan.gateway.argv) for plan in plans] == [["keys"], ["keys"], []]
+    assert own[1:] == again[1:] == ["given"]
+    assert own[0] != again[0]
+    assert "FASTCHAT_API_KEYS" not in plans[2].gateway.env
+    assert ["Bearer $KEY" in overview(plan) for plan in plans] == [True, True, False]
+
+
 def test_each_replica_has_a_port_of_its_own() -> None:
     workers = planned(deployment(replicas=3)).workers
     assert len({worker.url for worker in workers}) == 3

@@ -1,0 +1,412 @@
+"""A call's way to a worker and the answer's way back: carries out what dispatch decides, over upstream connections."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastchat_gateway import balancer
+from fastchat_gateway.call import Call
+from fastchat_gateway.catalog import Catalog, Model
+from fastchat_gateway.dispatch import Dispatch, Send, Wait
+from fastchat_gateway.errors import Refused, no_worker, queue_full, server_error, worker_lost, workers_failed
+from fastchat_gateway.hold import Hold
+from fastchat_gateway.metrics import Metrics
+from fastchat_gateway.prefix import prefix_of
+from fastchat_gateway.upstream import Headers, Pool, Upstream, WorkerFailed, address_of
+
+logger = logging.getLogger(__name__)
+
+BUFFERED_BYTES = 2**20
+"""An answer that is not a stream is taken whole up to this size, so that a worker may die in the middle of it."""
+
+_DECLINED = (502, 503)
+_PASSED_ON = frozenset({b"content-type", b"content-encoding", b"cache-control", b"retry-after"})
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+_LONGEST_EVENT = 2**16
+
+
+class Sink(Protocol):
+    """Who gets the answer: a whole one, or its beginning, its parts and its end; or a refusal, at any time."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole answer."""
+
+    def begin(self, status: int, headers: Headers, *, streams: bool) -> None:
+        """An answer whose parts follow."""
+
+    def write(self, data: bytes) -> None:
+        """A part: of a stream, whole events."""
+
+    def end(self, data: bytes) -> None:
+        """The last part, which may be empty."""
+
+    def refuse(self, refused: Refused) -> None:
+        """There is no answer, or no more of it."""
+
+    def comment(self) -> None:
+        """The call is held, and the answer would be a stream."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """What every relay needs."""
+
+    catalog: Catalog
+    pool: Pool
+    metrics: Metrics
+    comment_seconds: float
+    token: bytes | None = None
+    """What a worker knows this gateway by."""
+
+
+class Relay:
+    """One call."""
+
+    def __init__(self, lanes: Lanes, call: Call, sink: Sink, model: Model) -> None:
+        prefix = prefix_of(call.body) if model.record.load_balancing == "PrefixHash" else None
+        self._lanes = lanes
+        self._call = call
+        self._sink = sink
+        self._dispatch = Dispatch(lanes.catalog, call.model, prefix)
+        self._step: Send | None = None
+        self._upstream: Upstream | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._reused = False
+        self._waiting: _Waiting | None = None
+        self._declined: tuple[int, Headers, bytes] | None = None
+        self._over = False
+        self._begin_answer()
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the worker that has the call, or had it last."""
+        return self._upstream.url if self._upstream else ""
+
+    def start(self) -> None:
+        self._advance()
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more; the sink hears nothing from here on."""
+        self._over = True
+        self._stop_waiting()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._step is not None:
+            if self._upstream is not None:
+                self._upstream.abort()
+            self._release()
+
+    def pause(self) -> None:
+        """The client does not keep up."""
+        if self._step is not None and self._upstream is not None:
+            self._upstream.pause()
+
+    def resume(self) -> None:
+        if self._step is not None and self._upstream is not None:
+            self._upstream.resume()
+
+    # Where to.
+
+    def _advance(self) -> None:
+        try:
+            step = self._dispatch.next(time.monotonic())
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        if isinstance(step, Wait):
+            self._hold(step)
+            return
+        self._stop_waiting()
+        if isinstance(step, Send):
+            self._send(step)
+        elif self._declined is not None:
+            self._over = True
+            self._sink.answer(*self._declined)
+        else:
+            self._refuse(workers_failed(step.model.name))
+
+    def _refuse(self, refused: Refused) -> None:
+        self._over = True
+        self._stop_waiting()
+        self._sink.refuse(refused)
+
+    def _hold(self, step: Wait) -> None:
+        if self._waiting is not None and self._waiting.model is step.model:
+            return
+        self._stop_waiting()
+        waiting = _Waiting(self, step, self._lanes.comment_seconds if self._call.stream else None)
+        if not step.model.hold.enter(waiting, self._call.key, step.model.record.queue.max_requests):
+            self._lanes.metrics.queue_refused(step.model.name, "full")
+            self._refuse(queue_full(step.model.name))
+            return
+        self._waiting = waiting
+        waiting.start()
+
+    def look_again(self) -> bool:
+        """There may be a worker; False where there is none for anybody."""
+        self._advance()
+        return self._waiting is None or self._dispatch.has_failed
+
+    def give_way(self) -> None:
+        """Another key's request takes the place in the queue."""
+        if self._waiting is not None:
+            name = self._waiting.model.name
+            self._lanes.metrics.queue_refused(name, "full")
+            self._refuse(queue_full(name))
+
+    def comment(self) -> None:
+        self._sink.comment()
+
+    def give_up_waiting(self, model: Model) -> None:
+        """The time is over."""
+        self._lanes.metrics.queue_refused(model.name, "timeout")
+        self._refuse(no_worker(model.name, model.record.queue.timeout_seconds))
+
+    def _stop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._lanes.metrics.held(waiting.model.name, waiting.leave(self._call.key))
+
+    # The call.
+
+    def _send(self, step: Send) -> None:
+        step.take()
+        self._step = step
+        self._begin_answer()
+        upstream = self._lanes.pool.take(step.endpoint.url)
+        self._reused = upstream is not None
+        if upstream is not None:
+            self._send_over(upstream, step)
+        else:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(step))
+
+    async def _connect(self, step: Send) -> None:
+        try:
+            upstream = await self._lanes.pool.connect(step.endpoint.url)
+        except WorkerFailed as failure:
+            self._connecting = None
+            self._failed(str(failure), lost=False)
+            return
+        except Exception:
+            logger.exception("connecting to worker %s failed", step.endpoint.url)
+            self._release()
+            self._refuse(server_error())
+            return
+        self._connecting = None
+        self._send_over(upstream, step)
+
+    def _send_over(self, upstream: Upstream, step: Send) -> None:
+        self._upstream = upstream
+        body = self._call.body_for(step.model.name)
+        head = _head(self._call, address_of(upstream.url).line, len(body), self._lanes.token)
+        upstream.send(self, *((head + body,) if len(body) < BUFFERED_BYTES else (head, body)))
+
+    def _release(self) -> None:
+        """The worker does not have the call any more; there may be room for one that is held."""
+        if self._step is not None:
+            model = self._step.model
+            self._step.release()
+            self._step = None
+            if len(model.hold):
+                asyncio.get_running_loop().call_soon(model.hold.release)
+
+    def _failed(self, reason: str, *, lost: bool) -> None:
+        step = self._step
+        if step is None or self._over:
+            return
+        self._release()
+        ejected = self._dispatch.failed(step.endpoint, time.monotonic(), lost=lost)
+        self._lanes.metrics.retry(step.model.name, ejected=ejected)
+        logger.warning("worker %s failed: %s%s", step.endpoint.url, reason, "; left out for a while" if ejected else "")
+        self._advance()
+
+    # The answer, as the upstream connection tells it.
+
+    def _begin_answer(self) -> None:
+        self._status = 0
+        self._headers: Headers = []
+        self._streams = False
+        self._begun = False
+        self._heard = False
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        self._heard = True
+        self._status = status
+        self._headers = _passed_on(headers)
+        kind = next((value for name, value in headers if name == b"content-type"), b"")
+        self._streams = kind.startswith(b"text/event-stream")
+
+    def on_body(self, data: bytes) -> None:
+        if self._begun:
+            self._pass_on(data)
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._status not in _DECLINED and (self._streams or self._size > BUFFERED_BYTES):
+            self._begin()
+        elif self._size > BUFFERED_BYTES and self._upstream is not None:
+            self._upstream.fail("it declined at great length")
+
+    def on_complete(self) -> None:
+        step = self._step
+        if step is None:
+            return
+        if self._status in _DECLINED:
+            self._declined = self._status, self._headers, b"".join(self._parts)
+            self._failed(f"status {self._status}", lost=False)
+            return
+        self._release()
+        self._over = True
+        if self._begun:
+            self._sink.end(b"".join(self._parts))
+        else:
+            balancer.note_success(step.endpoint)
+            self._sink.answer(self._status, self._headers, b"".join(self._parts))
+
+    def on_lost(self, reason: str) -> None:
+        step = self._step
+        if step is None:
+            return
+        if self._begun:
+            logger.warning("worker %s was lost in the middle of an answer: %s", step.endpoint.url, reason)
+            self._release()
+            self._refuse(worker_lost(step.model.name))
+        elif self._reused and not self._heard:
+            # It may have closed the idle connection just as the call came: that says nothing of the worker.
+            self._reused = False
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(step))
+        else:
+            self._failed(reason, lost=True)
+
+    def _begin(self) -> None:
+        assert self._step is not None  # noqa: S101  # an answer is being read
+        balancer.note_success(self._step.endpoint)
+        self._begun = True
+        self._sink.begin(self._status, self._headers, streams=self._streams)
+        parts, self._parts = self._parts, []
+        if not self._over:
+            self._pass_on(b"".join(parts))
+
+    def _pass_on(self, data: bytes) -> None:
+        """Whole events only, so that a worker's death leaves no half one in front of the error's."""
+        if self._streams and (self._parts or not data.endswith(_EVENT_ENDS)):
+            data, rest = _split(b"".join([*self._parts, data]))
+            self._parts = [rest] if rest else []
+        if data:
+            self._sink.write(data)
+
+
+class _Waiting:
+    """A relay's place in a model's queue, with what happens while it waits."""
+
+    def __init__(self, relay: Relay, step: Wait, comment_seconds: float | None) -> None:
+        self.model = step.model
+        self._relay = relay
+        self._deadline = step.deadline
+        self._comment_seconds = comment_seconds
+        self._since = time.monotonic()
+        self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def _hold(self) -> Hold:
+        return self.model.hold
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        left = self._deadline - time.monotonic()
+        self._timers = [loop.call_later(left, self._relay.give_up_waiting, self.model)]
+        if self._comment_seconds is not None:
+            self._timers.append(loop.call_later(self._comment_seconds, self._comment))
+        if self.model.ready:
+            loop.call_soon(self._hold.release)  # those before it may all wait for what only they lack
+
+    def look(self) -> bool:
+        return self._relay.look_again()
+
+    def turn_away(self) -> None:
+        self._relay.give_way()
+
+    def leave(self, key: str) -> float:
+        """Seconds that it lasted."""
+        for timer in self._timers:
+            timer.cancel()
+        self._hold.leave(self, key)
+        return time.monotonic() - self._since
+
+    def _comment(self) -> None:
+        self._timers[1] = asyncio.get_running_loop().call_later(self._comment_seconds or 0, self._comment)
+        self._relay.comment()
+
+
+class Collected:
+    """A sink that keeps a whole answer for whoever awaits it."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        self._status = 0
+        self._parts: list[bytes] = []
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:  # noqa: ARG002  # a sink's
+        self._set(status, body)
+
+    def begin(self, status: int, headers: Headers, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
+        self._status = status
+
+    def write(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def end(self, data: bytes) -> None:
+        self._set(self._status, b"".join([*self._parts, data]))
+
+    def refuse(self, refused: Refused) -> None:
+        if not self.future.done():
+            self.future.set_exception(refused)
+
+    def comment(self) -> None:
+        """Nobody listens meanwhile."""
+
+    def _set(self, status: int, body: bytes) -> None:
+        if not self.future.done():
+            self.future.set_result((status, body))
+
+
+async def collect(lanes: Lanes, call: Call, model: Model) -> tuple[int, bytes]:
+    """A worker's status and body; raises Refused."""
+    sink = Collected()
+    relay = Relay(lanes, call, sink, model)
+    relay.start()
+    try:
+        return await sink.future
+    except asyncio.CancelledError:
+        relay.cancel()
+        raise
+
+
+def _head(call: Call, host: bytes, length: int, token: bytes | None) -> bytes:
+    """The whole head a worker gets; the body has been checked to be JSON, whatever the client called it."""
+    lines = [b"POST %b HTTP/1.1\r\n" % call.path, host, b"content-type: application/json\r\n"]
+    lines += [b"%b: %b\r\n" % header for header in call.headers]
+    if token is not None:
+        lines.append(b"authorization: Bearer %b\r\n" % token)
+    lines.append(b"content-length: %d\r\n\r\n" % length)
+    return b"".join(lines)
+
+
+def _passed_on(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Those that reach the client; the head is rebuilt, so that hop-by-hop headers never pass."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name in _PASSED_ON or (name.startswith(b"x-") and name != b"x-request-id")
+    ]
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """Whole events, and the beginning of the next."""
+    end = max(len(data) - len(data.rpartition(mark)[2]) for mark in _EVENT_ENDS)
+    return (data[:end], data[end:]) if len(data) - end <= _LONGEST_EVENT else (data, b"")

@@ -1,0 +1,258 @@
+"""Connections to workers: HTTP/1.1 as asyncio protocols, kept open between requests."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from fastchat_gateway.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+# Below the 5 seconds after which uvicorn, and so most workers, close an idle connection.
+IDLE_SECONDS = 4.0
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
+    """No connection to the worker came about."""
+
+
+class Reader(Protocol):
+    """Who sent a request and gets what the worker answers, in this order; after `on_lost` nothing follows."""
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        """The answer begins; names are in lower case."""
+
+    def on_body(self, data: bytes) -> None:
+        """Bytes of its body, free of any framing."""
+
+    def on_complete(self) -> None:
+        """It was the whole answer."""
+
+    def on_lost(self, reason: str) -> None:
+        """The connection ended before the answer did."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a worker listens."""
+
+    host: str
+    port: int
+    tls: bool
+    line: bytes
+    """The header line that names it."""
+
+
+@lru_cache(maxsize=4096)
+def address_of(url: str) -> Address:
+    """Of a worker's base URL."""
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    return Address(
+        parts.hostname or "", parts.port or (443 if tls else 80), tls, b"host: %b\r\n" % parts.netloc.encode()
+    )
+
+
+class Upstream(asyncio.Protocol):
+    """One connection; one request at a time."""
+
+    def __init__(self, pool: "Pool", url: str) -> None:
+        self._pool = pool
+        self.url = url
+        self._parser = httptools.HttpResponseParser(self)
+        self._reader: Reader | None = None
+        self._headers: Headers = []
+        self._body: list[bytes] = []
+        self._head_seen = self._head_told = self._complete = self._until_close = False
+        self.heard = 0.0
+        """When the worker last said something, or was asked."""
+
+    def send(self, reader: Reader, *data: bytes) -> None:
+        """Send a whole request; the answer goes to `reader`."""
+        self._reader = reader
+        self._head_seen = self._head_told = self._complete = self._until_close = False
+        self.heard = self._pool.clock.now
+        self._pool.active.add(self)
+        for part in data:
+            self._transport.write(part)
+
+    @property
+    def usable(self) -> bool:
+        return not self._transport.is_closing()
+
+    def pause(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Forget the answer: the worker sees its connection closed and stops."""
+        self._reader = None
+        self._pool.forget(self)
+        self._transport.abort()
+
+    def fail(self, reason: str) -> None:
+        """End it, and tell who waits for the answer."""
+        reader = self._reader
+        self.abort()
+        if reader is not None:
+            reader.on_lost(reason)
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = self._pool.clock.now
+        if self._reader is None:
+            self.abort()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(data)
+            self._tell()
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.fail(f"its answer is not HTTP/1.1: {error}")
+        except Exception:
+            logger.exception("an answer of worker %s could not be passed on", self.url)
+            self.fail("the gateway failed")
+
+    def eof_received(self) -> None:
+        """asyncio closes the connection then."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._pool.forget(self)
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        if self._head_seen and self._until_close and error is None:
+            reader.on_complete()
+        else:
+            reader.on_lost(str(error or "the connection was closed"))
+
+    def _tell(self) -> None:
+        if self._head_seen and not self._head_told and self._reader is not None:
+            self._head_told = True
+            headers, self._headers = self._headers, []
+            self._reader.on_head(self._parser.get_status_code(), headers)
+        if self._body and self._reader is not None:
+            body, self._body = self._body, []
+            self._reader.on_body(body[0] if len(body) == 1 else b"".join(body))
+        if self._complete and self._reader is not None:
+            reader, self._reader = self._reader, None
+            self._pool.give_back(self, usable=self._parser.should_keep_alive() and not self._until_close)
+            reader.on_complete()
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            return
+        self._head_seen = True
+        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+        self._until_close = not framed and self._parser.get_status_code() not in (204, 304)
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._head_seen:
+            self._complete = True
+        else:
+            self._headers = []  # of an interim answer
+
+
+class Pool:
+    """All connections to workers."""
+
+    def __init__(self, clock: Clock, connect_timeout: float) -> None:
+        self.clock = clock
+        self.active: set[Upstream] = set()
+        """Those with a request under way."""
+        self._connect_timeout = connect_timeout
+        self._idle: dict[str, list[Upstream]] = defaultdict(list)
+
+    def take(self, url: str) -> Upstream | None:
+        """An open connection that is free: the one used last, because it is the least likely to have been closed."""
+        idle = self._idle.get(url)
+        while idle:
+            upstream = idle.pop()
+            if upstream.usable:
+                return upstream
+        return None
+
+    async def connect(self, url: str) -> Upstream:
+        """A new connection; raises WorkerFailed."""
+        address = address_of(url)
+        loop = asyncio.get_running_loop()
+        tls = _tls() if address.tls else None
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                transport, upstream = await loop.create_connection(
+                    lambda: Upstream(self, url), address.host, address.port, ssl=tls
+                )
+        except TimeoutError:
+            raise WorkerFailed(f"no connection within {self._connect_timeout:g} s") from None
+        except OSError as error:
+            raise WorkerFailed(str(error) or type(error).__name__) from error
+        _notice_death(transport.get_extra_info("socket"))
+        return upstream
+
+    def give_back(self, upstream: Upstream, *, usable: bool) -> None:
+        """Its request is answered."""
+        self.active.discard(upstream)
+        if usable:
+            self._idle[upstream.url].append(upstream)
+        else:
+            upstream.abort()
+
+    def forget(self, upstream: Upstream) -> None:
+        self.active.discard(upstream)
+        idle = self._idle.get(upstream.url)
+        if idle and upstream in idle:
+            idle.remove(upstream)
+
+    def sweep(self, silent_seconds: float) -> None:
+        """Close what has been idle for long, and what has been silent for so long in the middle of a request."""
+        now = self.clock.now
+        for url, idle in list(self._idle.items()):
+            for upstream in [each for each in idle if now - each.heard > IDLE_SECONDS]:
+                upstream.abort()
+            if not self._idle[url]:
+                del self._idle[url]
+        for upstream in [each for each in self.active if now - each.heard > silent_seconds]:
+            upstream.fail(f"not a byte for {silent_seconds:g} s")
+
+    def close(self) -> None:
+        for upstream in [*self.active, *(each for idle in self._idle.values() for each in idle)]:
+            upstream.abort()
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _notice_death(sock: socket.socket) -> None:
+    """Notice within half a minute that the other machine is gone, also while waiting for its answer."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)

@@ -1,0 +1,75 @@
+"""What the operator counts, for Prometheus."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+
+from fastchat_operator.api import ApiError
+from fastchat_operator.store import Key
+
+_PREFIX = "fastchat_operator"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per series, of no use here
+
+
+class Metrics:
+    """Counters and gauges of one operator."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._reconciles = self._counter(
+            "reconciles", "Reconciliations, by their end: ok, refused or failed.", "result"
+        )
+        self._errors = self._counter("reconcile_errors", "Reconciliations that have to be tried again.")
+        self._decisions = self._counter(
+            "scale_decisions", "Changes of replicas, by direction: up or down.", "direction"
+        )
+        for result in ("ok", "refused", "failed"):
+            self._reconciles.labels(result)
+        for direction in ("up", "down"):
+            self._decisions.labels(direction)
+        model = ("namespace", "model")
+        self._desired = self._gauge("desired_replicas", "Workers that the autoscaler wants.", *model)
+        self._demand = self._gauge("demand", "Requests in flight and held, over all gateway pods.", *model)
+        self.leader = self._gauge("leader", "1 while this operator is the one that acts.")
+
+    def counted(self, reconcile: Callable[[Key], Awaitable[None]]) -> Callable[[Key], Awaitable[None]]:
+        """The same, with its end counted."""
+
+        async def run(key: Key) -> None:
+            result = "failed"
+            try:
+                await reconcile(key)
+                result = "ok"
+            except ApiError as error:
+                result = "refused" if error.refusal else "failed"
+                raise
+            finally:
+                self._reconciles.labels(result).inc()
+                if result != "ok":
+                    self._errors.inc()
+
+        return run
+
+    def decided(self, key: Key, replicas: int, requests: int) -> None:
+        self._desired.labels(key.namespace, key.name).set(replicas)
+        self._demand.labels(key.namespace, key.name).set(requests)
+
+    def scaled(self, direction: Literal["up", "down"]) -> None:
+        self._decisions.labels(direction).inc()
+
+    def forget(self, key: Key) -> None:
+        """The model is not scaled any more."""
+        for gauge in (self._desired, self._demand):
+            gauge.remove(key.namespace, key.name)
+
+    def render(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self._registry)

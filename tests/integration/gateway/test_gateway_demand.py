@@ -1,0 +1,131 @@
+"""GET /demand of a real gateway: what the autoscaler listens to."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+TOKEN = b"internal-token"
+BEARER = {"Authorization": "Bearer internal-token"}
+
+
+class Demand:
+    """What a gateway has said so far."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+
+    async def next(self) -> dict[str, Any]:
+        """The next line, of model m."""
+        async with asyncio.timeout(5):
+            return json.loads(await anext(self._lines))["models"].get("m", {})
+
+    async def until(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        while not enough(said := await self.next()):
+            pass
+        return said
+
+    async def end(self) -> None:
+        """Returns when there are no more lines."""
+        async with asyncio.timeout(5):
+            async for _ in self._lines:
+                pass
+
+
+@contextlib.asynccontextmanager
+async def listening(gateway, headers: dict[str, str] | None = None) -> AsyncIterator[Demand]:
+    async with gateway.client.stream("GET", "/demand", headers=headers or {}) as answer:
+        assert answer.status_code == 200
+        yield Demand(answer.aiter_lines())
+
+
+def outstanding(said: dict[str, Any]) -> list[int]:
+    return [each["outstanding"] for each in said.get("endpoints", [])]
+
+
+@pytest.fixture
+async def asking(gateway, worker) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Sends a request that its worker does not answer."""
+    worker.behaviour = worker.hangs
+    tasks = []
+
+    async def ask() -> None:
+        tasks.append(asyncio.create_task(gateway.chat()))
+
+    yield ask
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_the_first_line_comes_at_once_and_says_what_is_idle_too(gateway, worker) -> None:
+    began = time.monotonic()
+    async with listening(gateway) as demand:
+        assert await demand.next() == {"held": 0, "endpoints": [{"url": worker.url, "uid": "", "outstanding": 0}]}
+    assert time.monotonic() - began < 1
+
+
+async def test_a_first_request_is_told_at_once_and_so_is_its_end(gateway, worker, asking) -> None:
+    async with listening(gateway) as demand:
+        await demand.next()
+        await asking()
+        await worker.arrived.wait()
+        began = time.monotonic()
+        assert outstanding(await demand.until(lambda said: any(outstanding(said)))) == [1]
+        assert time.monotonic() - began < 0.5
+        await worker.kill()
+        await demand.until(lambda said: not any(outstanding(said)))
+
+
+async def test_a_request_that_is_held_is_told_as_such(start_gateway, start_worker) -> None:
+    worker = await start_worker()
+    gateway = await start_gateway(worker)
+    worker.ready_status = 503
+    async with listening(gateway) as demand:
+        await asyncio.sleep(0.5)
+        task = asyncio.create_task(gateway.chat())
+        assert outstanding(await demand.until(lambda said: said["held"] == 1)) == [0]
+        worker.ready_status = 200
+        assert (await task).status_code == 200
+        await demand.until(lambda said: said["held"] == 0)
+
+
+async def test_an_idle_gateway_says_so_every_two_seconds(gateway) -> None:
+    async with listening(gateway) as demand:
+        await demand.next()
+        began = time.monotonic()
+        await demand.next()
+        await demand.next()
+        assert 3.5 < time.monotonic() - began < 5
+
+
+async def test_only_who_knows_the_internal_token_is_told(start_gateway, worker) -> None:
+    gateway = await start_gateway(worker, internal_token=TOKEN)
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = await gateway.client.get("/demand", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+    async with listening(gateway, BEARER) as demand:
+        assert await demand.next()
+
+
+async def test_while_the_gateway_drains_its_demand_is_told_until_the_last_request_has_ended(
+    start_gateway, worker
+) -> None:
+    gateway = await start_gateway(worker, grace_period_seconds=30)
+    answer = asyncio.Event()
+    worker.behaviour = worker.waits_for(answer, worker.says())
+    async with listening(gateway) as demand:
+        task = asyncio.create_task(gateway.chat())
+        await worker.arrived.wait()
+        gateway.server.handle_exit(15, None)
+        await asyncio.sleep(0.5)
+        assert outstanding(await demand.until(lambda said: any(outstanding(said)))) == [1]
+        answer.set()
+        assert (await task).status_code == 200
+        began = time.monotonic()
+        await demand.end()
+        assert time.monotonic() - began < 1.5

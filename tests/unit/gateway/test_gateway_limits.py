@@ -1,0 +1,173 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastchat_gateway.errors import Refused
+from fastchat_gateway.keyring import NO_KEY, Key
+from fastchat_gateway.limits import Meter, visible
+
+
+def key(**limits: Any) -> Key:
+    return Key("alice", b"", **limits)
+
+
+def refusal(meter: Meter, key: Key, now: float, model: str = "m", name: str = "") -> tuple[int, str | None, str]:
+    """Status, code and Retry-After of a request that is refused."""
+    with pytest.raises(Refused) as caught:
+        meter.admit(key, model, now, name=name)
+    headers = dict(caught.value.headers)
+    return caught.value.status, caught.value.error.code, headers.get(b"retry-after", b"").decode()
+
+
+def admitted(meter: Meter, key: Key, now: float, tries: int) -> int:
+    """How many of so many requests at the same time are let through; all end at once."""
+    count = 0
+    for _ in range(tries):
+        try:
+            meter.admit(key, "m", now)
+        except Refused:
+            continue
+        meter.release(key)
+        count += 1
+    return count
+
+
+def shown(meter: Meter, key: Key, now: float) -> dict[str, str]:
+    return {name.decode().removeprefix("x-ratelimit-"): value.decode() for name, value in meter.headers(key, now)}
+
+
+def test_a_key_without_limits_is_let_through_and_shows_none() -> None:
+    meter = Meter()
+    assert admitted(meter, NO_KEY, 0, 1000) == 1000
+    meter.charge(NO_KEY, 10**9, 0)
+    assert meter.headers(NO_KEY, 0) == []
+
+
+def test_a_model_that_a_key_is_not_for_is_403_and_counts_nothing() -> None:
+    meter, alice = Meter(), key(models=frozenset({"a"}), requests_per_minute=1)
+    for _ in range(3):
+        assert refusal(meter, alice, 0, "b") == (403, "model_not_allowed", "")
+    meter.admit(alice, "a", 0)
+
+
+def test_a_key_for_a_model_is_for_its_aliases_but_not_the_other_way_round() -> None:
+    meter, whole, alias = Meter(), key(models=frozenset({"vicuna"})), key(models=frozenset({"gpt"}))
+    meter.admit(whole, "vicuna", 0, name="gpt")
+    meter.admit(alias, "vicuna", 0, name="gpt")
+    assert refusal(meter, alias, 0, "vicuna", "vicuna")[0] == 403
+
+
+def test_a_key_sees_the_models_that_it_may_use() -> None:
+    names = {"gpt": "vicuna", "vicuna": "vicuna", "other": "other"}
+    assert visible(key(models=frozenset({"vicuna"})), names) == ["gpt", "vicuna"]
+    assert visible(key(models=frozenset({"gpt", "gone"})), names) == ["gpt"]
+    assert visible(NO_KEY, names) == list(names)
+
+
+def test_requests_over_the_limit_are_429_until_the_bucket_has_one_again() -> None:
+    meter, alice = Meter(), key(requests_per_minute=6)
+    assert admitted(meter, alice, 0, 10) == 6
+    assert refusal(meter, alice, 0) == (429, "rate_limit_exceeded", "10")
+    assert refusal(meter, alice, 9.5) == (429, "rate_limit_exceeded", "1")
+    assert admitted(meter, alice, 10, 10) == 1
+    assert admitted(meter, alice, 1000, 10) == 6
+
+
+@given(st.lists(st.floats(0, 120), min_size=1, max_size=200), st.integers(1, 50))
+def test_no_minute_has_more_than_twice_the_limit(times: list[float], limit: int) -> None:
+    meter, alice = Meter(), key(requests_per_minute=limit)
+    passed = [now for now in sorted(times) if admitted(meter, alice, now, 1)]
+    assert all(sum(start <= now < start + 60 for now in passed) <= 2 * limit for start in passed)
+
+
+def test_tokens_are_known_afterwards_and_an_overdraft_is_waited_for() -> None:
+    meter, alice = Meter(), key(tokens_per_minute=600)
+    meter.admit(alice, "m", 0)
+    meter.charge(alice, 900, 0)
+    assert refusal(meter, alice, 0) == (429, "rate_limit_exceeded", "31")
+    assert refusal(meter, alice, 30)[0] == 429
+    meter.admit(alice, "m", 30.1)
+
+
+def test_requests_at_the_same_time_are_counted_until_they_end() -> None:
+    meter, alice = Meter(), key(max_concurrent=2)
+    meter.admit(alice, "m", 0)
+    meter.admit(alice, "m", 0)
+    assert refusal(meter, alice, 0) == (429, "rate_limit_exceeded", "1")
+    meter.release(alice)
+    meter.admit(alice, "m", 0)
+    assert refusal(meter, alice, 0)[0] == 429
+
+
+def test_a_refused_request_takes_nothing_from_the_other_limits() -> None:
+    meter, alice = Meter(), key(requests_per_minute=2, max_concurrent=1)
+    meter.admit(alice, "m", 0)
+    for _ in range(5):
+        assert refusal(meter, alice, 0)[0] == 429
+    meter.release(alice)
+    meter.admit(alice, "m", 0)
+
+
+def test_keys_have_accounts_of_their_own() -> None:
+    meter = Meter()
+    assert admitted(meter, key(requests_per_minute=1), 0, 2) == 1
+    assert admitted(meter, Key("bob", b"", requests_per_minute=1), 0, 2) == 1
+
+
+def test_the_headers_are_openais() -> None:
+    meter, alice = Meter(), key(requests_per_minute=60, tokens_per_minute=1000)
+    meter.admit(alice, "m", 0)
+    meter.charge(alice, 2500, 0)
+    assert shown(meter, alice, 0.5) == {
+        "limit-requests": "60",
+        "remaining-requests": "59",
+        "reset-requests": "500ms",
+        "limit-tokens": "1000",
+        "remaining-tokens": "0",
+        "reset-tokens": "2m29.5s",
+    }
+
+
+def test_a_refusal_has_the_headers_too() -> None:
+    meter, alice = Meter(), key(requests_per_minute=1)
+    meter.admit(alice, "m", 0)
+    with pytest.raises(Refused) as caught:
+        meter.admit(alice, "m", 0)
+    assert dict(caught.value.headers) == {
+        b"retry-after": b"60",
+        b"x-ratelimit-limit-requests": b"1",
+        b"x-ratelimit-remaining-requests": b"0",
+        b"x-ratelimit-reset-requests": b"1m0s",
+    }
+
+
+def test_a_reload_with_the_same_limits_forgets_nothing() -> None:
+    meter = Meter()
+    assert admitted(meter, key(requests_per_minute=2), 0, 9) == 2
+    assert admitted(meter, Key("alice", b"another", requests_per_minute=2), 0, 9) == 0
+
+
+def test_a_new_limit_starts_afresh_but_requests_in_progress_still_count() -> None:
+    meter, before = Meter(), key(requests_per_minute=1, max_concurrent=2)
+    meter.admit(before, "m", 0)
+    after = key(requests_per_minute=5, max_concurrent=2)
+    meter.admit(after, "m", 0)
+    assert refusal(meter, after, 0)[0] == 429
+    meter.release(before)
+    meter.admit(after, "m", 0)
+
+
+def test_gateways_share_a_limit_and_each_lets_at_least_one_through() -> None:
+    meter, alice = Meter(share=2), key(requests_per_minute=10, max_concurrent=5)
+    assert shown(meter, alice, 0) == {}
+    assert admitted(meter, alice, 0, 20) == 5
+    meter.set_share(100)
+    assert admitted(meter, alice, 60, 20) == 1
+    meter.set_share(1)
+    assert shown(meter, alice, 120)["remaining-requests"] == "10"
+    meter.set_share(2)
+    meter.admit(alice, "m", 180)
+    meter.admit(alice, "m", 180)
+    assert refusal(meter, alice, 180) == (429, "rate_limit_exceeded", "1")
