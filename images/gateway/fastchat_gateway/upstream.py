@@ -73,7 +73,7 @@ class Upstream(asyncio.Protocol):
         self._reader: Reader | None = None
         self._headers: Headers = []
         self._body: list[bytes] = []
-        self._head_seen = self._head_told = self._complete = self._until_close = False
+        self._head_seen = self._head_told = self._complete = self._until_close = self._reusable = False
         self.heard = 0.0
         """When the worker last said something, or was asked."""
 
@@ -153,7 +153,7 @@ class Upstream(asyncio.Protocol):
             self._reader.on_body(body[0] if len(body) == 1 else b"".join(body))
         if self._complete and self._reader is not None:
             reader, self._reader = self._reader, None
-            self._pool.give_back(self, usable=self._parser.should_keep_alive() and not self._until_close)
+            self._pool.give_back(self, usable=self._reusable)
             reader.on_complete()
 
     # What the parser calls.
@@ -174,6 +174,7 @@ class Upstream(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._head_seen:
             self._complete = True
+            self._reusable = self._parser.should_keep_alive() and not self._until_close
         else:
             self._headers = []  # of an interim answer
 
