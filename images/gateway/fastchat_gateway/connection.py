@@ -48,6 +48,7 @@ class Connection(HttpToolsProtocol):
         self._line = b""
         self._line_began = 0.0
         self._delivered = 0
+        self._is_large = False
         self._broken: Refused | None = None
         self._close_at: float | None = None
         self._keep = True
@@ -84,6 +85,7 @@ class Connection(HttpToolsProtocol):
             if self._line:
                 data, self._line = self._line, b""
             self._delivered = 0
+            self._is_large = len(data) + (self._received.framing if self._received else 0) > LARGEST_HEAD
             self.parser.feed_data(_HTTP2_OFFER.sub(b"", data) if b"h2c" in data else data)
             if self._received is not None:
                 self._received.add_framing(len(data) - self._delivered)
@@ -136,20 +138,19 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         received = self._received
         assert received is not None  # noqa: S101  # on_message_begin comes first
-        if sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url) > LARGEST_HEAD:
+        if self._is_large and sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD:
             raise head_too_large(LARGEST_HEAD)
         received.method = self.parser.get_method().decode("ascii")
         received.url = self.url
-        received.headers = self.headers
         received.http_1_0 = self.parser.get_http_version() == "1.0"
         received.keep = self.parser.should_keep_alive() and not received.http_1_0
-        named = received.named = dict(self.headers)
+        named = received.named = {name.lower(): value for name, value in self.headers}
         self._check_head(named, http_1_0=received.http_1_0)
         if int(named.get(b"content-length", 0)) > self._gateway.max_body_bytes:
             self._refuse_early(received, too_large(self._gateway.max_body_bytes))
@@ -163,8 +164,9 @@ class Connection(HttpToolsProtocol):
         coding = named.get(b"transfer-encoding")
         if coding is not None and (http_1_0 or coding.lower() != b"chunked"):
             raise bad_request("The body may be chunked in HTTP/1.1, and not encoded otherwise.")
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if (len(hosts) != 1 and not (http_1_0 and not hosts)) or not all(map(_HOST.fullmatch, hosts)):
+        host = named.get(b"host", b"" if http_1_0 else b" ")
+        twice = len(named) < len(self.headers) and sum(name.lower() == b"host" for name, _ in self.headers) > 1
+        if twice or not _HOST.fullmatch(host):
             raise bad_request("A request has one valid 'Host' header.")
 
     def on_body(self, body: bytes) -> None:
@@ -232,7 +234,7 @@ class Connection(HttpToolsProtocol):
             "client": self.client,
             "scheme": self.scheme,
             "root_path": "",
-            "headers": received.headers,
+            "headers": list(received.named.items()),
             "state": self.app_state.copy(),
             "method": received.method,
             "path": exchange.path,
@@ -394,7 +396,6 @@ class _Received:
         "answered",
         "began",
         "framing",
-        "headers",
         "held",
         "http_1_0",
         "keep",
@@ -410,7 +411,6 @@ class _Received:
         self.began = began
         self.method = ""
         self.url = b""
-        self.headers: Headers = []
         self.named: dict[bytes, bytes] = {}
         self.parts: list[bytes] = []
         self.size = self.held = self.framing = 0

@@ -47,6 +47,7 @@ class Exchange:
     __slots__ = (
         "_done",
         "_line",
+        "_usage",
         "account",
         "admitted",
         "asked_bytes",
@@ -105,6 +106,7 @@ class Exchange:
         self.broken = False
         self.sent = 0
         self.events = 0
+        self._usage: tuple[int, int] | None = None
         self.tail = b""
         """The end of the answer, where a worker says what it used."""
         self.first_byte: float | None = None
@@ -174,7 +176,9 @@ class Exchange:
 
     def usage(self) -> tuple[int, int]:
         """Tokens of prompt and answer."""
-        return usage_of(self.tail, self.events, self.asked_bytes)
+        if self._usage is None:
+            self._usage = usage_of(self.tail, self.events, self.asked_bytes)
+        return self._usage
 
     # How it ends.
 

@@ -48,14 +48,18 @@ class Bucket:
 class Account:
     """What a key has left, and how many of its requests are in progress."""
 
-    __slots__ = ("in_flight", "limits", "requests", "tokens")
+    __slots__ = ("_at", "in_flight", "limits", "requests", "tokens")
 
     def __init__(self, key: Key, share: int, now: float, in_flight: int) -> None:
         self.limits = key.requests_per_minute, key.tokens_per_minute
         self.requests, self.tokens = (None if limit is None else Bucket(limit, share, now) for limit in self.limits)
         self.in_flight = in_flight
+        self._at = now
 
     def refill(self, share: int, now: float) -> None:
+        if now == self._at:
+            return
+        self._at = now
         for bucket in (self.requests, self.tokens):
             if bucket is not None:
                 bucket.refill(share, now)

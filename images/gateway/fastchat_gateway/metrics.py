@@ -1,19 +1,21 @@
 """What the gateway counts. Labels are names of models and keys and known routes, so that no caller can add a series."""
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from fastchat_gateway.catalog import Catalog, Model
 from fastchat_gateway.discovery import Discovery
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per series, of no use here
-
 PREFIX = "fastchat_gateway"
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 Watched = Literal["keys", "open_connections", "streams"]
 _WATCHED: Mapping[Watched, str] = {
@@ -66,8 +68,47 @@ class _Contact(Collector):
         return GaugeMetricFamily(f"{PREFIX}_{name}", documentation, value=value)
 
 
+class _Counter(Collector):
+    """Counts in a dict, by labels: prometheus_client's own takes a lock for each, and costs ten times as much."""
+
+    def __init__(self, name: str, documentation: str, *labels: str) -> None:
+        self._about = f"{PREFIX}_{name}", documentation
+        self._labels = labels
+        self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+
+    def add(self, *labels: str, count: int = 1) -> None:
+        self._counts[labels] += count
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(*self._about, labels=self._labels)
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
+class _Histogram(Collector):
+    """Seconds, by labels: how many observations lie in each bucket, the last one without a bound, and their sum."""
+
+    def __init__(self, name: str, documentation: str, *labels: str) -> None:
+        self._about = f"{PREFIX}_{name}", documentation
+        self._labels = labels
+        self._buckets: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * (len(_BOUNDS) + 1))
+        self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+
+    def observe(self, seconds: float, *labels: str) -> None:
+        self._buckets[labels][bisect_left(_BOUNDS, seconds)] += 1
+        self._sums[labels] += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        family = HistogramMetricFamily(*self._about, labels=self._labels)
+        bounds = [*map(floatToGoString, _BOUNDS), "+Inf"]
+        for labels, buckets in self._buckets.items():
+            family.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), self._sums[labels])
+        yield family
+
+
 class Metrics:
-    """Counters and histograms; their children are bound once, because looking one up costs more than counting.
+    """Counters and histograms.
 
     A `key` is the name of the API key, empty without one. Histograms are not told apart by it: each key would add
     their two dozen series for every model.
@@ -89,58 +130,47 @@ class Metrics:
             "request_duration_seconds", "From the request to the answer's last byte.", "model", "route"
         )
         self._held = self._histogram("held_seconds", "That a request waited for a worker, if it did.", "model")
-        self._count: dict[tuple[str, str, int, str, str], Callable[[], None]] = {}
-        self._time: dict[tuple[str, str], tuple[Callable[[float], None], Callable[[float], None]]] = {}
-        self._use: dict[tuple[str, str], tuple[Callable[[float], None], Callable[[float], None]]] = {}
 
     def watch(self, name: Watched, read: Callable[[], float]) -> None:
         """A gauge that reads its value when it is scraped."""
         Gauge(f"{PREFIX}_{name}", _WATCHED[name], registry=self.registry).set_function(read)
 
     def request(self, model: str, route: str, status: int, outcome: str, key: str = "") -> None:
-        labels = (model, route, status, outcome, key)
-        count = self._count.get(labels)
-        if count is None:
-            count = self._count[labels] = self._requests.labels(*labels).inc
-        count()
+        self._requests.add(model, route, str(status), outcome, key)
 
     def times(self, model: str, route: str, first_byte: float | None, duration: float) -> None:
         """Seconds; no first byte where nothing was answered."""
-        observe = self._time.get((model, route))
-        if observe is None:
-            observe = self._first_byte.labels(model, route).observe, self._duration.labels(model, route).observe
-            self._time[model, route] = observe
         if first_byte is not None:
-            observe[0](first_byte)
-        observe[1](duration)
+            self._first_byte.observe(first_byte, model, route)
+        self._duration.observe(duration, model, route)
 
     def tokens(self, model: str, key: str, prompt: int, completion: int) -> None:
         """What one answer says it used."""
-        use = self._use.get((model, key))
-        if use is None:
-            use = self._tokens.labels(model, key, "in").inc, self._tokens.labels(model, key, "out").inc
-            self._use[model, key] = use
-        use[0](prompt)
-        use[1](completion)
+        self._tokens.add(model, key, "in", count=prompt)
+        self._tokens.add(model, key, "out", count=completion)
 
     def held(self, model: str, seconds: float) -> None:
         """A request's wait for a worker has ended, however it did."""
-        self._held.labels(model).observe(seconds)
+        self._held.observe(seconds, model)
 
     def queue_refused(self, model: str, reason: Literal["full", "timeout"]) -> None:
-        self._queue_refused.labels(model, reason).inc()
+        self._queue_refused.add(model, reason)
 
     def retry(self, model: str, *, ejected: bool) -> None:
-        self._retries.labels(model).inc()
+        self._retries.add(model)
         if ejected:
-            self._ejections.labels(model).inc()
+            self._ejections.add(model)
 
     def render(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
+    def _counter(self, name: str, documentation: str, *labels: str) -> _Counter:
+        made = _Counter(name, documentation, *labels)
+        self.registry.register(made)
+        return made
 
-    def _histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", documentation, labels, buckets=_SECONDS, registry=self.registry)
+    def _histogram(self, name: str, documentation: str, *labels: str) -> _Histogram:
+        made = _Histogram(name, documentation, *labels)
+        self.registry.register(made)
+        return made

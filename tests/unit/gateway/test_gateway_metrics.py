@@ -54,7 +54,7 @@ def test_an_answer_without_a_first_byte_has_a_duration_only(metrics):
     metrics.times("m", CHAT, None, 2.0)
     counted = samples(metrics)
     assert counted["request_duration_seconds_count", "m", CHAT] == 1
-    assert counted["time_to_first_byte_seconds_count", "m", CHAT] == 0
+    assert ("time_to_first_byte_seconds_count", "m", CHAT) not in counted
 
 
 def test_waits_and_refusals_of_the_queue_count_by_model(metrics):
