@@ -300,8 +300,13 @@ class Connection(HttpToolsProtocol):
         lines.append(body)
         self.transport.write(b"".join(lines))
 
-    def write_part(self, data: bytes, *, last: bool = False) -> None:
-        if self._chunked:
+    @property
+    def takes_chunks(self) -> bool:
+        """The client speaks HTTP/1.1."""
+        return self._chunked
+
+    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
+        if self._chunked and not framed:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if last:
                 data += b"0\r\n\r\n"

@@ -28,11 +28,15 @@ Stopped = Literal["client_gone", "shutdown", None]
 class Line(Protocol):
     """What an answer is written to: the client's connection."""
 
+    @property
+    def takes_chunks(self) -> bool:
+        """A body of unknown length is chunked."""
+
     def write_head(self, status: int, headers: Headers, *, length: int | None, body: bytes = b"") -> None:
         """The head, and the body with it where its length is known."""
 
-    def write_part(self, data: bytes, *, last: bool = False) -> None:
-        """A part of a body of unknown length."""
+    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
+        """A part of a body of unknown length; `framed`: chunked as it is, with the last chunk where it is the last."""
 
     def cut(self) -> None:
         """End the connection in the middle of an answer, so that the client sees that it is broken."""
@@ -113,6 +117,11 @@ class Exchange:
         self.model = ""
         self.endpoint = ""
 
+    @property
+    def takes_chunks(self) -> bool:
+        """A stream may be passed on chunked as it comes."""
+        return self._line.takes_chunks
+
     # What a relay tells.
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
@@ -136,17 +145,22 @@ class Exchange:
         if not head_is_out:
             self._line.write_head(status, headers, length=None)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, framed: bool = False) -> None:
         self.sent += len(data)
         if self.streams:
             self.events += data.count(b"\n\n")
             if b'"usage"' in data:
                 self.tail = data
-        self._line.write_part(data)
+        self._line.write_part(data, framed=framed)
 
-    def end(self, data: bytes) -> None:
+    def end(self, data: bytes, *, framed: bool = False) -> None:
         self.sent += len(data)
-        self._line.write_part(data, last=True)
+        self._line.write_part(data, last=True, framed=framed)
+        self.finish()
+
+    def tear(self, refused: Refused) -> None:  # noqa: ARG002  # it cannot be told any more
+        self.broken = True
+        self._line.cut()
         self.finish()
 
     def comment(self) -> None:

@@ -159,7 +159,7 @@ class Gateway:
         model = self.admit(exchange, name)
         exchange.model = model.name
         outgoing = Call(name, path, exchange.body, passed_on(exchange), stream, exchange.account.name)
-        exchange.relay = Relay(self.lanes, outgoing, exchange, model)
+        exchange.relay = Relay(self.lanes, outgoing, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.relay.start()
 
     def admit(self, exchange: Exchange, name: str) -> Model:

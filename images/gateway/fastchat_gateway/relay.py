@@ -25,6 +25,8 @@ BUFFERED_BYTES = 2**20
 _DECLINED = (502, 503)
 _PASSED_ON = frozenset({b"content-type", b"content-encoding", b"cache-control", b"retry-after"})
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+_CHUNK_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
+"""Of an event that ends its chunk."""
 _LONGEST_EVENT = 2**16
 
 
@@ -37,14 +39,17 @@ class Sink(Protocol):
     def begin(self, status: int, headers: Headers, *, streams: bool) -> None:
         """An answer whose parts follow."""
 
-    def write(self, data: bytes) -> None:
-        """A part: of a stream, whole events."""
+    def write(self, data: bytes, *, framed: bool = False) -> None:
+        """A part: of a stream, whole events; `framed`: chunked as it is."""
 
-    def end(self, data: bytes) -> None:
-        """The last part, which may be empty."""
+    def end(self, data: bytes, *, framed: bool = False) -> None:
+        """The last part, which may be empty; `framed`: chunked, with the last chunk."""
 
     def refuse(self, refused: Refused) -> None:
         """There is no answer, or no more of it."""
+
+    def tear(self, refused: Refused) -> None:
+        """As `refuse`, where what was written last ends in the middle of a chunk."""
 
     def comment(self) -> None:
         """The call is held, and the answer would be a stream."""
@@ -65,7 +70,8 @@ class Lanes:
 class Relay:
     """One call."""
 
-    def __init__(self, lanes: Lanes, call: Call, sink: Sink, model: Model) -> None:
+    def __init__(self, lanes: Lanes, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
+        """`chunks`: the sink takes a stream chunked as it comes."""
         prefix = prefix_of(call.body) if model.record.load_balancing == "PrefixHash" else None
         self._lanes = lanes
         self._call = call
@@ -74,7 +80,8 @@ class Relay:
         self._step: Send | None = None
         self._upstream: Upstream | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._reused = False
+        self._chunks = chunks
+        self._may_be_stale = False
         self._waiting: _Waiting | None = None
         self._declined: tuple[int, Headers, bytes] | None = None
         self._over = False
@@ -177,7 +184,7 @@ class Relay:
         self._step = step
         self._begin_answer()
         upstream = self._lanes.pool.take(step.endpoint.url)
-        self._reused = upstream is not None
+        self._may_be_stale = upstream is not None and upstream.may_be_stale
         if upstream is not None:
             self._send_over(upstream, step)
         else:
@@ -202,7 +209,8 @@ class Relay:
         self._upstream = upstream
         body = self._call.body_for(step.model.name)
         head = _head(self._call, address_of(upstream.url).line, len(body), self._lanes.token)
-        upstream.send(self, *((head + body,) if len(body) < BUFFERED_BYTES else (head, body)))
+        parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
+        upstream.send(self, *parts, chunks=self._chunks)
 
     def _release(self) -> None:
         """The worker does not have the call any more; there may be room for one that is held."""
@@ -231,6 +239,8 @@ class Relay:
         self._streams = False
         self._begun = False
         self._heard = False
+        self._framed = False
+        self._torn = False
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -252,6 +262,13 @@ class Relay:
         elif self._size > BUFFERED_BYTES and self._upstream is not None:
             self._upstream.fail("it declined at great length")
 
+    def on_chunks(self, data: bytes) -> None:
+        if not self._begun:
+            self._framed = True
+            self._begin()
+        if not self._over:
+            self._pass_on(data)
+
     def on_complete(self) -> None:
         step = self._step
         if step is None:
@@ -263,7 +280,7 @@ class Relay:
         self._release()
         self._over = True
         if self._begun:
-            self._sink.end(b"".join(self._parts))
+            self._sink.end(b"".join(self._parts), framed=self._framed)
         else:
             balancer.note_success(step.endpoint)
             self._sink.answer(self._status, self._headers, b"".join(self._parts))
@@ -275,10 +292,11 @@ class Relay:
         if self._begun:
             logger.warning("worker %s was lost in the middle of an answer: %s", step.endpoint.url, reason)
             self._release()
-            self._refuse(worker_lost(step.model.name))
-        elif self._reused and not self._heard:
+            self._over = True
+            (self._sink.tear if self._torn else self._sink.refuse)(worker_lost(step.model.name))
+        elif self._may_be_stale and not self._heard:
             # It may have closed the idle connection just as the call came: that says nothing of the worker.
-            self._reused = False
+            self._may_be_stale = False
             self._connecting = asyncio.get_running_loop().create_task(self._connect(step))
         else:
             self._failed(reason, lost=True)
@@ -289,16 +307,18 @@ class Relay:
         self._begun = True
         self._sink.begin(self._status, self._headers, streams=self._streams)
         parts, self._parts = self._parts, []
-        if not self._over:
+        if parts and not self._over:
             self._pass_on(b"".join(parts))
 
     def _pass_on(self, data: bytes) -> None:
         """Whole events only, so that a worker's death leaves no half one in front of the error's."""
-        if self._streams and (self._parts or not data.endswith(_EVENT_ENDS)):
-            data, rest = _split(b"".join([*self._parts, data]))
+        ends = _CHUNK_ENDS if self._framed else _EVENT_ENDS
+        if self._streams and (self._parts or not data.endswith(ends)):
+            data, rest = _split(b"".join([*self._parts, data]), ends)
             self._parts = [rest] if rest else []
+            self._torn = self._framed and bool(data) and not data.endswith(ends)
         if data:
-            self._sink.write(data)
+            self._sink.write(data, framed=self._framed)
 
 
 class _Waiting:
@@ -357,15 +377,18 @@ class Collected:
     def begin(self, status: int, headers: Headers, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
         self._status = status
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, framed: bool = False) -> None:  # noqa: ARG002  # never asked for
         self._parts.append(data)
 
-    def end(self, data: bytes) -> None:
+    def end(self, data: bytes, *, framed: bool = False) -> None:  # noqa: ARG002  # never asked for
         self._set(self._status, b"".join([*self._parts, data]))
 
     def refuse(self, refused: Refused) -> None:
         if not self.future.done():
             self.future.set_exception(refused)
+
+    def tear(self, refused: Refused) -> None:
+        self.refuse(refused)
 
     def comment(self) -> None:
         """Nobody listens meanwhile."""
@@ -406,7 +429,7 @@ def _passed_on(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
     ]
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
+def _split(data: bytes, ends: Sequence[bytes]) -> tuple[bytes, bytes]:
     """Whole events, and the beginning of the next."""
-    end = max(len(data) - len(data.rpartition(mark)[2]) for mark in _EVENT_ENDS)
+    end = max(data.rfind(mark) + len(mark) if mark in data else 0 for mark in ends)
     return (data[:end], data[end:]) if len(data) - end <= _LONGEST_EVENT else (data, b"")

@@ -7,7 +7,8 @@ import ssl
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, cast
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 # Below the 5 seconds after which uvicorn, and so most workers, close an idle connection.
 IDLE_SECONDS = 4.0
+STALE_SECONDS = 1.0
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -34,6 +36,9 @@ class Reader(Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Bytes of its body, free of any framing."""
+
+    def on_chunks(self, data: bytes) -> None:
+        """Bytes of a stream's body, chunked as they came: what there is instead of `on_body` where it was asked for."""
 
     def on_complete(self) -> None:
         """It was the whole answer."""
@@ -69,7 +74,10 @@ class Upstream(asyncio.Protocol):
     def __init__(self, pool: "Pool", url: str) -> None:
         self._pool = pool
         self.url = url
-        self._parser = httptools.HttpResponseParser(self)
+        self._whole = self._parser = httptools.HttpResponseParser(self)
+        self._framing: Any = None
+        self._chunks = self._interim = False
+        self._raw = b""
         self._reader: Reader | None = None
         self._headers: Headers = []
         self._body: list[bytes] = []
@@ -77,9 +85,15 @@ class Upstream(asyncio.Protocol):
         self.heard = 0.0
         """When the worker last said something, or was asked."""
 
-    def send(self, reader: Reader, *data: bytes) -> None:
-        """Send a whole request; the answer goes to `reader`."""
+    def send(self, reader: Reader, *data: bytes, chunks: bool = False) -> None:
+        """Send a whole request; the answer goes to `reader`, with `chunks` a stream's body chunked as it comes."""
         self._reader = reader
+        self._chunks = chunks
+        self._interim = False
+        self._raw = b""
+        if chunks and self._framing is None:
+            self._framing = self._without_body()
+        self._parser = self._framing if chunks else self._whole
         self._head_seen = self._head_told = self._complete = self._until_close = False
         self.heard = self._pool.clock.now
         self._pool.active.add(self)
@@ -89,6 +103,11 @@ class Upstream(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         return not self._transport.is_closing()
+
+    @property
+    def may_be_stale(self) -> bool:
+        """It has been idle for so long that the worker may be closing it."""
+        return self._pool.clock.now - self.heard > STALE_SECONDS
 
     def pause(self) -> None:
         if not self._transport.is_closing():
@@ -122,8 +141,11 @@ class Upstream(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         try:
-            self._parser.feed_data(data)
-            self._tell()
+            if self._chunks:
+                self._splice(data)
+            else:
+                self._parser.feed_data(data)
+                self._tell()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.fail(f"its answer is not HTTP/1.1: {error}")
         except Exception:
@@ -143,6 +165,44 @@ class Upstream(asyncio.Protocol):
         else:
             reader.on_lost(str(error or "the connection was closed"))
 
+    def _splice(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+        if not self._head_told:
+            self._raw += data
+            if not self._head_seen:
+                return
+            headers = dict(self._headers)
+            streams = headers.get(b"content-type", b"").startswith(b"text/event-stream")
+            if not streams or headers.get(b"transfer-encoding") != b"chunked" or self._interim:
+                self._parse_instead()
+                return
+            data = self._raw[self._raw.index(b"\r\n\r\n") + 4 :]
+        complete, self._complete = self._complete, False
+        self._tell()
+        if data and self._reader is not None:
+            self._reader.on_chunks(data)
+        self._complete = complete
+        self._tell()
+
+    def _parse_instead(self) -> None:
+        """It is not such a stream: begin anew with what there is of it."""
+        self._chunks = self._head_seen = self._complete = False
+        self._headers = []
+        self._framing = None
+        self._parser = self._whole
+        self._parser.feed_data(self._raw)
+        self._tell()
+
+    def _without_body(self) -> Any:
+        """A parser that looks at chunks and calls nobody: most of what a stream costs is to be called for each."""
+        callbacks = SimpleNamespace(
+            on_message_begin=self.on_message_begin,
+            on_header=self.on_header,
+            on_headers_complete=self.on_headers_complete,
+            on_message_complete=self.on_message_complete,
+        )
+        return httptools.HttpResponseParser(callbacks)
+
     def _tell(self) -> None:
         if self._head_seen and not self._head_told and self._reader is not None:
             self._head_told = True
@@ -157,6 +217,10 @@ class Upstream(asyncio.Protocol):
             reader.on_complete()
 
     # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise WorkerFailed("it said more than it was asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
@@ -176,7 +240,8 @@ class Upstream(asyncio.Protocol):
             self._complete = True
             self._reusable = self._parser.should_keep_alive() and not self._until_close
         else:
-            self._headers = []  # of an interim answer
+            self._headers = []
+            self._interim = True
 
 
 class Pool:

@@ -50,10 +50,16 @@ async def test_a_stream_passes_byte_for_byte_as_it_comes(gateway, worker) -> Non
 
 
 async def test_half_an_event_waits_for_its_other_half(gateway, worker) -> None:
-    worker.behaviour = worker.streams("data: on", then=lambda c: finish(c, b"e\n\ndata: rest"))
+    go_on = asyncio.Event()
+    rest = worker.waits_for(go_on, lambda c: finish(c, b"o\n\ndata: rest"))
+    worker.behaviour = worker.streams("data: one\n\n", "data: tw", then=rest)
     async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}) as answer:
-        parts = [part async for part in answer.aiter_raw()]
-    assert parts == [b"data: one\n\n", b"data: rest"]
+        parts = answer.aiter_raw()
+        assert await anext(parts) == b"data: one\n\n"
+        second = asyncio.ensure_future(anext(parts))
+        assert await asyncio.wait([second], timeout=0.2) == (set(), {second})
+        go_on.set()
+        assert await second + b"".join([part async for part in parts]) == b"data: two\n\ndata: rest"
 
 
 async def finish(connection, data: bytes) -> None:
@@ -193,4 +199,52 @@ async def test_requests_sent_ahead_are_answered_in_turn(gateway, worker) -> None
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200")
         assert await reader.readexactly(19) == b'{"answer": "hello"}'
+    writer.close()
+
+
+async def test_a_connection_that_the_worker_closed_while_it_was_idle_costs_nothing(gateway, worker) -> None:
+    assert (await gateway.chat()).status_code == 200
+    await asyncio.sleep(1.3)
+
+    async def closes_once(connection) -> None:
+        worker.behaviour = worker.says()
+        await worker.closes(connection)
+
+    worker.behaviour = closes_once
+    assert (await gateway.chat()).status_code == 200
+    assert await gateway.metric("retries_total", model="m") == 0
+
+
+async def test_a_refusal_of_a_stream_passes_whole_also_where_it_is_chunked(gateway, worker) -> None:
+    async def refuses(connection) -> None:
+        connection.writer.write(
+            b'HTTP/1.1 400 X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n6\r\n{"a": \r\n'
+        )
+        await asyncio.sleep(0.05)
+        connection.writer.write(b"2\r\n1}\r\n0\r\n\r\n")
+
+    worker.behaviour = refuses
+    for _ in range(2):
+        answer = await gateway.chat(stream=True)
+        assert (answer.status_code, answer.json()) == (400, {"a": 1})
+
+
+async def test_what_a_worker_says_after_its_answer_reaches_nobody(gateway, worker) -> None:
+    async def says_too_much(connection) -> None:
+        connection.start_stream()
+        connection.writer.write(b"6\r\ndata\n\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
+
+    worker.behaviour = says_too_much
+    answer = await gateway.chat(stream=True)
+    assert "evil" not in answer.text
+
+
+async def test_a_client_of_http_1_0_gets_a_stream_without_chunks(gateway, worker) -> None:
+    worker.behaviour = worker.streams("data: one\n\n", "data: [DONE]\n\n")
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.url).port)
+    body = b'{"model":"m","stream":true}'
+    writer.write(b"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert rest == b"data: one\n\ndata: [DONE]\n\n"
     writer.close()
