@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from fastchat_gateway import pages
+from fastchat_gateway import pages, tracing
 from fastchat_gateway.access_log import AccessLog
 from fastchat_gateway.api_server import ApiServer
 from fastchat_gateway.catalog import Catalog
@@ -38,6 +38,7 @@ def build(settings: Settings) -> Server:
     metrics = Metrics(catalog, discovery)
     keyring = Keyring(settings.key_digests, settings.keys_dir, required=settings.require_api_keys)
     access_log = AccessLog() if settings.access_log else None
+    tracer = tracing.start()
     gateway = Gateway(
         Lanes(catalog, pool, metrics, settings.comment_seconds, settings.internal_token),
         clock=clock,
@@ -47,6 +48,7 @@ def build(settings: Settings) -> Server:
         access_log=access_log,
         limits=_limits(settings),
         open_paths=("/metrics",) if settings.open_metrics else (),
+        tracer=tracer,
     )
 
     @asynccontextmanager
@@ -60,6 +62,7 @@ def build(settings: Settings) -> Server:
         gateway.settle()
         if access_log is not None:
             access_log.flush()
+        await asyncio.to_thread(tracer.close)
 
     return Server(gateway, pages.create(gateway, discovery, lifespan))
 

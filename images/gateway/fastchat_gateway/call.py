@@ -1,10 +1,14 @@
 """What is read of a request's body: which model, and whether the answer streams. The rest passes through unseen."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from fastchat_gateway.errors import Refused, bad_request
+
+if TYPE_CHECKING:
+    from fastchat_gateway.trace import Trace
 
 
 class _Head(msgspec.Struct):
@@ -30,6 +34,8 @@ class Call:
     stream: bool = False
     key: str = ""
     """Name of the API key."""
+    trace: "Trace | None" = None
+    """What is told of its way, where traces are asked for."""
 
     def body_for(self, name: str) -> bytes:
         """The body under the model's own name; byte for byte the client's unless it used an alias."""

@@ -13,6 +13,7 @@ from fastchat_gateway.usage import usage_of
 
 if TYPE_CHECKING:
     from fastchat_gateway.relay import Relay
+    from fastchat_gateway.trace import Trace
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _EVENT_STREAM: Headers = [
@@ -75,6 +76,7 @@ class Exchange:
         "stopped",
         "streams",
         "tail",
+        "trace",
     )
 
     def __init__(
@@ -102,6 +104,7 @@ class Exchange:
         given = headers.get(b"x-request-id", b"")
         self.request_id = given if _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
         self.relay: Relay | None = None
+        self.trace: Trace | None = None
         self.extra: Headers = []
         """Headers that the answer gets besides."""
         self.stopped: Stopped = None

@@ -21,6 +21,7 @@ from fastchat_gateway.exchange import Exchange
 from fastchat_gateway.keyring import Keyring
 from fastchat_gateway.limits import Meter, may_use
 from fastchat_gateway.relay import Lanes, Relay
+from fastchat_gateway.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ INFERENCE: Mapping[str, bytes] = {
 """Our path → the worker's."""
 
 _PATHS = {path.encode(): path for path in INFERENCE}
-_PASSED_ON = (b"accept", b"user-agent", b"traceparent", b"tracestate")
+_PASSED_ON = (b"accept", b"user-agent")
+_TRACE_HEADERS = (b"traceparent", b"tracestate")
 _SETTLE_SECONDS = 0.1
 
 
@@ -76,6 +78,7 @@ class Gateway:
         access_log: AccessLog | None,
         limits: Limits,
         open_paths: Iterable[str] = (),
+        tracer: Tracer,
     ) -> None:
         self.clock = clock
         self.drain = drain
@@ -87,6 +90,7 @@ class Gateway:
         self._metrics = lanes.metrics
         self._meter = meter
         self._access_log = access_log
+        self._tracer = tracer
         self._open_paths = PROBES.union(open_paths)
         self._buffered = 0
         self._to_settle: deque[Exchange] = deque()
@@ -158,7 +162,9 @@ class Gateway:
         name, stream = call.read(exchange.body)
         model = self.admit(exchange, name)
         exchange.model = model.name
-        outgoing = Call(name, path, exchange.body, passed_on(exchange), stream, exchange.account.name)
+        trace = exchange.trace = self._tracer.begin(exchange.headers)
+        known = passed_on(exchange, with_trace=trace is None)
+        outgoing = Call(name, path, exchange.body, known, stream, exchange.account.name, trace)
         exchange.relay = Relay(self.lanes, outgoing, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.relay.start()
 
@@ -186,6 +192,10 @@ class Gateway:
         exchange.duration = time.perf_counter() - exchange.started
         if exchange.account.tokens_per_minute is not None and exchange.status == 200:
             self._meter.charge(exchange.account, sum(exchange.usage()), time.monotonic())
+        if exchange.trace is not None:
+            outcome = _outcome(exchange, exchange.status or 499)
+            about = exchange.model, exchange.account.name, exchange.endpoint
+            exchange.trace.end(exchange.path, exchange.status or 499, outcome, *about)
         if not self._to_settle:
             asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self.settle)
         self._to_settle.append(exchange)
@@ -216,11 +226,12 @@ class Gateway:
             self._access_log.write(_line(exchange, status, outcome))
 
 
-def passed_on(exchange: Exchange) -> tuple[tuple[bytes, bytes], ...]:
-    """What the worker gets to know of the client's head."""
+def passed_on(exchange: Exchange, *, with_trace: bool = True) -> tuple[tuple[bytes, bytes], ...]:
+    """What the worker gets to know of the client's head; without a trace of our own, the client's."""
     given = exchange.headers
     headers = [(b"x-request-id", exchange.request_id)]
-    headers += [(name, given[name]) for name in _PASSED_ON if name in given]
+    names = (*_PASSED_ON, *_TRACE_HEADERS) if with_trace else _PASSED_ON
+    headers += [(name, given[name]) for name in names if name in given]
     return tuple(headers)
 
 

@@ -150,6 +150,8 @@ class Relay:
             self._refuse(queue_full(step.model.name))
             return
         self._waiting = waiting
+        if self._call.trace is not None:
+            self._call.trace.mark("held")
         waiting.start()
 
     def look_again(self) -> bool:
@@ -207,6 +209,8 @@ class Relay:
 
     def _send_over(self, upstream: Upstream, step: Send) -> None:
         self._upstream = upstream
+        if self._call.trace is not None:
+            self._call.trace.mark("sent")
         body = self._call.body_for(step.model.name)
         head = _head(self._call, address_of(upstream.url).line, len(body), self._lanes.token)
         parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
@@ -228,6 +232,8 @@ class Relay:
         self._release()
         ejected = self._dispatch.failed(step.endpoint, time.monotonic(), lost=lost)
         self._lanes.metrics.retry(step.model.name, ejected=ejected)
+        if self._call.trace is not None:
+            self._call.trace.failed(step.endpoint.url, reason)
         logger.warning("worker %s failed: %s%s", step.endpoint.url, reason, "; left out for a while" if ejected else "")
         self._advance()
 
@@ -246,6 +252,8 @@ class Relay:
 
     def on_head(self, status: int, headers: Headers) -> None:
         self._heard = True
+        if self._call.trace is not None:
+            self._call.trace.mark("first_byte")
         self._status = status
         self._headers = _passed_on(headers)
         kind = next((value for name, value in headers if name == b"content-type"), b"")
@@ -413,7 +421,8 @@ async def collect(lanes: Lanes, call: Call, model: Model) -> tuple[int, bytes]:
 def _head(call: Call, host: bytes, length: int, token: bytes | None) -> bytes:
     """The whole head a worker gets; the body has been checked to be JSON, whatever the client called it."""
     lines = [b"POST %b HTTP/1.1\r\n" % call.path, host, b"content-type: application/json\r\n"]
-    lines += [b"%b: %b\r\n" % header for header in call.headers]
+    headers = call.headers if call.trace is None else (*call.headers, *call.trace.upstream_headers)
+    lines += [b"%b: %b\r\n" % header for header in headers]
     if token is not None:
         lines.append(b"authorization: Bearer %b\r\n" % token)
     lines.append(b"content-length: %d\r\n\r\n" % length)
