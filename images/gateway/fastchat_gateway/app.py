@@ -14,6 +14,7 @@ from fastchat_gateway.clock import Clock
 from fastchat_gateway.discovery import Discovery
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.gateway import Gateway, Limits
+from fastchat_gateway.heartbeat import Heartbeat
 from fastchat_gateway.keyring import Keyring
 from fastchat_gateway.kubernetes_discovery import KubernetesDiscovery
 from fastchat_gateway.limits import Meter
@@ -53,7 +54,7 @@ def build(settings: Settings) -> Server:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with probe, discovery:
+        async with probe, discovery, Heartbeat(pool, probe, settings.silence_seconds):
             reloading = asyncio.create_task(_reload(keyring)) if settings.keys_dir else None
             yield
             if reloading is not None:

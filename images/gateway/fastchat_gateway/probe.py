@@ -50,6 +50,15 @@ class Probe:
             return False
         return status == 200
 
+    async def lives(self, url: str) -> bool:
+        """It answers, whatever it says."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._status(f"{url}/health")
+        except (aiohttp.ClientError, OSError):
+            return False
+        return True
+
     async def cards(self, url: str) -> list[Card] | None:
         """The models of a worker, each name once; None where it does not say."""
         try:

@@ -68,6 +68,8 @@ class Settings:
     """A request's head has this long to arrive."""
     client_timeout_seconds: float = 60.0
     """A client that neither sends the next part of its body, nor takes any of its answer for this long, is cut off."""
+    silence_seconds: float = 5.0
+    """A worker that is silent for this long in the middle of a request is asked whether it lives."""
     upstream_timeout_seconds: float = 600.0
     """A worker that is silent for this long in the middle of a request is given up."""
 

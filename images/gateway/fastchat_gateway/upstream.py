@@ -302,8 +302,17 @@ class Pool:
                 upstream.abort()
             if not self._idle[url]:
                 del self._idle[url]
-        for upstream in [each for each in self.active if now - each.heard > silent_seconds]:
-            upstream.fail(f"not a byte for {silent_seconds:g} s")
+        for url in self.silent(silent_seconds):
+            self.fail(url, silent_seconds, f"not a byte for {silent_seconds:g} s")
+
+    def silent(self, seconds: float) -> set[str]:
+        """Workers that have said nothing for so long in the middle of a request."""
+        return {each.url for each in self.active if self.clock.now - each.heard > seconds}
+
+    def fail(self, url: str, seconds: float, reason: str) -> None:
+        """Give up the requests for which a worker has been silent for so long."""
+        for upstream in [each for each in self.active if each.url == url and self.clock.now - each.heard > seconds]:
+            upstream.fail(reason)
 
     def close(self) -> None:
         for upstream in [*self.active, *(each for idle in self._idle.values() for each in idle)]:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -240,6 +241,30 @@ def simulator(port: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command)
     process.args = str(port)
     return process
+
+
+async def test_what_a_frozen_worker_has_is_answered_by_another(start_gateway, simulators) -> None:
+    urls = [f"http://127.0.0.1:{process.args}" for process in simulators]
+    workers = [SimpleNamespace(url=url) for url in urls]
+    gateway = await start_gateway(*workers, silence_seconds=0.3, poll_timeout_seconds=0.3, poll_seconds=60)
+    frozen = simulators[0]
+    frozen.send_signal(signal.SIGSTOP)
+    try:
+        answers = await asyncio.gather(*[gateway.chat(model="sim") for _ in range(8)])
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_worker_that_thinks_for_long_but_lives_is_left_to_it(start_gateway, worker) -> None:
+    gateway = await start_gateway(worker, silence_seconds=0.2, poll_timeout_seconds=0.2, poll_seconds=60)
+    go_on = asyncio.Event()
+    worker.behaviour = worker.waits_for(go_on, worker.says())
+    asking = asyncio.create_task(gateway.chat())
+    await asyncio.sleep(2.5)
+    go_on.set()
+    assert (await asking).status_code == 200
+    assert len(worker.requests) == 1
 
 
 async def test_no_client_sees_that_one_of_two_workers_is_killed_and_comes_back(launch, simulators) -> None:
