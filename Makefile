@@ -15,7 +15,7 @@ BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if
 BUILD_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint images bench cluster cluster-down crds lock clean
+.PHONY: help demo test e2e chaos lint images bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: $(INSTALLED) ## all tests
 
 e2e: $(INSTALLED) ## the end-to-end tests alone
 	$(BIN)/pytest tests/e2e --durations=20
+
+chaos: $(INSTALLED) ## five minutes of everything that breaks, in a cluster of its own
+	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest tests/e2e/kubernetes/test_chaos.py -s
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
 	$(BIN)/ruff check

@@ -1,4 +1,7 @@
-"""Runs in a pod: URL MODEL CLIENTS MAX_TOKENS RETRIES. Prints how many answers came, at the end what failed."""
+"""Runs in a pod: URL MODEL CLIENTS MAX_TOKENS RETRIES. Prints how many answers came, at the end what failed.
+
+A stream that says that its worker was lost is `cut`, and not tried again.
+"""
 
 import asyncio
 import json
@@ -20,6 +23,7 @@ class Clients:
         }
         self.answers = 0
         self.failures: list[str] = []
+        self.cut: list[float] = []
         self.longest = 0.0
         self.began = time.time()
         self.stopped = False
@@ -55,6 +59,9 @@ class Clients:
     async def stream(self, session: aiohttp.ClientSession) -> str:
         async with session.post(self.url, json=self.body | {"stream": True}) as answer:
             text = await answer.text()
+            if '"worker_lost"' in text:
+                self.cut.append(time.time())
+                return ""
             whole = answer.status == 200 and text.rstrip().endswith("data: [DONE]") and '"error"' not in text
             return "" if whole else f"{answer.status} …{text[-300:]}"
 
@@ -68,6 +75,7 @@ async def main() -> None:
         clients.stopped = os.path.exists("/tmp/stop")  # noqa: ASYNC240
         await asyncio.wait([running], timeout=1)
     seen = {"answers": clients.answers, "failures": clients.failures, "longest": round(clients.longest, 2)}
+    seen["cut"] = clients.cut
     print(json.dumps(seen), flush=True)
 
 

@@ -34,7 +34,10 @@ class Traffic:
         self._namespace.wait(self._answers, lambda answers: answers >= aim, seconds)
 
     def stop(self) -> dict[str, Any]:
-        """End all clients after the answers they wait for; what they saw: answers, failures, longest stall in s."""
+        """End all clients after the answers they wait for; what they saw.
+
+        How many answers, which failures, when (Unix time) a stream was cut with its worker, the longest stall in s.
+        """
         self._namespace.kubectl("exec", self._pod, "--", "touch", "/tmp/stop")
         phase = "jsonpath={.status.phase}"
         self._namespace.wait(

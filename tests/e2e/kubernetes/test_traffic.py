@@ -32,7 +32,7 @@ def test_new_arguments_are_rolled_out_without_a_failed_request(team):
         team.wait_ready("smollm2", seconds=120)
         traffic.wait_for(16)
         seen = traffic.stop()
-    assert seen["failures"] == []
+    assert seen["failures"] + seen["cut"] == []
     assert seen["answers"] > 40
 
 
@@ -42,7 +42,7 @@ def test_a_deleted_only_worker_fails_no_request(team):
         team.kubectl("delete", "pod", victim, "--wait=false")
         traffic.wait_for(40)
         seen = traffic.stop()
-    assert seen["failures"] == []
+    assert seen["failures"] + seen["cut"] == []
     team.wait_ready("smollm2", seconds=120)
 
 
@@ -56,7 +56,7 @@ def test_operators_killed_and_started_again_fail_no_request(team, release, clust
         team.kubectl("scale", "md/sim", "--replicas=3")
         team.wait(lambda: team.get("md", "sim")["status"]["ready"], lambda ready: ready == "3/3")
         seen = traffic.stop()
-    assert seen["failures"] == []
+    assert seen["failures"] + seen["cut"] == []
 
 
 def test_a_connection_cut_in_silence_is_noticed_by_operator_and_gateway(team, release, local_cluster):
@@ -76,7 +76,7 @@ def test_a_connection_cut_in_silence_is_noticed_by_operator_and_gateway(team, re
         team.wait(lambda: _models(team), lambda models: "later" in models, 60 - (time.monotonic() - began))
         print(f"\nserved {time.monotonic() - began:.1f} s after packets passed again")
         seen = traffic.stop()
-    assert seen["failures"] == []
+    assert seen["failures"] + seen["cut"] == []
     assert release.restarts() == restarts
 
 
@@ -92,7 +92,7 @@ def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_i
         print(f"\nseen {time.monotonic() - began:.1f} s after the API server was back")
         traffic.wait_for(40)
         seen = traffic.stop()
-    assert seen["failures"] == []
+    assert seen["failures"] + seen["cut"] == []
 
 
 def _pods(cluster, team):
