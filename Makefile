@@ -8,6 +8,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-header --no-annotate pyproject.toml
 
 CRD = crds/modeldeployments.fastchat.io.yaml
+FLEET = tests/e2e/kubernetes/fleet
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
@@ -15,7 +16,7 @@ BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if
 BUILD_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e chaos lint images bench cluster cluster-down crds lock clean
+.PHONY: help demo test e2e fleet lint images bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,11 +27,13 @@ demo: $(INSTALLED) ## serve a language model and an embedding model here and ask
 test: $(INSTALLED) ## all tests
 	$(BIN)/pytest
 
-e2e: $(INSTALLED) ## the end-to-end tests alone
-	$(BIN)/pytest tests/e2e --durations=20
+e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
+	@$(BIN)/pytest tests/e2e/kubernetes/test_traffic.py tests/e2e/kubernetes --ignore=$(FLEET) --durations=20 & cluster=$$!; \
+	$(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
+	wait $$cluster && exit $$machine
 
-chaos: $(INSTALLED) ## five minutes of everything that breaks, in a cluster of its own
-	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest tests/e2e/kubernetes/test_chaos.py -s
+fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
+	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
 	$(BIN)/ruff check

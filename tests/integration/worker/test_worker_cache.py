@@ -87,7 +87,7 @@ def test_a_cache_that_lacks_a_file_does_not_stand_in_for_the_hub(fetch, hub, tmp
     [file] = tmp_path.glob(f"hf/hub/models--team--tiny/snapshots/*/{SMOLLM2.name}")
     file.unlink()
     told = fetch().refusal()
-    assert told.startswith("cannot download team/tiny: Server disconnected")
+    assert told.startswith("cannot download team/tiny: ")  # the server is gone, or was just going
     assert told.endswith("; check the network, HF_ENDPOINT and the disk")
 
 
