@@ -3,13 +3,35 @@
 import asyncio
 import os
 import select
+import time
 from collections import deque
+from functools import lru_cache
 
 import msgspec
 
 FLUSH_SECONDS = 0.1
 KEPT_LINES = 10_000
 _PIPE_BUF = 4096  # what a pipe that says it is writable takes without blocking: pipe(7)
+
+
+class Line(msgspec.Struct):
+    """What is written of a request."""
+
+    time: str
+    request_id: str
+    method: str
+    path: str
+    model: str
+    key: str
+    """Name of its API key."""
+    endpoint: str
+    """URL of the worker that had it last."""
+    status: int
+    outcome: str
+    ttfb_ms: float | None
+    duration_ms: float
+    bytes: int
+    """Of the answer's body."""
 
 
 class AccessLog:
@@ -24,7 +46,7 @@ class AccessLog:
         self._lines: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._timer: asyncio.TimerHandle | None = None
 
-    def write(self, line: dict[str, object]) -> None:
+    def write(self, line: Line) -> None:
         self._lines.append(self._encode(line) + b"\n")
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_and_go_on)
@@ -48,3 +70,14 @@ class AccessLog:
         self._timer = None
         if self._lines:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_and_go_on)
+
+
+def timestamp(seconds: float) -> str:
+    """Unix time as RFC 3339 has it, to the millisecond."""
+    whole, thousandths = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{thousandths:03d}+00:00"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -23,25 +23,24 @@ def pick(
 ) -> Endpoint | None:
     """The ready endpoint with the fewest requests outstanding that was not tried yet, ties broken at random.
 
-    An ejected one is the last resort: where all are ejected, all are used. With a `prefix`, the one to which it
-    belongs, if that has room.
+    One that is ejected, or was and is being tried, is the last resort: where all are, all are used. With a `prefix`,
+    the one to which it belongs, if that has room.
     """
-    best: list[Endpoint] = []
-    least = (True, 0)
-    for endpoint in endpoints:
-        if not endpoint.ready or (tried and endpoint.incarnation in tried):
-            continue
-        load = (_left_out(endpoint, now), 0 if prefix is not None else endpoint.outstanding)
-        if not best or load < least:
-            best, least = [endpoint], load
-        elif load == least:
-            best.append(endpoint)
+    ready = [one for one in endpoints if one.ready and not (tried and one.incarnation in tried)]
+    fit = [one for one in ready if one.ejected_until <= now and not one.on_trial] or ready
     if prefix is not None:
-        return _belongs_to(prefix, best, most_outstanding)
-    best = [endpoint for endpoint in best if endpoint.outstanding < most_outstanding]
+        return _belongs_to(prefix, fit, most_outstanding)
+    least = most_outstanding
+    best: list[Endpoint] = []
+    for one in fit:
+        outstanding = one.outstanding
+        if outstanding < least:
+            best, least = [one], outstanding
+        elif outstanding == least and best:
+            best.append(one)
     if len(best) < 2:
         return best[0] if best else None
-    return random.choice(best)  # noqa: S311  # a tie, not a secret
+    return best[int(random.random() * len(best))]  # noqa: S311  # a tie, not a secret
 
 
 def note_success(endpoint: Endpoint) -> None:
@@ -63,11 +62,6 @@ def note_failure(endpoint: Endpoint, now: float) -> bool:
     endpoint.ejections += 1
     endpoint.ejected_until = now + seconds
     return True
-
-
-def _left_out(endpoint: Endpoint, now: float) -> bool:
-    """It is ejected, or was, and one request is trying it."""
-    return endpoint.ejected_until > now or endpoint.on_trial
 
 
 def _belongs_to(prefix: int, endpoints: Sequence[Endpoint], most_outstanding: float) -> Endpoint | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastchat_gateway.errors import Refused, bad_request
+from fastchat_gateway.head import render
 
 if TYPE_CHECKING:
     from fastchat_gateway.trace import Trace
@@ -20,7 +21,7 @@ _head = msgspec.json.Decoder(_Head)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """A request on its way to some worker of a model."""
 
@@ -29,13 +30,24 @@ class Call:
     path: bytes
     """At the worker."""
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    """What the worker gets to know of the client's head."""
+    lines: bytes
+    """What the worker gets to know of the client's head, as header lines."""
     stream: bool = False
     key: str = ""
     """Name of the API key."""
     trace: "Trace | None" = None
     """What is told of its way, where traces are asked for."""
+
+    def head(self, host_line: bytes, token_line: bytes, length: int) -> bytes:
+        """The whole head a worker gets; the body has been checked to be JSON, whatever the client called it."""
+        lines = self.lines if self.trace is None else self.lines + render(self.trace.upstream_headers)
+        return b"POST %b HTTP/1.1\r\n%bcontent-type: application/json\r\n%b%bcontent-length: %d\r\n\r\n" % (
+            self.path,
+            host_line,
+            lines,
+            token_line,
+            length,
+        )
 
     def body_for(self, name: str) -> bytes:
         """The body under the model's own name; byte for byte the client's unless it used an alias."""

@@ -134,9 +134,9 @@ class Model:
 
     def most_outstanding(self, now: float) -> float:
         """What one worker may have at a time, while others start: its share of all there is; else any number."""
-        if now >= self.spread_until or not len(self.hold):
+        if now >= self.spread_until or not self.hold.length:
             return math.inf
-        return math.ceil((self.in_flight + len(self.hold)) / max(self.record.replicas, self.ready, 1))
+        return math.ceil((self.in_flight + self.hold.length) / max(self.record.replicas, self.ready, 1))
 
     def card(self, alias: str | None = None) -> ModelCard:
         """The entry of `GET /v1/models`; an alias names the model as its root."""
@@ -206,7 +206,7 @@ class Catalog:
     def sweep(self, now: float) -> None:
         """Let those go who still leave a share to workers that have not come."""
         for model in self:
-            if len(model.hold) and 0 < model.spread_until <= now:
+            if 0 < model.spread_until <= now:
                 model.spread_until = 0.0
                 model.hold.release()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import urllib.parse
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fastchat_gateway.errors import Refused, bad_request, head_too_large, overloaded, too_large, too_slow
 from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.upstream import Headers
+from fastchat_gateway.head import RequestHead
 
 if TYPE_CHECKING:
     from fastchat_gateway.gateway import Gateway
@@ -25,6 +24,7 @@ _LINGER_SECONDS = 2.0
 _IDLE_SECONDS = 75.0
 _REQUEST_LINE = re.compile(rb"[A-Z]+ [^ ]+ HTTP/1\.[01]\r\n")
 _HOST = re.compile(rb"[^\s/?#@\\]*")
+_NO_HEAD = RequestHead("", b"/", [], http_1_0=False, keep_alive=False)
 _HTTP2_OFFER = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
@@ -47,6 +47,8 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._line = b""
         self._line_began = 0.0
+        self._fresh = b""
+        """What arrived last, where a request began with it."""
         self._delivered = 0
         self._is_large = False
         self._broken: Refused | None = None
@@ -79,6 +81,17 @@ class Connection(HttpToolsProtocol):
         if self._close_at is not None or self._broken is not None:
             return
         self._progress = self._clock.now
+        if self._exchange is None and self._received is None and not self._ahead and not self._line:
+            known = self._gateway.heads.find(data)
+            if known is not None and self._gateway.takes(known[1]):
+                head, body = known
+                self._keep = head.keep_alive
+                self._chunked = True
+                self._begin(Exchange(self, head, body, self._gateway.finished))
+                return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         try:
             if self._received is None and not self._line_is_whole(data):
                 return
@@ -86,6 +99,7 @@ class Connection(HttpToolsProtocol):
                 data, self._line = self._line, b""
             self._delivered = 0
             self._is_large = len(data) + (self._received.framing if self._received else 0) > LARGEST_HEAD
+            self._fresh = data if self._received is None else b""
             self.parser.feed_data(_HTTP2_OFFER.sub(b"", data) if b"h2c" in data else data)
             if self._received is not None:
                 self._received.add_framing(len(data) - self._delivered)
@@ -146,15 +160,20 @@ class Connection(HttpToolsProtocol):
         assert received is not None  # noqa: S101  # on_message_begin comes first
         if self._is_large and sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD:
             raise head_too_large(LARGEST_HEAD)
-        received.method = self.parser.get_method().decode("ascii")
-        received.url = self.url
-        received.http_1_0 = self.parser.get_http_version() == "1.0"
-        received.keep = self.parser.should_keep_alive() and not received.http_1_0
-        named = received.named = {name.lower(): value for name, value in self.headers}
-        self._check_head(named, http_1_0=received.http_1_0)
-        if int(named.get(b"content-length", 0)) > self._gateway.max_body_bytes:
+        http_1_0 = self.parser.get_http_version() == "1.0"
+        head = received.head = RequestHead(
+            self.parser.get_method().decode("ascii"),
+            self.url,
+            self.headers,
+            http_1_0=http_1_0,
+            keep_alive=self.parser.should_keep_alive() and not http_1_0,
+        )
+        self._check_head(head.named, http_1_0=http_1_0)
+        if int(head.named.get(b"content-length", 0)) > self._gateway.max_body_bytes:
             self._refuse_early(received, too_large(self._gateway.max_body_bytes))
-        if named.get(b"expect", b"").lower() == b"100-continue":
+        elif head.recurs and self._gateway.infers(head):
+            self._gateway.heads.keep(self._fresh, len(self.headers), head)
+        if head.named.get(b"expect", b"").lower() == b"100-continue":
             if received.refused is not None:
                 raise received.refused
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -190,7 +209,7 @@ class Connection(HttpToolsProtocol):
         """Answer before all of it is here, if it is its turn; the rest is thrown away."""
         self._drop_parts(received)
         received.refused = refused
-        expects = b"expect" in received.named
+        expects = b"expect" in received.head.named
         if self._exchange is None and not self._ahead and not expects:
             received.answered = True
             self._answer(received)
@@ -210,34 +229,38 @@ class Connection(HttpToolsProtocol):
     # Requests.
 
     def _answer(self, received: "_Received") -> None:
-        self._keep = received.keep
-        self._chunked = not received.http_1_0
+        head = received.head
+        self._keep = head.keep_alive
+        self._chunked = not head.http_1_0
         body = received.parts[0] if len(received.parts) == 1 else b"".join(received.parts)
-        url = received.url
-        path = self._gateway.known_path(url) or _path(url)
-        exchange = Exchange(self, received.method, path, received.named, body, self._gateway.finished)
-        self._exchange = exchange
-        if received.refused is not None:
+        exchange = Exchange(self, head, body, self._gateway.finished)
+        if received.refused is None:
+            self._begin(exchange)
+        else:
+            self._exchange = exchange
             exchange.refuse(received.refused)
-            return
-        if self._gateway.accept(exchange, is_new=self._is_new):
-            self._serve_page(exchange, received)
 
-    def _serve_page(self, exchange: Exchange, received: "_Received") -> None:
+    def _begin(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        if self._gateway.accept(exchange, is_new=self._is_new):
+            self._serve_page(exchange)
+
+    def _serve_page(self, exchange: Exchange) -> None:
         """Have the ASGI app answer it."""
-        parsed = httptools.parse_url(received.url)
+        head = exchange.head
+        parsed = httptools.parse_url(head.url)
         scope: Any = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.0" if received.http_1_0 else "1.1",
+            "http_version": "1.0" if head.http_1_0 else "1.1",
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
             "root_path": "",
-            "headers": list(received.named.items()),
+            "headers": list(head.named.items()),
             "state": self.app_state.copy(),
-            "method": received.method,
-            "path": exchange.path,
+            "method": head.method,
+            "path": head.path,
             "raw_path": parsed.path,
             "query_string": parsed.query or b"",
             "exchange": exchange,
@@ -252,7 +275,7 @@ class Connection(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=False,
-            keep_alive=received.keep,
+            keep_alive=head.keep_alive,
             on_response=exchange.finish,
         )
         if self._gateway.drain.draining:
@@ -285,20 +308,22 @@ class Connection(HttpToolsProtocol):
 
     # Answers.
 
-    def write_head(self, status: int, headers: Headers, *, length: int | None, body: bytes = b"") -> None:
-        lines = [STATUS_LINE[status], self._clock.date]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        if not self._keep or self._gateway.drain.draining:
-            self._keep = False
-            lines.append(b"connection: close\r\n")
-        if length is not None:
-            self._chunked = False
-            lines.append(b"content-length: %d\r\n\r\n" % length)
-        else:
-            lines.append(b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
-            self._keep = self._keep and self._chunked
-        lines.append(body)
-        self.transport.write(b"".join(lines))
+    def write_answer(self, status: int, lines: bytes, body: bytes) -> None:
+        self._chunked = False
+        about = STATUS_LINE[status], self._clock.date, lines, self._closing_line(), len(body), body
+        self.transport.write(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % about)
+
+    def write_head(self, status: int, lines: bytes) -> None:
+        closing = self._closing_line()
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        self._keep = self._keep and self._chunked
+        self.transport.write(b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self._clock.date, lines, closing, framing))
+
+    def _closing_line(self) -> bytes:
+        if self._keep and not self._gateway.drain.draining:
+            return b""
+        self._keep = False
+        return b"connection: close\r\n"
 
     @property
     def takes_chunks(self) -> bool:
@@ -331,7 +356,7 @@ class Connection(HttpToolsProtocol):
         if self._exchange is not None or self._ahead:
             return
         self._keep = False
-        exchange = Exchange(self, "", "", {}, b"", self._gateway.finished)
+        exchange = Exchange(self, _NO_HEAD, b"", self._gateway.finished)
         self._exchange = exchange
         exchange.refuse(refused)
 
@@ -397,31 +422,14 @@ class Connection(HttpToolsProtocol):
 class _Received:
     """A request as it arrives."""
 
-    __slots__ = (
-        "answered",
-        "began",
-        "framing",
-        "held",
-        "http_1_0",
-        "keep",
-        "method",
-        "named",
-        "parts",
-        "refused",
-        "size",
-        "url",
-    )
+    __slots__ = ("answered", "began", "framing", "head", "held", "parts", "refused", "size")
 
     def __init__(self, began: float) -> None:
         self.began = began
-        self.method = ""
-        self.url = b""
-        self.named: dict[bytes, bytes] = {}
+        self.head = _NO_HEAD
         self.parts: list[bytes] = []
         self.size = self.held = self.framing = 0
         self.answered = False
-        self.http_1_0 = False
-        self.keep = True
         self.refused: Refused | None = None
 
     def add_framing(self, size: int) -> None:
@@ -431,12 +439,6 @@ class _Received:
             raise head_too_large(LARGEST_HEAD)
 
 
-def _path(url: bytes) -> str:
-    """Without the query, and decoded."""
-    path = httptools.parse_url(url).path or b"/"
-    return urllib.parse.unquote(path.decode("ascii"))
-
-
 class _Page(RequestResponseCycle):
     """uvicorn's way to an ASGI app, reported like every other exchange. HEAD is served as GET without the body."""
 
@@ -444,7 +446,8 @@ class _Page(RequestResponseCycle):
         exchange: Exchange = self.scope["exchange"]  # type: ignore[typeddict-item]
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
-            headers = [*message.get("headers", ()), *exchange.with_extra([])]
+            extra = [tuple(line.split(b": ", 1)) for line in exchange.lines.splitlines()]
+            headers = [*message.get("headers", ()), *extra]
             message = {**message, "headers": headers}
         else:
             exchange.sent += len(message.get("body", b""))

@@ -1,5 +1,6 @@
 """One request's way to an endpoint: where next, wait, or give up. Pure policy; moving the bytes is the transport's."""
 
+import math
 from dataclasses import dataclass
 
 from fastchat_gateway import balancer
@@ -10,7 +11,7 @@ MOST_ROUNDS = 3
 MOST_LOST = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Try this endpoint now, and count the request as its own from `take` to `release`."""
 
@@ -54,17 +55,18 @@ class Dispatch:
     may be what kills them), the request is given up.
     """
 
+    _in_line = False
+    _tried: frozenset[tuple[str, int]] = frozenset()
+    _failed = False
+    _rounds = 0
+    _lost = 0
+    _deadline: float | None = None
+
     def __init__(self, catalog: Catalog, name: str, prefix: int | None = None) -> None:
         """`prefix`: with what the prompt begins, where that decides."""
         self._catalog = catalog
         self._name = name
         self._prefix = prefix
-        self._in_line = False
-        self._tried: set[tuple[str, int]] = set()
-        self._failed = False
-        self._rounds = 0
-        self._lost = 0
-        self._deadline: float | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -78,9 +80,9 @@ class Dispatch:
             raise self._catalog.unknown(self._name)
         if self._lost >= MOST_LOST:
             return GiveUp(model)
-        if len(model.hold) and not self._in_line and not self._tried:
+        if model.hold.length and not self._in_line and not self._tried:
             return self._wait(model, now)  # behind those who came before
-        most = model.most_outstanding(now)
+        most = model.most_outstanding(now) if model.spread_until else math.inf
         endpoint = balancer.pick(model.endpoints, now, self._tried, most_outstanding=most, prefix=self._prefix)
         if endpoint is not None:
             return Send(model, endpoint)
@@ -88,7 +90,7 @@ class Dispatch:
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
         """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""
-        self._tried.add(endpoint.incarnation)
+        self._tried = self._tried.union((endpoint.incarnation,))
         self._failed = True
         self._lost += lost
         return balancer.note_failure(endpoint, now)

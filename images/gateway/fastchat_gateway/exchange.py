@@ -3,24 +3,22 @@
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from fastchat_gateway.errors import Refused, from_worker, shutting_down
-from fastchat_gateway.keyring import NO_KEY
-from fastchat_gateway.upstream import Headers
+from fastchat_gateway.head import RequestHead, render
+from fastchat_gateway.keyring import NO_KEY, Key
 from fastchat_gateway.usage import usage_of
 
 if TYPE_CHECKING:
+    from fastchat_gateway.limits import Account
     from fastchat_gateway.relay import Relay
     from fastchat_gateway.trace import Trace
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_EVENT_STREAM: Headers = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_JSON = b"content-type: application/json\r\n"
+_EVENT_STREAM = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _TAIL_BYTES = 4096
 
 Stopped = Literal["client_gone", "shutdown", None]
@@ -33,8 +31,11 @@ class Line(Protocol):
     def takes_chunks(self) -> bool:
         """A body of unknown length is chunked."""
 
-    def write_head(self, status: int, headers: Headers, *, length: int | None, body: bytes = b"") -> None:
-        """The head, and the body with it where its length is known."""
+    def write_answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole answer; `lines` are those of its head."""
+
+    def write_head(self, status: int, lines: bytes) -> None:
+        """The head of a body of unknown length."""
 
     def write_part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
         """A part of a body of unknown length; `framed`: chunked as it is, with the last chunk where it is the last."""
@@ -49,76 +50,41 @@ class Line(Protocol):
 class Exchange:
     """The request and the answer as it is being sent: a relay's sink."""
 
-    __slots__ = (
-        "_done",
-        "_line",
-        "_usage",
-        "account",
-        "admitted",
-        "asked_bytes",
-        "body",
-        "broken",
-        "came",
-        "duration",
-        "endpoint",
-        "events",
-        "extra",
-        "first_byte",
-        "headers",
-        "method",
-        "model",
-        "path",
-        "relay",
-        "request_id",
-        "sent",
-        "started",
-        "status",
-        "stopped",
-        "streams",
-        "tail",
-        "trace",
-    )
+    duration = 0.0
+    key: Key = NO_KEY
+    """Whose request it is."""
+    account: "Account | None" = None
+    """What it counts against."""
+    admitted = False
+    """The key may use its model now."""
+    model = ""
+    endpoint = ""
+    relay: "Relay | None" = None
+    trace: "Trace | None" = None
+    extra = b""
+    """Header lines that the answer gets besides."""
+    status = 0
+    streams = False
+    broken = False
+    stopped: Stopped = None
+    sent = 0
+    events = 0
+    tail = b""
+    """The end of the answer, where a worker says what it used."""
+    first_byte: float | None = None
+    _usage: tuple[int, int] | None = None
 
-    def __init__(
-        self,
-        line: Line,
-        method: str,
-        path: str,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        done: Callable[["Exchange"], None],
-    ) -> None:
+    def __init__(self, line: Line, head: RequestHead, body: bytes, done: Callable[["Exchange"], None]) -> None:
         self._line = line
         self._done: Callable[[Exchange], None] | None = done
         self.came = time.time()
         self.started = time.perf_counter()
-        self.duration = 0.0
-        self.account = NO_KEY
-        self.admitted = False
-        """Counted as one of the key's."""
-        self.method = method
-        self.path = path
-        self.headers = headers
+        self.head = head
+        self.path = head.path
         self.body = body
         self.asked_bytes = len(body)
-        given = headers.get(b"x-request-id", b"")
-        self.request_id = given if _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
-        self.relay: Relay | None = None
-        self.trace: Trace | None = None
-        self.extra: Headers = []
-        """Headers that the answer gets besides."""
-        self.stopped: Stopped = None
-        self.status = 0
-        self.streams = False
-        self.broken = False
-        self.sent = 0
-        self.events = 0
-        self._usage: tuple[int, int] | None = None
-        self.tail = b""
-        """The end of the answer, where a worker says what it used."""
-        self.first_byte: float | None = None
-        self.model = ""
-        self.endpoint = ""
+        given = head.named.get(b"x-request-id")
+        self.request_id = given if given and _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
 
     @property
     def takes_chunks(self) -> bool:
@@ -127,26 +93,26 @@ class Exchange:
 
     # What a relay tells.
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
         if self.status:  # a held stream has its head already
             self.refuse(from_worker(status, body))
             return
-        self._first_byte(status, headers, streams=False)
-        self.sent += len(body)
+        self._first_byte(status)
+        self.sent = len(body)
         self.tail = body[-_TAIL_BYTES:]
-        self._line.write_head(status, headers, length=len(body), body=body)
+        self._line.write_answer(status, lines + self.lines, body)
         self.finish()
 
-    def begin(self, status: int, headers: Headers, *, streams: bool) -> None:
-        if self.status and not streams:
+    def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
+        if not self.status:
+            self._line.write_head(status, lines + self.lines)
+        elif not streams:
             if self.relay is not None:
                 self.relay.cancel()
             self.refuse(from_worker(status, b""))
             return
-        head_is_out = bool(self.status)
-        self._first_byte(self.status or status, headers, streams=streams)
-        if not head_is_out:
-            self._line.write_head(status, headers, length=None)
+        self.streams = streams
+        self._first_byte(self.status or status)
 
     def write(self, data: bytes, *, framed: bool = False) -> None:
         self.sent += len(data)
@@ -170,7 +136,7 @@ class Exchange:
         """Keep a held stream alive. Its status is decided by the first comment."""
         if not self.status:
             self.status, self.streams = 200, True
-            self._line.write_head(200, self.with_extra(list(_EVENT_STREAM)), length=None)
+            self._line.write_head(200, _EVENT_STREAM + self.lines)
         self.write(b": waiting for a worker\n\n")
 
     def refuse(self, refused: Refused) -> None:
@@ -179,8 +145,7 @@ class Exchange:
             body = refused.body
             self.status = refused.status
             self.sent += len(body)
-            headers = self.with_extra([(b"content-type", b"application/json"), *refused.headers])
-            self._line.write_head(refused.status, headers, length=len(body), body=body)
+            self._line.write_answer(refused.status, _JSON + render(refused.headers) + self.lines, body)
         elif self.streams:
             self.broken = True
             event = refused.event
@@ -228,19 +193,16 @@ class Exchange:
             self._note_endpoint()
             self.relay.cancel()
 
-    def _first_byte(self, status: int, headers: Headers, *, streams: bool) -> None:
+    def _first_byte(self, status: int) -> None:
         self.status = status
-        self.streams = streams
         self.first_byte = time.perf_counter() - self.started
         self._note_endpoint()
-        self.with_extra(headers)
 
     def _note_endpoint(self) -> None:
         if self.relay is not None:
             self.endpoint = self.relay.endpoint or self.endpoint
 
-    def with_extra(self, headers: Headers) -> Headers:
-        """Headers of an answer, with those that every answer of this request has."""
-        headers.append((b"x-request-id", self.request_id))
-        headers += self.extra
-        return headers
+    @property
+    def lines(self) -> bytes:
+        """Header lines that every answer of this request has."""
+        return b"x-request-id: %b\r\n%b" % (self.request_id, self.extra)

@@ -7,21 +7,32 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from fastchat.api_key import digest
 from fastchat_gateway import call, demand
-from fastchat_gateway.access_log import AccessLog
+from fastchat_gateway.access_log import AccessLog, Line, timestamp
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Model
 from fastchat_gateway.clock import Clock
 from fastchat_gateway.drain import Drain
-from fastchat_gateway.errors import Refused, invalid_api_key, overloaded, server_error, shutting_down
+from fastchat_gateway.errors import (
+    Refused,
+    invalid_api_key,
+    model_not_allowed,
+    overloaded,
+    server_error,
+    shutting_down,
+)
 from fastchat_gateway.exchange import Exchange
+from fastchat_gateway.head import Memo, RequestHead
 from fastchat_gateway.keyring import Keyring
 from fastchat_gateway.limits import Meter, may_use
 from fastchat_gateway.relay import Lanes, Relay
 from fastchat_gateway.tracing import Tracer
+
+if TYPE_CHECKING:
+    from fastchat_gateway.trace import Trace
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +50,9 @@ INFERENCE: Mapping[str, bytes] = {
 }
 """Our path → the worker's."""
 
-_PATHS = {path.encode(): path for path in INFERENCE}
-_PASSED_ON = (b"accept", b"user-agent")
-_TRACE_HEADERS = (b"traceparent", b"tracestate")
 _SETTLE_SECONDS = 0.1
+_MOST_TO_SETTLE = 64
+"""So many at a time take a fraction of a millisecond."""
 
 
 class Swept(Protocol):
@@ -84,6 +94,7 @@ class Gateway:
         self.drain = drain
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
+        self.heads: Memo[RequestHead] = Memo()
         self.connections: set[Swept] = set()
         self.lanes = lanes
         self.keyring = keyring
@@ -91,17 +102,23 @@ class Gateway:
         self._meter = meter
         self._access_log = access_log
         self._tracer = tracer
+        self._token = None if lanes.token is None else digest(lanes.token)
         self._open_paths = PROBES.union(open_paths)
         self._buffered = 0
         self._to_settle: deque[Exchange] = deque()
+        self._settling: asyncio.TimerHandle | None = None
         lanes.metrics.watch("open_connections", lambda: len(self.connections))
         lanes.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
         lanes.metrics.watch("keys", lambda: len(keyring))
 
     @staticmethod
-    def known_path(url: bytes) -> str | None:
-        """The path of a URL that is taken as it is."""
-        return _PATHS.get(url)
+    def infers(head: RequestHead) -> bool:
+        """It is a request for a worker."""
+        return head.path in INFERENCE and head.method == "POST"
+
+    def takes(self, body: bytes) -> bool:
+        """Take a whole body, if it may be so large and there is room for it."""
+        return len(body) <= self.max_body_bytes and self.take_memory(len(body))
 
     def take_memory(self, size: int) -> bool:
         """Room for a piece of a body; False where all bodies together would take too much."""
@@ -136,10 +153,9 @@ class Gateway:
             raise shutting_down()
         if len(self.drain) > self.limits.max_concurrent_requests:
             raise overloaded()
-        path = INFERENCE.get(exchange.path)
-        if path is None or exchange.method != "POST":
+        if not self.infers(exchange.head):
             return True
-        self._infer(exchange, path)
+        self._infer(exchange)
         return False
 
     def is_over(self) -> bool:
@@ -148,36 +164,36 @@ class Gateway:
 
     def _identify(self, exchange: Exchange) -> None:
         """Whose request it is; raises Refused."""
-        authorization = exchange.headers.get(b"authorization", b"")
-        token = self.lanes.token
-        if token is not None and exchange.path in INTERNAL:
-            if hmac.compare_digest(authorization, b"Bearer " + token):
+        path, bearer = exchange.path, exchange.head.bearer
+        if self._token is not None and path in INTERNAL:
+            if hmac.compare_digest(bearer or b"", self._token):
                 return
-            if exchange.path == demand.PATH:
+            if path == demand.PATH:
                 raise invalid_api_key()
-        if exchange.path not in self._open_paths:
-            exchange.account = self.keyring.find(authorization, time.time())
+        if path not in self._open_paths:
+            exchange.key = self.keyring.find(bearer, exchange.came)
 
-    def _infer(self, exchange: Exchange, path: bytes) -> None:
+    def _infer(self, exchange: Exchange) -> None:
         name, stream = call.read(exchange.body)
         model = self.admit(exchange, name)
         exchange.model = model.name
-        trace = exchange.trace = self._tracer.begin(exchange.headers)
-        known = passed_on(exchange, with_trace=trace is None)
-        outgoing = Call(name, path, exchange.body, known, stream, exchange.account.name, trace)
+        trace = exchange.trace = self._tracer.begin(exchange.head.named)
+        lines = to_worker(exchange, with_trace=trace is None)
+        outgoing = Call(name, INFERENCE[exchange.path], exchange.body, lines, stream, exchange.key.name, trace)
         exchange.relay = Relay(self.lanes, outgoing, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.relay.start()
 
     def admit(self, exchange: Exchange, name: str) -> Model:
         """The model of this name, if the request's key may use it now; raises Refused."""
-        key, model = exchange.account, self.lanes.catalog.find(name)
-        now = time.monotonic()
+        key, model = exchange.key, self.lanes.catalog.find(name)
+        own_name = model.name if model else name
         if not exchange.admitted:
-            self._meter.admit(key, model.name if model else name, now, name=name)
+            account = exchange.account = self._meter.admit(key, own_name, time.monotonic(), name=name)
             exchange.admitted = True
-            exchange.extra += self._meter.headers(key, now)
-        elif not may_use(key, model.name if model else name, name):
-            self._meter.admit(key, model.name if model else name, now, name=name)
+            if account is not None:
+                exchange.extra = account.lines()
+        elif not may_use(key, own_name, name):
+            raise model_not_allowed(key.name, name)
         if model is None:
             raise self.lanes.catalog.unknown(name)
         return model
@@ -187,21 +203,31 @@ class Gateway:
         if exchange.path in PROBES:
             return
         self.drain.leave(exchange)
-        if exchange.admitted:
-            self._meter.release(exchange.account)
+        account = exchange.account
+        if account is not None:
+            account.release()
+            if account.tokens is not None and exchange.status == 200:
+                account.charge(sum(exchange.usage()), time.monotonic())
         exchange.duration = time.perf_counter() - exchange.started
-        if exchange.account.tokens_per_minute is not None and exchange.status == 200:
-            self._meter.charge(exchange.account, sum(exchange.usage()), time.monotonic())
         if exchange.trace is not None:
-            outcome = _outcome(exchange, exchange.status or 499)
-            about = exchange.model, exchange.account.name, exchange.endpoint
-            exchange.trace.end(exchange.path, exchange.status or 499, outcome, *about)
-        if not self._to_settle:
-            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self.settle)
+            self._end_trace(exchange.trace, exchange)
         self._to_settle.append(exchange)
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self.settle)
+        elif len(self._to_settle) == _MOST_TO_SETTLE:
+            asyncio.get_running_loop().call_soon(self.settle)
+
+    @staticmethod
+    def _end_trace(trace: "Trace", exchange: Exchange) -> None:
+        status = exchange.status or 499
+        outcome = _outcome(exchange, status)
+        trace.end(exchange.path, status, outcome, exchange.model, exchange.key.name, exchange.endpoint)
 
     def settle(self) -> None:
         """Count and write down what is over: a few times a second, not while somebody waits."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         while self._to_settle:
             self._report(self._to_settle.popleft())
 
@@ -214,25 +240,36 @@ class Gateway:
         self.lanes.catalog.sweep(now)
 
     def _report(self, exchange: Exchange) -> None:
-        route = exchange.path if exchange.path in INFERENCE else "other"
+        path, model, key, first_byte = exchange.path, exchange.model, exchange.key.name, exchange.first_byte
+        route = path if path in INFERENCE else "other"
         status = exchange.status or 499  # nginx's number for a client that did not wait
         outcome = _outcome(exchange, status)
-        key = exchange.account.name
-        self._metrics.request(exchange.model, route, status, outcome, key)
-        self._metrics.times(exchange.model, route, exchange.first_byte, exchange.duration)
-        if exchange.model and status == 200:
-            self._metrics.tokens(exchange.model, key, *exchange.usage())
+        self._metrics.request(model, route, status, outcome, key)
+        self._metrics.times(model, route, first_byte, exchange.duration)
+        if model and status == 200:
+            self._metrics.tokens(model, key, *exchange.usage())
         if self._access_log is not None:
-            self._access_log.write(_line(exchange, status, outcome))
+            line = Line(
+                timestamp(exchange.came),
+                exchange.request_id.decode(),
+                exchange.head.method,
+                path[:256],
+                model,
+                key,
+                exchange.endpoint,
+                status,
+                outcome,
+                None if first_byte is None else round(first_byte * 1000, 2),
+                round(exchange.duration * 1000, 2),
+                exchange.sent,
+            )
+            self._access_log.write(line)
 
 
-def passed_on(exchange: Exchange, *, with_trace: bool = True) -> tuple[tuple[bytes, bytes], ...]:
-    """What the worker gets to know of the client's head; without a trace of our own, the client's."""
-    given = exchange.headers
-    headers = [(b"x-request-id", exchange.request_id)]
-    names = (*_PASSED_ON, *_TRACE_HEADERS) if with_trace else _PASSED_ON
-    headers += [(name, given[name]) for name in names if name in given]
-    return tuple(headers)
+def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
+    """Header lines by which a worker knows the request; without a trace of our own, the client's."""
+    head = exchange.head
+    return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
 
 
 def _outcome(exchange: Exchange, status: int) -> str:
@@ -241,21 +278,3 @@ def _outcome(exchange: Exchange, status: int) -> str:
     if status >= 400:
         return "client_error" if status < 500 else "server_error"
     return "broken" if exchange.broken else "ok"
-
-
-def _line(exchange: Exchange, status: int, outcome: str) -> dict[str, object]:
-    first_byte = exchange.first_byte
-    return {
-        "time": datetime.fromtimestamp(exchange.came, UTC).isoformat(timespec="milliseconds"),
-        "request_id": exchange.request_id.decode(),
-        "method": exchange.method,
-        "path": exchange.path[:256],
-        "model": exchange.model,
-        "key": exchange.account.name,
-        "endpoint": exchange.endpoint,
-        "status": status,
-        "outcome": outcome,
-        "ttfb_ms": None if first_byte is None else round(first_byte * 1000, 2),
-        "duration_ms": round(exchange.duration * 1000, 2),
-        "bytes": exchange.sent,
-    }

@@ -19,10 +19,8 @@ class Hold:
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[Waiter, None]] = {}
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
+        self.length = 0
+        """Requests that wait."""
 
     def enter(self, waiter: Waiter, key: str, limit: int) -> bool:
         """Take the last place of a key's line; False where as many wait as may.
@@ -30,12 +28,12 @@ class Hold:
         Where one key's line is longer than this one's would be, the last one in it gives way.
         """
         line = self._lines.setdefault(key, {})
-        if self._length >= limit and not self._make_room(len(line) + 1):
+        if self.length >= limit and not self._make_room(len(line) + 1):
             if not line:
                 del self._lines[key]
             return False
         self._lines.setdefault(key, line)[waiter] = None
-        self._length += 1
+        self.length += 1
         return True
 
     def leave(self, waiter: Waiter, key: str) -> None:
@@ -45,7 +43,7 @@ class Hold:
             return
         if waiter in line:
             del line[waiter]
-            self._length -= 1
+            self.length -= 1
         if line:
             self._lines[key] = line
 

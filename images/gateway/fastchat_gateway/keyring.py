@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fastchat.api_key import KeyRecord, digest
+from fastchat.api_key import KeyRecord
 from fastchat_gateway.errors import expired_api_key, invalid_api_key, missing_api_key
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,11 @@ class Key:
     max_concurrent: int | None = None
     expires: float | None = None
     """Unix time."""
+
+    @property
+    def is_limited(self) -> bool:
+        """It may not do as much as it likes."""
+        return (self.requests_per_minute or self.tokens_per_minute or self.max_concurrent) is not None
 
 
 NO_KEY = Key("", b"")
@@ -57,17 +62,15 @@ class Keyring:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def find(self, authorization: bytes, now: float) -> Key:
-        """The key that an `Authorization` header carries, at Unix time `now`; raises Refused (401)."""
+    def find(self, bearer: bytes | None, now: float) -> Key:
+        """The key whose SHA-256 a request has brought, at Unix time `now`; raises Refused (401)."""
         if not self.required:
             return NO_KEY
-        scheme, _, presented = authorization.strip().partition(b" ")
-        if scheme.lower() != b"bearer" or not presented:
+        if bearer is None:
             raise missing_api_key()
         # The time of the look-up tells about the digest, which nobody can steer towards a known one.
-        known = digest(presented.strip())
-        key = self._keys.get(known)
-        if key is None or not hmac.compare_digest(key.digest, known):
+        key = self._keys.get(bearer)
+        if key is None or not hmac.compare_digest(key.digest, bearer):
             raise invalid_api_key()
         if key.expires is not None and key.expires <= now:
             raise expired_api_key(key.name, datetime.fromtimestamp(key.expires, UTC))

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from fastchat_gateway.errors import Refused, model_not_allowed, rate_limited
 from fastchat_gateway.keyring import Key
 
-Headers = list[tuple[bytes, bytes]]
-
 _BUSY_RETRY_SECONDS = 1
 
 
@@ -27,115 +25,127 @@ class Bucket:
     A count per full minute would let twice as much through around its edge, and send everyone back at the same moment.
     """
 
-    __slots__ = ("_at", "_per_minute", "left", "limit")
+    __slots__ = ("_at", "_form", "_kind", "_per_second", "left", "limit", "per_minute")
 
-    def __init__(self, per_minute: int, share: int, now: float) -> None:
-        self._per_minute = per_minute
+    def __init__(self, kind: bytes, per_minute: int, share: int, now: float) -> None:
+        self._kind = kind
         self._at = now
+        self.per_minute = per_minute
         self.left = math.inf
-        self.refill(share, now)
+        self.resize(share)
 
-    def refill(self, share: int, now: float) -> None:
-        """Bring it to the time `now`, as one of `share` buckets with the same limit."""
-        self.limit = max(1.0, self._per_minute / share)
-        self.left = min(self.limit, self.left + (now - self._at) * self.limit / 60)
+    def resize(self, share: int) -> None:
+        """Be one of `share` buckets that have the limit between them."""
+        self.limit = max(1.0, self.per_minute / share)
+        self.left = min(self.left, self.limit)
+        self._per_second = self.limit / 60
+        form = b"x-ratelimit-limit-KIND: %d\r\nx-ratelimit-remaining-KIND: %%d\r\nx-ratelimit-reset-KIND: %%b\r\n"
+        self._form = form.replace(b"KIND", self._kind) % self.limit
+
+    def refill(self, now: float) -> None:
+        """Bring it to the time `now`."""
+        left = self.left + (now - self._at) * self._per_second
+        self.left = left if left < self.limit else self.limit
         self._at = now
 
     def seconds_until(self, level: float) -> float:
-        return max(0.0, level - self.left) * 60 / self.limit
+        return max(0.0, level - self.left) / self._per_second
+
+    def lines(self) -> bytes:
+        """OpenAI's header lines: the limit, what is left, when it is full again."""
+        left = self.left
+        return self._form % (left if left > 0 else 0, _duration((self.limit - left) / self._per_second))
 
 
 class Account:
     """What a key has left, and how many of its requests are in progress."""
 
-    __slots__ = ("_at", "in_flight", "limits", "requests", "tokens")
+    __slots__ = ("_limits", "in_flight", "requests", "tokens")
 
-    def __init__(self, key: Key, share: int, now: float, in_flight: int) -> None:
-        self.limits = key.requests_per_minute, key.tokens_per_minute
-        self.requests, self.tokens = (None if limit is None else Bucket(limit, share, now) for limit in self.limits)
-        self.in_flight = in_flight
-        self._at = now
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.requests: Bucket | None = None
+        self.tokens: Bucket | None = None
+        self._limits: tuple[int | None, int | None, int] | None = None
 
-    def refill(self, share: int, now: float) -> None:
-        if now == self._at:
-            return
-        self._at = now
-        for bucket in (self.requests, self.tokens):
-            if bucket is not None:
-                bucket.refill(share, now)
+    def refill(self, key: Key, share: int, now: float) -> None:
+        """Bring it to the time `now`. A limit that changes starts afresh."""
+        limits = key.requests_per_minute, key.tokens_per_minute, share
+        if limits != self._limits:
+            self._limits = limits
+            self.requests = _resized(self.requests, b"requests", key.requests_per_minute, share, now)
+            self.tokens = _resized(self.tokens, b"tokens", key.tokens_per_minute, share, now)
+        if self.requests is not None:
+            self.requests.refill(now)
+        if self.tokens is not None:
+            self.tokens.refill(now)
+
+    def charge(self, tokens: int, now: float) -> None:
+        """Tokens that a request has used; they are known afterwards, so that what is left may fall below zero."""
+        if self.tokens is not None:
+            self.tokens.refill(now)
+            self.tokens.left -= tokens
+
+    def release(self) -> None:
+        """A request has ended."""
+        self.in_flight -= 1
+
+    def lines(self) -> bytes:
+        """`x-ratelimit-*` for an answer."""
+        requests = b"" if self.requests is None else self.requests.lines()
+        return requests if self.tokens is None else requests + self.tokens.lines()
 
 
 class Meter:
     """The accounts of all keys, by name: they outlive a reload of the keys and a new key under the same name.
 
-    A limit that changes starts afresh. Times are seconds of any clock that never goes back.
+    Times are seconds of any clock that never goes back.
     """
 
-    def __init__(self, share: int = 1) -> None:
-        self._share = share
+    def __init__(self) -> None:
+        self.share = 1
+        """How many gateways share every limit; each lets its part through, at least 1."""
         self._accounts: dict[str, Account] = {}
 
-    def set_share(self, share: int) -> None:
-        """How many gateways share every limit; each lets its part through, at least 1."""
-        self._share = share
-
-    def admit(self, key: Key, model: str, now: float, *, name: str = "") -> None:
-        """Count a request that begins, to be followed by one `release`; raises Refused (403, 429), then without.
+    def admit(self, key: Key, model: str, now: float, *, name: str = "") -> Account | None:
+        """Count a request that begins, to be followed by one `release`; None for a key without limits.
 
         `model`: its own name, or what was asked for where there is no such model; `name`: what was asked for.
+        Raises Refused (403, 429), and then has counted nothing.
         """
-        if not may_use(key, model, name):
+        if key.models is not None and not may_use(key, model, name):
             raise model_not_allowed(key.name, name or model)
-        if not _limited(key):
-            return
-        account = self._account(key, now)
+        if not key.is_limited:
+            return None
+        account = self._accounts.get(key.name)
+        if account is None:
+            account = self._accounts[key.name] = Account()
+        account.refill(key, self.share, now)
         self._refuse_too_much(key, account)
         if account.requests is not None:
             account.requests.left -= 1
         account.in_flight += 1
-
-    def release(self, key: Key) -> None:
-        """A request that was admitted has ended."""
-        if _limited(key):
-            self._accounts[key.name].in_flight -= 1
-
-    def charge(self, key: Key, tokens: int, now: float) -> None:
-        """Tokens that a request has used; they are known afterwards, so that what is left may fall below zero."""
-        account = self._accounts.get(key.name)
-        if account is not None and account.tokens is not None:
-            account.refill(self._share, now)
-            account.tokens.left -= tokens
-
-    def headers(self, key: Key, now: float) -> Headers:
-        """OpenAI's `x-ratelimit-*` for an answer: the limits of this gateway, what is left, when it is full again."""
-        account = self._accounts.get(key.name) if _limited(key) else None
-        if account is None:
-            return []
-        account.refill(self._share, now)
-        return _headers(account)
-
-    def _account(self, key: Key, now: float) -> Account:
-        account = self._accounts.get(key.name)
-        if account is None or account.limits != (key.requests_per_minute, key.tokens_per_minute):
-            in_flight = 0 if account is None else account.in_flight
-            account = self._accounts[key.name] = Account(key, self._share, now, in_flight)
-        else:
-            account.refill(self._share, now)
         return account
 
     def _refuse_too_much(self, key: Key, account: Account) -> None:
-        most = key.max_concurrent
-        if most is not None and account.in_flight >= max(1, most // self._share):
+        most, requests, tokens = key.max_concurrent, account.requests, account.tokens
+        if most is not None and account.in_flight >= max(1, most // self.share):
             message = f"The API key '{key.name}' may make {most} requests at the same time, and has; try again later."
             raise rate_limited(message, _BUSY_RETRY_SECONDS, *_headers(account))
-        if account.requests is not None and account.requests.left < 1:
-            raise _used_up(key, f"{key.requests_per_minute} requests", account.requests, account)
-        if account.tokens is not None and account.tokens.left < 1:
-            raise _used_up(key, f"{key.tokens_per_minute} tokens", account.tokens, account)
+        if requests is not None and requests.left < 1:
+            raise _used_up(key, f"{key.requests_per_minute} requests", requests, account)
+        if tokens is not None and tokens.left < 1:
+            raise _used_up(key, f"{key.tokens_per_minute} tokens", tokens, account)
 
 
-def _limited(key: Key) -> bool:
-    return not (key.requests_per_minute is None and key.tokens_per_minute is None and key.max_concurrent is None)
+def _resized(bucket: Bucket | None, kind: bytes, per_minute: int | None, share: int, now: float) -> Bucket | None:
+    if per_minute is None:
+        return None
+    if bucket is None or bucket.per_minute != per_minute:
+        return Bucket(kind, per_minute, share, now)
+    bucket.refill(now)
+    bucket.resize(share)
+    return bucket
 
 
 def _used_up(key: Key, what: str, bucket: Bucket, account: Account) -> Refused:
@@ -144,16 +154,8 @@ def _used_up(key: Key, what: str, bucket: Bucket, account: Account) -> Refused:
     return rate_limited(message, seconds, *_headers(account))
 
 
-def _headers(account: Account) -> Headers:
-    headers: Headers = []
-    for kind, bucket in ((b"requests", account.requests), (b"tokens", account.tokens)):
-        if bucket is not None:
-            headers += [
-                (b"x-ratelimit-limit-" + kind, b"%d" % bucket.limit),
-                (b"x-ratelimit-remaining-" + kind, b"%d" % max(0, bucket.left)),
-                (b"x-ratelimit-reset-" + kind, _duration(bucket.seconds_until(bucket.limit))),
-            ]
-    return headers
+def _headers(account: Account) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in account.lines().splitlines())]
 
 
 def _duration(seconds: float) -> bytes:

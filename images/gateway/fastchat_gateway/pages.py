@@ -54,13 +54,13 @@ def _add_models(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/v1/models", response_model=None, responses=_answers(api.ModelList))
     async def list_models(request: Request) -> Response:
         """The models served, and their aliases: those that the API key may use."""
-        names = visible(request["exchange"].account, catalog.names())
+        names = visible(request["exchange"].key, catalog.names())
         return _json(api.ModelList(data=[card for name in names if (card := catalog.card(name))]))
 
     @app.get("/v1/models/{model:path}", response_model=None, responses=_answers(api.ModelCard))
     async def retrieve_model(request: Request, model: str) -> Response:
         """One model or alias."""
-        card = catalog.card(model) if visible(request["exchange"].account, catalog.names([model])) else None
+        card = catalog.card(model) if visible(request["exchange"].key, catalog.names([model])) else None
         if card is None:
             raise catalog.unknown(model)
         return _json(card)

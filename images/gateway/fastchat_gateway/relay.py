@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from fastchat_gateway import balancer
@@ -12,10 +13,11 @@ from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Catalog, Model
 from fastchat_gateway.dispatch import Dispatch, Send, Wait
 from fastchat_gateway.errors import Refused, no_worker, queue_full, server_error, worker_lost, workers_failed
+from fastchat_gateway.head import AnswerHead
 from fastchat_gateway.hold import Hold
 from fastchat_gateway.metrics import Metrics
 from fastchat_gateway.prefix import prefix_of
-from fastchat_gateway.upstream import Headers, Pool, Upstream, WorkerFailed, address_of
+from fastchat_gateway.upstream import Pool, Upstream, WorkerFailed
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +25,6 @@ BUFFERED_BYTES = 2**20
 """An answer that is not a stream is taken whole up to this size, so that a worker may die in the middle of it."""
 
 _DECLINED = (502, 503)
-_PASSED_ON = frozenset({b"content-type", b"content-encoding", b"cache-control", b"retry-after"})
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 _CHUNK_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
 """Of an event that ends its chunk."""
@@ -33,10 +34,10 @@ _LONGEST_EVENT = 2**16
 class Sink(Protocol):
     """Who gets the answer: a whole one, or its beginning, its parts and its end; or a refusal, at any time."""
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole answer."""
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole answer; `lines` are those of its head."""
 
-    def begin(self, status: int, headers: Headers, *, streams: bool) -> None:
+    def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
         """An answer whose parts follow."""
 
     def write(self, data: bytes, *, framed: bool = False) -> None:
@@ -66,9 +67,29 @@ class Lanes:
     token: bytes | None = None
     """What a worker knows this gateway by."""
 
+    @cached_property
+    def token_line(self) -> bytes:
+        """The header line that tells it."""
+        return b"" if self.token is None else b"authorization: Bearer %b\r\n" % self.token
+
 
 class Relay:
     """One call."""
+
+    _step: Send | None = None
+    _upstream: Upstream | None = None
+    _connecting: asyncio.Task[None] | None = None
+    _may_be_stale = False
+    _waiting: "_Waiting | None" = None
+    _declined: tuple[int, bytes, bytes] | None = None
+    _over = False
+    # Of the answer that is being read:
+    _head: AnswerHead | None = None
+    _begun = False
+    _streams = False
+    _framed = False
+    _torn = False
+    _size = 0
 
     def __init__(self, lanes: Lanes, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
         """`chunks`: the sink takes a stream chunked as it comes."""
@@ -77,15 +98,8 @@ class Relay:
         self._call = call
         self._sink = sink
         self._dispatch = Dispatch(lanes.catalog, call.model, prefix)
-        self._step: Send | None = None
-        self._upstream: Upstream | None = None
-        self._connecting: asyncio.Task[None] | None = None
         self._chunks = chunks
-        self._may_be_stale = False
-        self._waiting: _Waiting | None = None
-        self._declined: tuple[int, Headers, bytes] | None = None
-        self._over = False
-        self._begin_answer()
+        self._parts: list[bytes] = []
 
     @property
     def endpoint(self) -> str:
@@ -126,7 +140,8 @@ class Relay:
         if isinstance(step, Wait):
             self._hold(step)
             return
-        self._stop_waiting()
+        if self._waiting is not None:
+            self._stop_waiting()
         if isinstance(step, Send):
             self._send(step)
         elif self._declined is not None:
@@ -184,7 +199,7 @@ class Relay:
     def _send(self, step: Send) -> None:
         step.take()
         self._step = step
-        self._begin_answer()
+        self._forget_answer()
         upstream = self._lanes.pool.take(step.endpoint.url)
         self._may_be_stale = upstream is not None and upstream.may_be_stale
         if upstream is not None:
@@ -212,7 +227,7 @@ class Relay:
         if self._call.trace is not None:
             self._call.trace.mark("sent")
         body = self._call.body_for(step.model.name)
-        head = _head(self._call, address_of(upstream.url).line, len(body), self._lanes.token)
+        head = self._call.head(upstream.host_line, self._lanes.token_line, len(body))
         parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
         upstream.send(self, *parts, chunks=self._chunks)
 
@@ -222,7 +237,7 @@ class Relay:
             model = self._step.model
             self._step.release()
             self._step = None
-            if len(model.hold):
+            if model.hold.length:
                 asyncio.get_running_loop().call_soon(model.hold.release)
 
     def _failed(self, reason: str, *, lost: bool) -> None:
@@ -239,25 +254,30 @@ class Relay:
 
     # The answer, as the upstream connection tells it.
 
-    def _begin_answer(self) -> None:
-        self._status = 0
-        self._headers: Headers = []
-        self._streams = False
-        self._begun = False
-        self._heard = False
-        self._framed = False
-        self._torn = False
-        self._parts: list[bytes] = []
-        self._size = 0
+    def _forget_answer(self) -> None:
+        if self._head is not None:
+            self._head = None
+            self._begun = self._framed = self._torn = False
+            self._parts = []
+            self._size = 0
 
-    def on_head(self, status: int, headers: Headers) -> None:
-        self._heard = True
+    def on_answer(self, head: AnswerHead, body: bytes) -> None:
+        if head.status in _DECLINED or head.streams or self._call.trace is not None:
+            self.on_head(head)
+            self.on_body(body)
+            self.on_complete()
+            return
+        step = self._step
+        if step is not None:
+            self._release()
+            self._over = True
+            balancer.note_success(step.endpoint)
+            self._sink.answer(head.status, head.to_client, body)
+
+    def on_head(self, head: AnswerHead) -> None:
+        self._head = head
         if self._call.trace is not None:
             self._call.trace.mark("first_byte")
-        self._status = status
-        self._headers = _passed_on(headers)
-        kind = next((value for name, value in headers if name == b"content-type"), b"")
-        self._streams = kind.startswith(b"text/event-stream")
 
     def on_body(self, data: bytes) -> None:
         if self._begun:
@@ -265,25 +285,26 @@ class Relay:
             return
         self._parts.append(data)
         self._size += len(data)
-        if self._status not in _DECLINED and (self._streams or self._size > BUFFERED_BYTES):
-            self._begin()
+        head = self._head
+        if head is not None and head.status not in _DECLINED and (head.streams or self._size > BUFFERED_BYTES):
+            self._begin(head)
         elif self._size > BUFFERED_BYTES and self._upstream is not None:
             self._upstream.fail("it declined at great length")
 
     def on_chunks(self, data: bytes) -> None:
-        if not self._begun:
+        if not self._begun and self._head is not None:
             self._framed = True
-            self._begin()
+            self._begin(self._head)
         if not self._over:
             self._pass_on(data)
 
     def on_complete(self) -> None:
-        step = self._step
-        if step is None:
+        step, head = self._step, self._head
+        if step is None or head is None:
             return
-        if self._status in _DECLINED:
-            self._declined = self._status, self._headers, b"".join(self._parts)
-            self._failed(f"status {self._status}", lost=False)
+        if head.status in _DECLINED:
+            self._declined = head.status, head.to_client, b"".join(self._parts)
+            self._failed(f"status {head.status}", lost=False)
             return
         self._release()
         self._over = True
@@ -291,7 +312,7 @@ class Relay:
             self._sink.end(b"".join(self._parts), framed=self._framed)
         else:
             balancer.note_success(step.endpoint)
-            self._sink.answer(self._status, self._headers, b"".join(self._parts))
+            self._sink.answer(head.status, head.to_client, b"".join(self._parts))
 
     def on_lost(self, reason: str) -> None:
         step = self._step
@@ -302,18 +323,19 @@ class Relay:
             self._release()
             self._over = True
             (self._sink.tear if self._torn else self._sink.refuse)(worker_lost(step.model.name))
-        elif self._may_be_stale and not self._heard:
+        elif self._may_be_stale and self._head is None:
             # It may have closed the idle connection just as the call came: that says nothing of the worker.
             self._may_be_stale = False
             self._connecting = asyncio.get_running_loop().create_task(self._connect(step))
         else:
             self._failed(reason, lost=True)
 
-    def _begin(self) -> None:
+    def _begin(self, head: AnswerHead) -> None:
         assert self._step is not None  # noqa: S101  # an answer is being read
         balancer.note_success(self._step.endpoint)
         self._begun = True
-        self._sink.begin(self._status, self._headers, streams=self._streams)
+        self._streams = head.streams
+        self._sink.begin(head.status, head.to_client, streams=head.streams)
         parts, self._parts = self._parts, []
         if parts and not self._over:
             self._pass_on(b"".join(parts))
@@ -379,10 +401,10 @@ class Collected:
         self._status = 0
         self._parts: list[bytes] = []
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:  # noqa: ARG002  # a sink's
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:  # noqa: ARG002  # a sink's
         self._set(status, body)
 
-    def begin(self, status: int, headers: Headers, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
+    def begin(self, status: int, lines: bytes, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
         self._status = status
 
     def write(self, data: bytes, *, framed: bool = False) -> None:  # noqa: ARG002  # never asked for
@@ -416,26 +438,6 @@ async def collect(lanes: Lanes, call: Call, model: Model) -> tuple[int, bytes]:
     except asyncio.CancelledError:
         relay.cancel()
         raise
-
-
-def _head(call: Call, host: bytes, length: int, token: bytes | None) -> bytes:
-    """The whole head a worker gets; the body has been checked to be JSON, whatever the client called it."""
-    lines = [b"POST %b HTTP/1.1\r\n" % call.path, host, b"content-type: application/json\r\n"]
-    headers = call.headers if call.trace is None else (*call.headers, *call.trace.upstream_headers)
-    lines += [b"%b: %b\r\n" % header for header in headers]
-    if token is not None:
-        lines.append(b"authorization: Bearer %b\r\n" % token)
-    lines.append(b"content-length: %d\r\n\r\n" % length)
-    return b"".join(lines)
-
-
-def _passed_on(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """Those that reach the client; the head is rebuilt, so that hop-by-hop headers never pass."""
-    return [
-        (name, value)
-        for name, value in headers
-        if name in _PASSED_ON or (name.startswith(b"x-") and name != b"x-request-id")
-    ]
 
 
 def _split(data: bytes, ends: Sequence[bytes]) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Model
 from fastchat_gateway.errors import Refused, bad_answer, from_worker
 from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.gateway import Gateway, passed_on
+from fastchat_gateway.gateway import Gateway, to_worker
 from fastchat_gateway.relay import collect
 
 PATH = "/api/v1/token_check"
@@ -47,8 +47,8 @@ class TokenCheck:
     async def _measure(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
         name = model.name
         request = TokenCheckRequest(prompts=[item.model_copy(update={"model": name}) for item in items])
-        headers = passed_on(exchange)
-        call = Call(name, PATH.encode(), request.model_dump_json().encode(), headers, key=exchange.account.name)
+        lines = to_worker(exchange)
+        call = Call(name, PATH.encode(), request.model_dump_json().encode(), lines, key=exchange.key.name)
         status, body = await collect(self._gateway.lanes, call, model)
         if status != 200:
             raise from_worker(status, body)

@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 import httptools
 
 from fastchat_gateway.clock import Clock
+from fastchat_gateway.head import AnswerHead, Headers, Memo
 
 logger = logging.getLogger(__name__)
 
 # Below the 5 seconds after which uvicorn, and so most workers, close an idle connection.
 IDLE_SECONDS = 4.0
 STALE_SECONDS = 1.0
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
@@ -31,8 +30,11 @@ class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
 class Reader(Protocol):
     """Who sent a request and gets what the worker answers, in this order; after `on_lost` nothing follows."""
 
-    def on_head(self, status: int, headers: Headers) -> None:
-        """The answer begins; names are in lower case."""
+    def on_answer(self, head: AnswerHead, body: bytes) -> None:
+        """All of it at once, instead of what follows."""
+
+    def on_head(self, head: AnswerHead) -> None:
+        """The answer begins."""
 
     def on_body(self, data: bytes) -> None:
         """Bytes of its body, free of any framing."""
@@ -81,7 +83,10 @@ class Upstream(asyncio.Protocol):
         self._reader: Reader | None = None
         self._headers: Headers = []
         self._body: list[bytes] = []
-        self._head_seen = self._head_told = self._complete = self._until_close = self._reusable = False
+        self._said_nothing = True
+        self._head: AnswerHead | None = None
+        self._head_told = self._complete = self._until_close = False
+        self.host_line = address_of(url).line
         self.heard = 0.0
         """When the worker last said something, or was asked."""
 
@@ -89,12 +94,10 @@ class Upstream(asyncio.Protocol):
         """Send a whole request; the answer goes to `reader`, with `chunks` a stream's body chunked as it comes."""
         self._reader = reader
         self._chunks = chunks
-        self._interim = False
-        self._raw = b""
         if chunks and self._framing is None:
             self._framing = self._without_body()
         self._parser = self._framing if chunks else self._whole
-        self._head_seen = self._head_told = self._complete = self._until_close = False
+        self._said_nothing = True
         self.heard = self._pool.clock.now
         self._pool.active.add(self)
         for part in data:
@@ -141,7 +144,9 @@ class Upstream(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         try:
-            if self._chunks:
+            if self._said_nothing:
+                self._begin(data)
+            elif self._chunks:
                 self._splice(data)
             else:
                 self._parser.feed_data(data)
@@ -160,20 +165,43 @@ class Upstream(asyncio.Protocol):
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        if self._head_seen and self._until_close and error is None:
+        if self._head_told and self._until_close and error is None:
             reader.on_complete()
         else:
             reader.on_lost(str(error or "the connection was closed"))
+
+    def _begin(self, data: bytes) -> None:
+        """The first that is heard of an answer: mostly all of it, under a head that is known."""
+        known = self._pool.heads.find(data)
+        if known is not None and self._reader is not None:
+            reader, self._reader = self._reader, None
+            self._pool.give_back(self, usable=known[0].keep_alive)
+            reader.on_answer(*known)
+            return
+        self._said_nothing = self._interim = self._head_told = self._complete = self._until_close = False
+        self._head = None
+        self._raw = b""
+        self._headers = []
+        if self._chunks:
+            self._splice(data)
+            return
+        self._parser.feed_data(data)
+        if self._head is not None and self._recurs:
+            self._pool.heads.keep(data, len(self._headers), self._head)
+        self._tell()
+
+    @property
+    def _recurs(self) -> bool:
+        head = self._head
+        return head is not None and head.status not in (204, 304) and not (self._interim or self._until_close)
 
     def _splice(self, data: bytes) -> None:
         self._parser.feed_data(data)
         if not self._head_told:
             self._raw += data
-            if not self._head_seen:
+            if self._head is None:
                 return
-            headers = dict(self._headers)
-            streams = headers.get(b"content-type", b"").startswith(b"text/event-stream")
-            if not streams or headers.get(b"transfer-encoding") != b"chunked" or self._interim:
+            if not self._head.streams or (b"transfer-encoding", b"chunked") not in self._headers or self._interim:
                 self._parse_instead()
                 return
             data = self._raw[self._raw.index(b"\r\n\r\n") + 4 :]
@@ -186,7 +214,8 @@ class Upstream(asyncio.Protocol):
 
     def _parse_instead(self) -> None:
         """It is not such a stream: begin anew with what there is of it."""
-        self._chunks = self._head_seen = self._complete = False
+        self._chunks = self._complete = False
+        self._head = None
         self._headers = []
         self._framing = None
         self._parser = self._whole
@@ -204,16 +233,15 @@ class Upstream(asyncio.Protocol):
         return httptools.HttpResponseParser(callbacks)
 
     def _tell(self) -> None:
-        if self._head_seen and not self._head_told and self._reader is not None:
+        if self._head is not None and not self._head_told and self._reader is not None:
             self._head_told = True
-            headers, self._headers = self._headers, []
-            self._reader.on_head(self._parser.get_status_code(), headers)
+            self._reader.on_head(self._head)
         if self._body and self._reader is not None:
             body, self._body = self._body, []
             self._reader.on_body(body[0] if len(body) == 1 else b"".join(body))
         if self._complete and self._reader is not None:
             reader, self._reader = self._reader, None
-            self._pool.give_back(self, usable=self._reusable)
+            self._pool.give_back(self, usable=self._reusable and not self._until_close)
             reader.on_complete()
 
     # What the parser calls.
@@ -226,19 +254,20 @@ class Upstream(asyncio.Protocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._parser.get_status_code() < 200:
+        status = self._parser.get_status_code()
+        if status < 200:
             return
-        self._head_seen = True
+        self._head = AnswerHead(status, self._headers, keep_alive=self._parser.should_keep_alive())
         framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
-        self._until_close = not framed and self._parser.get_status_code() not in (204, 304)
+        self._until_close = not framed and status not in (204, 304)
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._head_seen:
+        if self._head is not None:
             self._complete = True
-            self._reusable = self._parser.should_keep_alive() and not self._until_close
+            self._reusable = self._parser.should_keep_alive()
         else:
             self._headers = []
             self._interim = True
@@ -249,6 +278,7 @@ class Pool:
 
     def __init__(self, clock: Clock, connect_timeout: float) -> None:
         self.clock = clock
+        self.heads: Memo[AnswerHead] = Memo()
         self.active: set[Upstream] = set()
         """Those with a request under way."""
         self._connect_timeout = connect_timeout

@@ -67,7 +67,7 @@ async def test_a_fault_of_our_own_is_a_500_in_the_same_shape(gateway, caplog) ->
     gateway.server.gateway.lanes = None
     answer = await gateway.chat()
     assert (answer.status_code, error_of(answer)["type"]) == (500, "server_error")
-    assert "'NoneType' object has no attribute 'token'" in caplog.text
+    assert "'NoneType' object has no attribute" in caplog.text
 
 
 async def test_a_fault_of_a_page_is_a_500_in_the_same_shape(gateway, monkeypatch) -> None:

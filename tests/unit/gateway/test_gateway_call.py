@@ -63,12 +63,12 @@ def test_the_wrong_field_is_named(body: bytes, param: str | None) -> None:
 
 def test_the_body_goes_out_byte_for_byte_under_the_models_own_name() -> None:
     body = b'{ "model":"m",  "x": 1.10 }'
-    assert Call("m", "/", body, {}).body_for("m") is body
+    assert Call("m", b"/", body, b"").body_for("m") is body
 
 
 def test_an_alias_is_replaced_and_nothing_else_is_touched() -> None:
     body = b'{"x": 1.000000000000000000001, "model": "gpt", "y": {"model": "gpt", "z": [1, 2e3]}, "u": "\\u00fc"}'
-    sent = Call("gpt", "/", body, {}).body_for("vicuna")
+    sent = Call("gpt", b"/", body, b"").body_for("vicuna")
     assert json.loads(sent)["model"] == "vicuna"
     for kept in (b"1.000000000000000000001", b'{"model": "gpt", "z": [1, 2e3]}', b'"\\u00fc"'):
         assert kept in sent

@@ -46,7 +46,7 @@ def test_those_of_one_key_are_served_in_the_order_they_came() -> None:
     hold, waiting = queue("a1", "a2", "a3", workers=3)
     hold.release()
     assert waiting[0].served == ["a1", "a2", "a3"]
-    assert len(hold) == 0
+    assert hold.length == 0
 
 
 def test_keys_take_turns() -> None:
@@ -76,7 +76,7 @@ def test_one_that_has_failed_somewhere_keeps_nobody_from_looking() -> None:
     waiting[1].workers = ["w"]
     hold.release()
     assert waiting[1].served == ["b1"]
-    assert len(hold) == 1
+    assert hold.length == 1
 
 
 def test_where_the_model_has_changed_everyone_looks() -> None:
@@ -89,7 +89,7 @@ def test_where_the_model_has_changed_everyone_looks() -> None:
 def test_a_full_queue_takes_nobody_more_of_the_same_key() -> None:
     hold, waiting = queue("a1", "a2", limit=2)
     assert not Waiting("a3", hold).enter(2)
-    assert len(hold) == 2
+    assert hold.length == 2
     assert waiting[0].turned_away == []
 
 
@@ -98,14 +98,14 @@ def test_in_a_full_queue_the_last_one_of_the_longest_line_gives_way_to_another_k
     assert Waiting("b1", hold).enter(3)
     assert waiting[0].turned_away == ["a3"]
     assert not Waiting("b2", hold).enter(3)
-    assert len(hold) == 3
+    assert hold.length == 3
 
 
 def test_who_leaves_makes_room() -> None:
     hold, waiting = queue("a1", limit=1)
     hold.leave(waiting[0], "a")
     hold.leave(waiting[0], "a")
-    assert len(hold) == 0
+    assert hold.length == 0
     assert Waiting("a2", hold).enter(1)
 
 
@@ -113,4 +113,4 @@ def test_a_queue_without_places_takes_nobody() -> None:
     hold = Hold()
     assert not Waiting("a1", hold).enter(0)
     hold.release()
-    assert len(hold) == 0
+    assert hold.length == 0

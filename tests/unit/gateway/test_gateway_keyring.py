@@ -8,6 +8,7 @@ import pytest
 
 from fastchat.api_key import digest, new_key
 from fastchat_gateway.errors import Refused
+from fastchat_gateway.head import RequestHead
 from fastchat_gateway.keyring import NO_KEY, Keyring
 
 NOW = 1_800_000_000.0
@@ -19,16 +20,21 @@ def entry(key: str, **fields: Any) -> str:
 
 
 def bearer(key: str) -> bytes:
-    return f"Bearer {key}".encode()
+    return digest(key.encode())
+
+
+def brought(header: bytes) -> bytes | None:
+    """What is known of a request with this `Authorization`."""
+    return RequestHead("GET", b"/", [(b"Authorization", header)], http_1_0=False, keep_alive=True).bearer
 
 
 def name_of(keyring: Keyring, key: str) -> str:
     return keyring.find(bearer(key), NOW).name
 
 
-def refusal(keyring: Keyring, header: bytes, now: float = NOW) -> Refused:
+def refusal(keyring: Keyring, key: bytes | None, now: float = NOW) -> Refused:
     with pytest.raises(Refused) as caught:
-        keyring.find(header, now)
+        keyring.find(key, now)
     assert (caught.value.status, caught.value.headers) == (401, ((b"www-authenticate", b"Bearer"),))
     return caught.value
 
@@ -56,24 +62,24 @@ def turn(folder: Path, version: str) -> None:
 
 @pytest.mark.parametrize("header", [b"Bearer one", b"bearer two", b"Bearer  one ", b" Bearer one"])
 def test_a_known_key_opens(header: bytes) -> None:
-    assert Keyring([digest(b"one"), digest(b"two")]).find(header, NOW).name in ("key-1", "key-2")
+    assert Keyring([digest(b"one"), digest(b"two")]).find(brought(header), NOW).name in ("key-1", "key-2")
 
 
 @pytest.mark.parametrize(
     "header", [b"", b"one", b"Bearer", b"Bearer three", b"Basic one", b"Bearer one two", b"\xff", b"Bearer \xff"]
 )
 def test_anything_else_does_not(header: bytes) -> None:
-    refusal(Keyring([digest(b"one")]), header)
+    refusal(Keyring([digest(b"one")]), brought(header))
 
 
 def test_without_keys_everyone_is_served_unless_keys_are_required() -> None:
-    assert Keyring().find(b"", NOW) is NO_KEY
-    assert Keyring().find(b"Bearer x", NOW) is NO_KEY
-    refusal(Keyring(required=True), b"")
+    assert Keyring().find(None, NOW) is NO_KEY
+    assert Keyring().find(bearer("x"), NOW) is NO_KEY
+    refusal(Keyring(required=True), None)
 
 
 def test_keys_of_the_command_line_have_a_number_and_no_limits() -> None:
-    key = Keyring([digest(b"one"), digest(b"two")]).find(b"Bearer two", NOW)
+    key = Keyring([digest(b"one"), digest(b"two")]).find(bearer("two"), NOW)
     assert (key.name, key.models, key.requests_per_minute, key.tokens_per_minute) == ("key-2", None, None, None)
     assert (key.max_concurrent, key.expires) == (None, None)
 
@@ -84,7 +90,7 @@ def test_a_missing_a_wrong_and_an_expired_key_are_refused_in_their_own_words(tmp
     end = 1_798_761_600.0
     assert keyring.find(bearer(ALICE), end - 1).expires == end
     errors = [
-        refusal(keyring, b"").error,
+        refusal(keyring, None).error,
         refusal(keyring, bearer(BOB)).error,
         refusal(keyring, bearer(ALICE), end).error,
     ]

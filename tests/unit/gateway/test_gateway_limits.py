@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fastchat_gateway.errors import Refused
 from fastchat_gateway.keyring import NO_KEY, Key
-from fastchat_gateway.limits import Meter, visible
+from fastchat_gateway.limits import Account, Meter, visible
 
 
 def key(**limits: Any) -> Key:
@@ -26,23 +26,30 @@ def admitted(meter: Meter, key: Key, now: float, tries: int) -> int:
     count = 0
     for _ in range(tries):
         try:
-            meter.admit(key, "m", now)
+            account = meter.admit(key, "m", now)
         except Refused:
             continue
-        meter.release(key)
+        if account is not None:
+            account.release()
         count += 1
     return count
 
 
-def shown(meter: Meter, key: Key, now: float) -> dict[str, str]:
-    return {name.decode().removeprefix("x-ratelimit-"): value.decode() for name, value in meter.headers(key, now)}
+def begin(meter: Meter, key: Key, now: float) -> Account:
+    """A request that goes on."""
+    account = meter.admit(key, "m", now)
+    assert account is not None
+    return account
+
+
+def shown(account: Account) -> dict[str, str]:
+    return dict(line.removeprefix("x-ratelimit-").split(": ") for line in account.lines().decode().splitlines())
 
 
 def test_a_key_without_limits_is_let_through_and_shows_none() -> None:
     meter = Meter()
     assert admitted(meter, NO_KEY, 0, 1000) == 1000
-    meter.charge(NO_KEY, 10**9, 0)
-    assert meter.headers(NO_KEY, 0) == []
+    assert meter.admit(NO_KEY, "m", 0) is None
 
 
 def test_a_model_that_a_key_is_not_for_is_403_and_counts_nothing() -> None:
@@ -84,8 +91,7 @@ def test_no_minute_has_more_than_twice_the_limit(times: list[float], limit: int)
 
 def test_tokens_are_known_afterwards_and_an_overdraft_is_waited_for() -> None:
     meter, alice = Meter(), key(tokens_per_minute=600)
-    meter.admit(alice, "m", 0)
-    meter.charge(alice, 900, 0)
+    begin(meter, alice, 0).charge(900, 0)
     assert refusal(meter, alice, 0) == (429, "rate_limit_exceeded", "31")
     assert refusal(meter, alice, 30)[0] == 429
     meter.admit(alice, "m", 30.1)
@@ -93,20 +99,20 @@ def test_tokens_are_known_afterwards_and_an_overdraft_is_waited_for() -> None:
 
 def test_requests_at_the_same_time_are_counted_until_they_end() -> None:
     meter, alice = Meter(), key(max_concurrent=2)
-    meter.admit(alice, "m", 0)
+    account = begin(meter, alice, 0)
     meter.admit(alice, "m", 0)
     assert refusal(meter, alice, 0) == (429, "rate_limit_exceeded", "1")
-    meter.release(alice)
+    account.release()
     meter.admit(alice, "m", 0)
     assert refusal(meter, alice, 0)[0] == 429
 
 
 def test_a_refused_request_takes_nothing_from_the_other_limits() -> None:
     meter, alice = Meter(), key(requests_per_minute=2, max_concurrent=1)
-    meter.admit(alice, "m", 0)
+    account = begin(meter, alice, 0)
     for _ in range(5):
         assert refusal(meter, alice, 0)[0] == 429
-    meter.release(alice)
+    account.release()
     meter.admit(alice, "m", 0)
 
 
@@ -118,9 +124,10 @@ def test_keys_have_accounts_of_their_own() -> None:
 
 def test_the_headers_are_openais() -> None:
     meter, alice = Meter(), key(requests_per_minute=60, tokens_per_minute=1000)
-    meter.admit(alice, "m", 0)
-    meter.charge(alice, 2500, 0)
-    assert shown(meter, alice, 0.5) == {
+    account = begin(meter, alice, 0)
+    account.charge(2500, 0)
+    account.refill(alice, 1, 0.5)
+    assert shown(account) == {
         "limit-requests": "60",
         "remaining-requests": "59",
         "reset-requests": "500ms",
@@ -151,23 +158,30 @@ def test_a_reload_with_the_same_limits_forgets_nothing() -> None:
 
 def test_a_new_limit_starts_afresh_but_requests_in_progress_still_count() -> None:
     meter, before = Meter(), key(requests_per_minute=1, max_concurrent=2)
-    meter.admit(before, "m", 0)
+    account = begin(meter, before, 0)
     after = key(requests_per_minute=5, max_concurrent=2)
     meter.admit(after, "m", 0)
     assert refusal(meter, after, 0)[0] == 429
-    meter.release(before)
+    account.release()
     meter.admit(after, "m", 0)
 
 
 def test_gateways_share_a_limit_and_each_lets_at_least_one_through() -> None:
-    meter, alice = Meter(share=2), key(requests_per_minute=10, max_concurrent=5)
-    assert shown(meter, alice, 0) == {}
+    meter, alice = Meter(), key(requests_per_minute=10, max_concurrent=5)
+    meter.share = 2
     assert admitted(meter, alice, 0, 20) == 5
-    meter.set_share(100)
+    meter.share = 100
     assert admitted(meter, alice, 60, 20) == 1
-    meter.set_share(1)
-    assert shown(meter, alice, 120)["remaining-requests"] == "10"
-    meter.set_share(2)
-    meter.admit(alice, "m", 180)
-    meter.admit(alice, "m", 180)
+    meter.share = 1
+    assert shown(begin(meter, alice, 120))["limit-requests"] == "10"
+    meter.share = 2
+    assert shown(begin(meter, alice, 180)) == {"limit-requests": "5", "remaining-requests": "4", "reset-requests": "12s"}
     assert refusal(meter, alice, 180) == (429, "rate_limit_exceeded", "1")
+
+
+def test_a_change_of_share_gives_nothing_away() -> None:
+    meter, alice = Meter(), key(requests_per_minute=10)
+    assert admitted(meter, alice, 0, 20) == 10
+    for share in (2, 1, 3):
+        meter.share = share
+        assert refusal(meter, alice, 0)[0] == 429

@@ -1,0 +1,131 @@
+"""Heads of requests and answers, read once: client and worker say nearly the same one again with every message."""
+
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+import httptools
+
+from fastchat.api_key import digest
+
+Headers = list[tuple[bytes, bytes]]
+
+_PASSED_TO_WORKER = (b"accept", b"user-agent")
+_TRACE = (b"traceparent", b"tracestate")
+_PASSED_TO_CLIENT = frozenset({b"content-type", b"content-encoding", b"cache-control", b"retry-after"})
+_ONCE = frozenset({b"x-request-id", b"transfer-encoding", b"expect", b"upgrade", *_TRACE})
+_LENGTH = b"\r\ncontent-length: "
+_LENGTH_END = b"ength: "
+_MOST_DIGITS = 9
+_LONGEST_KEPT = 4096
+_MOST_KEPT = 1024
+
+
+class RequestHead:
+    """What a client's head says. An API key is kept as its SHA-256 only."""
+
+    __slots__ = ("bearer", "http_1_0", "keep_alive", "method", "named", "path", "to_worker", "trace", "url")
+
+    def __init__(self, method: str, url: bytes, headers: Headers, *, http_1_0: bool, keep_alive: bool) -> None:
+        """Raises httptools.HttpParserError for a URL that is none."""
+        named = {name.lower(): value for name, value in headers}
+        self.method = method
+        self.url = url
+        self.path = _path(url)
+        """Without the query, and decoded."""
+        self.bearer = _bearer(named.pop(b"authorization", b""))
+        """SHA-256 of the key that it carries; None without one."""
+        self.named: Mapping[bytes, bytes] = named
+        """The other headers, by their names in lower case; of two with one name the last."""
+        self.http_1_0 = http_1_0
+        self.keep_alive = keep_alive
+        self.to_worker = render((name, named[name]) for name in _PASSED_TO_WORKER if name in named)
+        """Header lines that go on to the worker."""
+        self.trace = render((name, named[name]) for name in _TRACE if name in named)
+        """Those of the client's trace, which go on where the gateway keeps none of its own."""
+
+    @property
+    def recurs(self) -> bool:
+        """The next one may well be the same."""
+        return not (self.http_1_0 or _ONCE.intersection(self.named)) and b"content-length" in self.named
+
+
+class AnswerHead:
+    """What a worker's head says."""
+
+    __slots__ = ("keep_alive", "status", "streams", "to_client")
+
+    def __init__(self, status: int, headers: Headers, *, keep_alive: bool) -> None:
+        """`headers`: names in lower case."""
+        self.status = status
+        self.keep_alive = keep_alive
+        self.streams = any(
+            name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
+        )
+        self.to_client = render(header for header in headers if _is_for_client(header[0]))
+        """Header lines that reach the client: no hop-by-hop header ever does."""
+
+
+T = TypeVar("T")
+
+
+class Memo(Generic[T]):
+    """What heads said, by their bytes without the value of content-length; only digests of them are kept.
+
+    A head is looked at once more, without a parser, where it is the same as one that a parser has read whole and that
+    held one content-length, on a line of its own, found here at the very same place: nothing is left to interpret.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, T] = {}
+
+    def find(self, data: bytes) -> tuple[T, bytes] | None:
+        """What the head says with which a whole message begins, and its body; None where this is not just that."""
+        end, at, stop = _places(data)
+        digits = data[at:stop]
+        if not digits.isdigit() or stop - at > _MOST_DIGITS or end + int(digits) != len(data):
+            return None
+        known = self._known.get(_digest(data, end, at, stop))
+        return None if known is None else (known, data[end:])
+
+    def keep(self, data: bytes, headers: int, said: T) -> None:
+        """Remember what a parser has read in the head at the beginning of `data`, with so many `headers`."""
+        end, at, stop = _places(data)
+        lines = data[: end - 4]
+        is_plain = lines.count(b"\n") == lines.count(b"\r\n") == headers  # a line for each, none ended otherwise
+        if is_plain and end <= _LONGEST_KEPT and lines[:at].lower().endswith(_LENGTH) and data[at:stop].isdigit():
+            if len(self._known) >= _MOST_KEPT:
+                self._known.clear()
+            self._known[_digest(data, end, at, stop)] = said
+
+
+def _places(data: bytes) -> tuple[int, int, int]:
+    """Where a head ends, and from where to where the value of its content-length goes."""
+    end = data.find(b"\r\n\r\n")
+    at = data.rfind(_LENGTH_END, 0, end) + len(_LENGTH_END)
+    return end + 4, at, data.find(b"\r", at, end + 1)
+
+
+def _digest(data: bytes, end: int, at: int, stop: int) -> bytes:
+    return sha256(data[:at] + data[stop:end]).digest()
+
+
+def render(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def _is_for_client(name: bytes) -> bool:
+    return name in _PASSED_TO_CLIENT or (name.startswith(b"x-") and name != b"x-request-id")
+
+
+def _bearer(authorization: bytes) -> bytes | None:
+    scheme, _, presented = authorization.strip().partition(b" ")
+    presented = presented.strip()
+    return digest(presented) if presented and scheme.lower() == b"bearer" else None
+
+
+def _path(url: bytes) -> str:
+    path = httptools.parse_url(url).path or b"/"
+    return urllib.parse.unquote(path.decode("ascii"))
