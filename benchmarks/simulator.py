@@ -9,6 +9,7 @@ It keeps the worker contract of docs/design.md, so that it is an engine of type 
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -103,7 +104,10 @@ class Cache:
 
 
 class Pace:
-    """Writes the next token of all streams at once, as a model's batch does, with one timer for all."""
+    """Writes the next token of all streams at once, as a model's batch does, with one timer for all.
+
+    Without an interval a stream is written to its end, as fast as the connection takes it.
+    """
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
@@ -124,9 +128,15 @@ class Pace:
             loop.call_soon(self._step)
 
     def _step(self) -> None:
-        self._streams.difference_update([stream for stream in tuple(self._streams) if not stream.step()])
+        self._streams.difference_update([stream for stream in tuple(self._streams) if not self._goes_on(stream)])
         if self._streams:
             self._wait()
+
+    def _goes_on(self, stream: "Answer") -> bool:
+        more = stream.step()
+        while more and not self._interval and not stream.is_stuck:
+            more = stream.step()
+        return more
 
 
 class Message(msgspec.Struct):
@@ -195,6 +205,11 @@ class Answer:
             self._connection.write(_whole(_COMPLETION))
             self._end()
 
+    @property
+    def is_stuck(self) -> bool:
+        """The client takes no more for now."""
+        return self._connection.full
+
     def step(self) -> bool:
         """Write a token, each by itself, as a model's are; whether there is more to come."""
         if self._connection.gone:
@@ -206,7 +221,7 @@ class Answer:
             self._connection.write(_chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
             self._end()
             return False
-        self._connection.write(_chunked(self._chunk % self._number))
+        self._connection.write_by_itself(_chunked(self._chunk % self._number))
         self._number += 1
         return True
 
@@ -225,10 +240,20 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
+        self._fd: int = transport.get_extra_info("socket").fileno()
         self.write = self._transport.write
 
     def connection_lost(self, _: Exception | None) -> None:
         self.gone = True
+
+    def write_by_itself(self, data: bytes) -> None:
+        """Now: uvloop would send all that is written in one turn of its loop together."""
+        sent = 0
+        if not self._transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # it is full, or gone; the transport will see to that
+                sent = os.write(self._fd, data)
+        if sent < len(data):
+            self.write(data[sent:])
 
     def pause_writing(self) -> None:
         self.full = True

@@ -117,15 +117,27 @@ class Model:
     """One model: its record, the live endpoints, the requests that wait for one."""
 
     def __init__(self, record: ModelRecord) -> None:
-        self.record = record
+        self.describe(record)
         self.endpoints: tuple[Endpoint, ...] = ()
         self.hold = Hold()
         self.in_flight = 0
         self.spread_until = 0.0
 
-    @property
-    def name(self) -> str:
-        return self.record.name
+    def describe(self, record: ModelRecord) -> None:
+        """What discovery says of it now."""
+        self.record = record
+        self.name = record.name
+
+    def take(self, endpoint: Endpoint) -> None:
+        """A request goes to this worker, until `release`."""
+        self.in_flight += 1
+        endpoint.outstanding += 1
+        endpoint.on_trial = endpoint.ejections > 0
+
+    def release(self, endpoint: Endpoint) -> None:
+        self.in_flight -= 1
+        endpoint.outstanding -= 1
+        endpoint.on_trial = False
 
     @property
     def ready(self) -> int:
@@ -194,7 +206,7 @@ class Catalog:
         for record, model in zip(records, self._models.values(), strict=True):
             changed = model.record != record
             asleep = not any(endpoint.ready and endpoint not in revived for endpoint in model.endpoints)
-            model.record = record
+            model.describe(record)
             model.endpoints = tuple(self._endpoints[endpoint.key] for endpoint in record.endpoints)
             if asleep and 0 < model.ready < record.replicas:
                 model.spread_until = self._clock() + SPREAD_SECONDS

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fastchat_gateway.errors import Refused, bad_request, head_too_large, overloaded, too_large, too_slow
 from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.head import RequestHead
+from fastchat_gateway.head import LastHead, RequestHead
 
 if TYPE_CHECKING:
     from fastchat_gateway.gateway import Gateway
@@ -40,6 +40,7 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)  # uvicorn's would take data after `Connection: close`
         self._gateway = gateway
         self._clock = gateway.clock
+        self._last_head: LastHead[RequestHead] = LastHead()
         self._exchange: Exchange | None = None
         self._ahead: deque[_Received] = deque()
         self._received: _Received | None = None
@@ -82,9 +83,9 @@ class Connection(HttpToolsProtocol):
             return
         self._progress = self._clock.now
         if self._exchange is None and self._received is None and not self._ahead and not self._line:
-            known = self._gateway.heads.find(data)
-            if known is not None and self._gateway.takes(known[1]):
-                head, body = known
+            body = self._last_head.body(data)
+            if body is not None and self._gateway.takes(body):
+                head = self._last_head.said
                 self._keep = head.keep_alive
                 self._chunked = True
                 self._begin(Exchange(self, head, body, self._gateway.finished))
@@ -172,7 +173,7 @@ class Connection(HttpToolsProtocol):
         if int(head.named.get(b"content-length", 0)) > self._gateway.max_body_bytes:
             self._refuse_early(received, too_large(self._gateway.max_body_bytes))
         elif head.recurs and self._gateway.infers(head):
-            self._gateway.heads.keep(self._fresh, len(self.headers), head)
+            self._last_head.keep(self._fresh, len(self.headers), head)
         if head.named.get(b"expect", b"").lower() == b"100-continue":
             if received.refused is not None:
                 raise received.refused
@@ -286,9 +287,8 @@ class Connection(HttpToolsProtocol):
         self.cycle.message_event.set()
         self._start_asgi_task(self.cycle, _as_get(self.app))
 
-    def finished(self, exchange: Exchange) -> None:
+    def finished(self) -> None:
         """The exchange is over: the next request, or none."""
-        self._gateway.give_memory(exchange.asked_bytes)
         self._exchange = None
         self._progress = self._clock.now
         self.server_state.total_requests += 1

@@ -11,24 +11,6 @@ MOST_ROUNDS = 3
 MOST_LOST = 3
 
 
-@dataclass(slots=True)
-class Send:
-    """Try this endpoint now, and count the request as its own from `take` to `release`."""
-
-    model: Model
-    endpoint: Endpoint
-
-    def take(self) -> None:
-        self.endpoint.outstanding += 1
-        self.model.in_flight += 1
-        self.endpoint.on_trial = self.endpoint.ejections > 0
-
-    def release(self) -> None:
-        self.endpoint.outstanding -= 1
-        self.model.in_flight -= 1
-        self.endpoint.on_trial = False
-
-
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Hold the request until its model's endpoints change, at most until the deadline."""
@@ -61,6 +43,7 @@ class Dispatch:
     _rounds = 0
     _lost = 0
     _deadline: float | None = None
+    model: Model
 
     def __init__(self, catalog: Catalog, name: str, prefix: int | None = None) -> None:
         """`prefix`: with what the prompt begins, where that decides."""
@@ -73,8 +56,11 @@ class Dispatch:
         """Some endpoint did not serve the request: what it finds is not what others would."""
         return bool(self._tried)
 
-    def next(self, now: float) -> Send | Wait | GiveUp:
-        """What to do now; raises Refused for a model that does not exist (any more) and after the deadline."""
+    def next(self, now: float) -> Endpoint | Wait | GiveUp:
+        """What to do now: an endpoint is to be tried, for `self.model`.
+
+        Raises Refused for a model that does not exist (any more) and after the deadline.
+        """
         model = self._catalog.find(self._name)
         if model is None:
             raise self._catalog.unknown(self._name)
@@ -85,7 +71,8 @@ class Dispatch:
         most = model.most_outstanding(now) if model.spread_until else math.inf
         endpoint = balancer.pick(model.endpoints, now, self._tried, most_outstanding=most, prefix=self._prefix)
         if endpoint is not None:
-            return Send(model, endpoint)
+            self.model = model
+            return endpoint
         return self._wait(model, now)
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:

@@ -14,18 +14,9 @@ class Drain:
         self._began: float | None = None
         self.in_flight: set[Exchange] = set()
 
-    def __len__(self) -> int:
-        return len(self.in_flight)
-
     @property
     def draining(self) -> bool:
         return self._began is not None
-
-    def enter(self, exchange: Exchange) -> None:
-        self.in_flight.add(exchange)
-
-    def leave(self, exchange: Exchange) -> None:
-        self.in_flight.discard(exchange)
 
     def begin(self, now: float) -> None:
         if self._began is None:

@@ -43,7 +43,7 @@ class Line(Protocol):
     def cut(self) -> None:
         """End the connection in the middle of an answer, so that the client sees that it is broken."""
 
-    def finished(self, exchange: "Exchange") -> None:
+    def finished(self) -> None:
         """The exchange is over; the connection may go on."""
 
 
@@ -71,6 +71,8 @@ class Exchange:
     events = 0
     tail = b""
     """The end of the answer, where a worker says what it used."""
+    _last_but_one = b""
+    """What was written before it: `[DONE]` may come by itself."""
     first_byte: float | None = None
     _usage: tuple[int, int] | None = None
 
@@ -78,7 +80,7 @@ class Exchange:
         self._line = line
         self._done: Callable[[Exchange], None] | None = done
         self.came = time.time()
-        self.started = time.perf_counter()
+        self.started = time.monotonic()
         self.head = head
         self.path = head.path
         self.body = body
@@ -118,8 +120,7 @@ class Exchange:
         self.sent += len(data)
         if self.streams:
             self.events += data.count(b"\n\n")
-            if b'"usage"' in data:
-                self.tail = data
+            self._last_but_one, self.tail = self.tail, data
         self._line.write_part(data, framed=framed)
 
     def end(self, data: bytes, *, framed: bool = False) -> None:
@@ -159,7 +160,7 @@ class Exchange:
     def usage(self) -> tuple[int, int]:
         """Tokens of prompt and answer."""
         if self._usage is None:
-            self._usage = usage_of(self.tail, self.events, self.asked_bytes)
+            self._usage = usage_of(self._last_but_one + self.tail, self.events, self.asked_bytes)
         return self._usage
 
     # How it ends.
@@ -182,25 +183,21 @@ class Exchange:
         """Report it, once."""
         done, self._done = self._done, None
         if done is not None:
-            self._note_endpoint()
-            self.relay = None
+            self.duration = time.monotonic() - self.started
+            if self.relay is not None:
+                self.endpoint = self.relay.endpoint
+                self.relay = None
             self.body = b""
             done(self)
-            self._line.finished(self)
+            self._line.finished()
 
     def _cancel(self) -> None:
         if self.relay is not None:
-            self._note_endpoint()
             self.relay.cancel()
 
     def _first_byte(self, status: int) -> None:
         self.status = status
-        self.first_byte = time.perf_counter() - self.started
-        self._note_endpoint()
-
-    def _note_endpoint(self) -> None:
-        if self.relay is not None:
-            self.endpoint = self.relay.endpoint or self.endpoint
+        self.first_byte = time.monotonic() - self.started
 
     @property
     def lines(self) -> bytes:

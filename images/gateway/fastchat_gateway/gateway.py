@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import logging
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from fastchat_gateway.errors import (
     shutting_down,
 )
 from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.head import Memo, RequestHead
+from fastchat_gateway.head import RequestHead
 from fastchat_gateway.keyring import Keyring
 from fastchat_gateway.limits import Meter, may_use
 from fastchat_gateway.relay import Lanes, Relay
@@ -94,7 +93,6 @@ class Gateway:
         self.drain = drain
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
-        self.heads: Memo[RequestHead] = Memo()
         self.connections: set[Swept] = set()
         self.lanes = lanes
         self.keyring = keyring
@@ -105,6 +103,7 @@ class Gateway:
         self._token = None if lanes.token is None else digest(lanes.token)
         self._open_paths = PROBES.union(open_paths)
         self._buffered = 0
+        self._in_flight = drain.in_flight
         self._to_settle: deque[Exchange] = deque()
         self._settling: asyncio.TimerHandle | None = None
         lanes.metrics.watch("open_connections", lambda: len(self.connections))
@@ -137,7 +136,7 @@ class Gateway:
         """
         if exchange.path in PROBES:
             return True
-        self.drain.enter(exchange)
+        self._in_flight.add(exchange)
         try:
             return self._begin(exchange, is_new=is_new)
         except Refused as refused:
@@ -151,7 +150,7 @@ class Gateway:
         self._identify(exchange)
         if is_new and self.drain.draining:
             raise shutting_down()
-        if len(self.drain) > self.limits.max_concurrent_requests:
+        if len(self._in_flight) > self.limits.max_concurrent_requests:
             raise overloaded()
         if not self.infers(exchange.head):
             return True
@@ -160,7 +159,7 @@ class Gateway:
 
     def is_over(self) -> bool:
         """It stops, and nothing is in flight any more."""
-        return self.drain.draining and not len(self.drain)
+        return self.drain.draining and not self._in_flight
 
     def _identify(self, exchange: Exchange) -> None:
         """Whose request it is; raises Refused."""
@@ -181,14 +180,14 @@ class Gateway:
         lines = to_worker(exchange, with_trace=trace is None)
         outgoing = Call(name, INFERENCE[exchange.path], exchange.body, lines, stream, exchange.key.name, trace)
         exchange.relay = Relay(self.lanes, outgoing, exchange, model, chunks=stream and exchange.takes_chunks)
-        exchange.relay.start()
+        exchange.relay.start(exchange.started)
 
     def admit(self, exchange: Exchange, name: str) -> Model:
         """The model of this name, if the request's key may use it now; raises Refused."""
         key, model = exchange.key, self.lanes.catalog.find(name)
         own_name = model.name if model else name
         if not exchange.admitted:
-            account = exchange.account = self._meter.admit(key, own_name, time.monotonic(), name=name)
+            account = exchange.account = self._meter.admit(key, own_name, exchange.started, name=name)
             exchange.admitted = True
             if account is not None:
                 exchange.extra = account.lines()
@@ -200,15 +199,15 @@ class Gateway:
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over, however it ended."""
+        self._buffered -= exchange.asked_bytes
         if exchange.path in PROBES:
             return
-        self.drain.leave(exchange)
+        self._in_flight.discard(exchange)
         account = exchange.account
         if account is not None:
-            account.release()
+            account.in_flight -= 1
             if account.tokens is not None and exchange.status == 200:
-                account.charge(sum(exchange.usage()), time.monotonic())
-        exchange.duration = time.perf_counter() - exchange.started
+                account.charge(sum(exchange.usage()), exchange.started + exchange.duration)
         if exchange.trace is not None:
             self._end_trace(exchange.trace, exchange)
         self._to_settle.append(exchange)

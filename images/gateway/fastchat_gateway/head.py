@@ -2,7 +2,6 @@
 
 import urllib.parse
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from typing import Generic, TypeVar
 
 import httptools
@@ -19,7 +18,6 @@ _LENGTH = b"\r\ncontent-length: "
 _LENGTH_END = b"ength: "
 _MOST_DIGITS = 9
 _LONGEST_KEPT = 4096
-_MOST_KEPT = 1024
 
 
 class RequestHead:
@@ -70,45 +68,43 @@ class AnswerHead:
 T = TypeVar("T")
 
 
-class Memo(Generic[T]):
-    """What heads said, by their bytes without the value of content-length; only digests of them are kept.
+class LastHead(Generic[T]):
+    """What a connection's last head said: mostly the next one is the same but for the value of its content-length.
 
-    A head is looked at once more, without a parser, where it is the same as one that a parser has read whole and that
-    held one content-length, on a line of its own, found here at the very same place: nothing is left to interpret.
+    That is seen without a parser. It has read one like it, found each header on a line of its own, and the number
+    after `content-length: ` at this very place: nothing is left to interpret.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, T] = {}
+    __slots__ = ("_after", "_at", "_before", "said")
 
-    def find(self, data: bytes) -> tuple[T, bytes] | None:
-        """What the head says with which a whole message begins, and its body; None where this is not just that."""
-        end, at, stop = _places(data)
-        digits = data[at:stop]
-        if not digits.isdigit() or stop - at > _MOST_DIGITS or end + int(digits) != len(data):
+    said: T
+
+    def __init__(self) -> None:
+        self._before = b"\0"  # no head begins with it
+        self._after = b""
+        self._at = 0
+
+    def body(self, data: bytes) -> bytes | None:
+        """The body of the whole message that this is, if it comes under the same head."""
+        if not data.startswith(self._before):
             return None
-        known = self._known.get(_digest(data, end, at, stop))
-        return None if known is None else (known, data[end:])
+        stop = data.find(b"\r", self._at, self._at + _MOST_DIGITS + 1)
+        digits = data[self._at : stop]
+        start = stop + len(self._after)
+        if digits.isdigit() and data.startswith(self._after, stop) and start + int(digits) == len(data):
+            return data[start:]
+        return None
 
     def keep(self, data: bytes, headers: int, said: T) -> None:
         """Remember what a parser has read in the head at the beginning of `data`, with so many `headers`."""
-        end, at, stop = _places(data)
-        lines = data[: end - 4]
+        end = data.find(b"\r\n\r\n")
+        at = data.rfind(_LENGTH_END, 0, end) + len(_LENGTH_END)
+        stop = data.find(b"\r", at, end + 1)
+        lines = data[:end]
         is_plain = lines.count(b"\n") == lines.count(b"\r\n") == headers  # a line for each, none ended otherwise
         if is_plain and end <= _LONGEST_KEPT and lines[:at].lower().endswith(_LENGTH) and data[at:stop].isdigit():
-            if len(self._known) >= _MOST_KEPT:
-                self._known.clear()
-            self._known[_digest(data, end, at, stop)] = said
-
-
-def _places(data: bytes) -> tuple[int, int, int]:
-    """Where a head ends, and from where to where the value of its content-length goes."""
-    end = data.find(b"\r\n\r\n")
-    at = data.rfind(_LENGTH_END, 0, end) + len(_LENGTH_END)
-    return end + 4, at, data.find(b"\r", at, end + 1)
-
-
-def _digest(data: bytes, end: int, at: int, stop: int) -> bytes:
-    return sha256(data[:at] + data[stop:end]).digest()
+            self._before, self._after, self._at = data[:at], data[stop : end + 4], at
+            self.said = said
 
 
 def render(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -107,7 +107,7 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
     @app.get(demand.PATH, include_in_schema=False)
     async def tell_demand(request: Request) -> Response:
         """Requests held and in flight, for the autoscaler: a line of JSON for every change, without end."""
-        gateway.drain.leave(request["exchange"])  # it ends when everything else has
+        gateway.drain.in_flight.discard(request["exchange"])  # it ends when everything else has
         lines = demand.lines(gateway.lanes.catalog, gateway.is_over)
         return StreamingResponse(lines, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 

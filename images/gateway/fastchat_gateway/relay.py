@@ -10,8 +10,8 @@ from typing import Protocol
 
 from fastchat_gateway import balancer
 from fastchat_gateway.call import Call
-from fastchat_gateway.catalog import Catalog, Model
-from fastchat_gateway.dispatch import Dispatch, Send, Wait
+from fastchat_gateway.catalog import Catalog, Endpoint, Model
+from fastchat_gateway.dispatch import Dispatch, Wait
 from fastchat_gateway.errors import Refused, no_worker, queue_full, server_error, worker_lost, workers_failed
 from fastchat_gateway.head import AnswerHead
 from fastchat_gateway.hold import Hold
@@ -76,7 +76,10 @@ class Lanes:
 class Relay:
     """One call."""
 
-    _step: Send | None = None
+    _endpoint: Endpoint | None = None
+    """The worker that has the call."""
+    endpoint = ""
+    """URL of the worker that has it, or had it last."""
     _upstream: Upstream | None = None
     _connecting: asyncio.Task[None] | None = None
     _may_be_stale = False
@@ -101,13 +104,9 @@ class Relay:
         self._chunks = chunks
         self._parts: list[bytes] = []
 
-    @property
-    def endpoint(self) -> str:
-        """URL of the worker that has the call, or had it last."""
-        return self._upstream.url if self._upstream else ""
-
-    def start(self) -> None:
-        self._advance()
+    def start(self, now: float) -> None:
+        """`now` is a time of the monotonic clock, in seconds."""
+        self._advance(now)
 
     def cancel(self) -> None:
         """Nobody wants the answer any more; the sink hears nothing from here on."""
@@ -115,25 +114,25 @@ class Relay:
         self._stop_waiting()
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._step is not None:
+        if self._endpoint is not None:
             if self._upstream is not None:
                 self._upstream.abort()
-            self._release()
+            self._release(self._endpoint)
 
     def pause(self) -> None:
         """The client does not keep up."""
-        if self._step is not None and self._upstream is not None:
+        if self._endpoint is not None and self._upstream is not None:
             self._upstream.pause()
 
     def resume(self) -> None:
-        if self._step is not None and self._upstream is not None:
+        if self._endpoint is not None and self._upstream is not None:
             self._upstream.resume()
 
     # Where to.
 
-    def _advance(self) -> None:
+    def _advance(self, now: float) -> None:
         try:
-            step = self._dispatch.next(time.monotonic())
+            step = self._dispatch.next(now)
         except Refused as refused:
             self._refuse(refused)
             return
@@ -142,7 +141,7 @@ class Relay:
             return
         if self._waiting is not None:
             self._stop_waiting()
-        if isinstance(step, Send):
+        if isinstance(step, Endpoint):
             self._send(step)
         elif self._declined is not None:
             self._over = True
@@ -171,7 +170,7 @@ class Relay:
 
     def look_again(self) -> bool:
         """There may be a worker; False where there is none for anybody."""
-        self._advance()
+        self._advance(time.monotonic())
         return self._waiting is None or self._dispatch.has_failed
 
     def give_way(self) -> None:
@@ -196,70 +195,72 @@ class Relay:
 
     # The call.
 
-    def _send(self, step: Send) -> None:
-        step.take()
-        self._step = step
-        self._forget_answer()
-        upstream = self._lanes.pool.take(step.endpoint.url)
-        self._may_be_stale = upstream is not None and upstream.may_be_stale
+    def _send(self, endpoint: Endpoint) -> None:
+        self._dispatch.model.take(endpoint)
+        self._endpoint = endpoint
+        if self._head is not None:
+            self._forget_answer()
+        upstream = self._lanes.pool.take(endpoint.url)
         if upstream is not None:
-            self._send_over(upstream, step)
+            self._may_be_stale = upstream.may_be_stale
+            self._send_over(upstream)
         else:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect(step))
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(endpoint))
 
-    async def _connect(self, step: Send) -> None:
+    async def _connect(self, endpoint: Endpoint) -> None:
+        self._may_be_stale = False
         try:
-            upstream = await self._lanes.pool.connect(step.endpoint.url)
+            upstream = await self._lanes.pool.connect(endpoint.url)
         except WorkerFailed as failure:
             self._connecting = None
             self._failed(str(failure), lost=False)
             return
         except Exception:
-            logger.exception("connecting to worker %s failed", step.endpoint.url)
-            self._release()
+            logger.exception("connecting to worker %s failed", endpoint.url)
+            self._release(endpoint)
             self._refuse(server_error())
             return
         self._connecting = None
-        self._send_over(upstream, step)
+        self._send_over(upstream)
 
-    def _send_over(self, upstream: Upstream, step: Send) -> None:
+    def _send_over(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self.endpoint = upstream.url
         if self._call.trace is not None:
             self._call.trace.mark("sent")
-        body = self._call.body_for(step.model.name)
+        body = self._call.body_for(self._dispatch.model.name)
         head = self._call.head(upstream.host_line, self._lanes.token_line, len(body))
         parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
         upstream.send(self, *parts, chunks=self._chunks)
 
-    def _release(self) -> None:
+    def _release(self, endpoint: Endpoint) -> None:
         """The worker does not have the call any more; there may be room for one that is held."""
-        if self._step is not None:
-            model = self._step.model
-            self._step.release()
-            self._step = None
-            if model.hold.length:
-                asyncio.get_running_loop().call_soon(model.hold.release)
+        model = self._dispatch.model
+        model.release(endpoint)
+        self._endpoint = None
+        if model.hold.length:
+            asyncio.get_running_loop().call_soon(model.hold.release)
 
     def _failed(self, reason: str, *, lost: bool) -> None:
-        step = self._step
-        if step is None or self._over:
+        endpoint, model = self._endpoint, self._dispatch.model
+        if endpoint is None or self._over:
             return
-        self._release()
-        ejected = self._dispatch.failed(step.endpoint, time.monotonic(), lost=lost)
-        self._lanes.metrics.retry(step.model.name, ejected=ejected)
+        now = time.monotonic()
+        self._release(endpoint)
+        ejected = self._dispatch.failed(endpoint, now, lost=lost)
+        self._lanes.metrics.retry(model.name, ejected=ejected)
         if self._call.trace is not None:
-            self._call.trace.failed(step.endpoint.url, reason)
-        logger.warning("worker %s failed: %s%s", step.endpoint.url, reason, "; left out for a while" if ejected else "")
-        self._advance()
+            self._call.trace.failed(endpoint.url, reason)
+        logger.warning("worker %s failed: %s%s", endpoint.url, reason, "; left out for a while" if ejected else "")
+        self._advance(now)
 
     # The answer, as the upstream connection tells it.
 
     def _forget_answer(self) -> None:
-        if self._head is not None:
-            self._head = None
-            self._begun = self._framed = self._torn = False
-            self._parts = []
-            self._size = 0
+        self._head = None
+        self._begun = self._framed = self._torn = False
+        self._parts = []
+        self._size = 0
 
     def on_answer(self, head: AnswerHead, body: bytes) -> None:
         if head.status in _DECLINED or head.streams or self._call.trace is not None:
@@ -267,11 +268,11 @@ class Relay:
             self.on_body(body)
             self.on_complete()
             return
-        step = self._step
-        if step is not None:
-            self._release()
+        endpoint = self._endpoint
+        if endpoint is not None:
+            self._release(endpoint)
             self._over = True
-            balancer.note_success(step.endpoint)
+            balancer.note_success(endpoint)
             self._sink.answer(head.status, head.to_client, body)
 
     def on_head(self, head: AnswerHead) -> None:
@@ -295,44 +296,48 @@ class Relay:
         if not self._begun and self._head is not None:
             self._framed = True
             self._begin(self._head)
-        if not self._over:
+        if self._over:
+            return
+        if not self._parts and data.endswith(_CHUNK_ENDS):
+            self._torn = False
+            self._sink.write(data, framed=True)
+        else:
             self._pass_on(data)
 
     def on_complete(self) -> None:
-        step, head = self._step, self._head
-        if step is None or head is None:
+        endpoint, head = self._endpoint, self._head
+        if endpoint is None or head is None:
             return
         if head.status in _DECLINED:
             self._declined = head.status, head.to_client, b"".join(self._parts)
             self._failed(f"status {head.status}", lost=False)
             return
-        self._release()
+        self._release(endpoint)
         self._over = True
         if self._begun:
             self._sink.end(b"".join(self._parts), framed=self._framed)
         else:
-            balancer.note_success(step.endpoint)
+            balancer.note_success(endpoint)
             self._sink.answer(head.status, head.to_client, b"".join(self._parts))
 
     def on_lost(self, reason: str) -> None:
-        step = self._step
-        if step is None:
+        endpoint = self._endpoint
+        if endpoint is None:
             return
         if self._begun:
-            logger.warning("worker %s was lost in the middle of an answer: %s", step.endpoint.url, reason)
-            self._release()
+            logger.warning("worker %s was lost in the middle of an answer: %s", endpoint.url, reason)
+            self._release(endpoint)
             self._over = True
-            (self._sink.tear if self._torn else self._sink.refuse)(worker_lost(step.model.name))
+            (self._sink.tear if self._torn else self._sink.refuse)(worker_lost(self._dispatch.model.name))
         elif self._may_be_stale and self._head is None:
             # It may have closed the idle connection just as the call came: that says nothing of the worker.
-            self._may_be_stale = False
-            self._connecting = asyncio.get_running_loop().create_task(self._connect(step))
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(endpoint))
         else:
             self._failed(reason, lost=True)
 
     def _begin(self, head: AnswerHead) -> None:
-        assert self._step is not None  # noqa: S101  # an answer is being read
-        balancer.note_success(self._step.endpoint)
+        assert self._endpoint is not None  # noqa: S101  # an answer is being read
+        balancer.note_success(self._endpoint)
         self._begun = True
         self._streams = head.streams
         self._sink.begin(head.status, head.to_client, streams=head.streams)
@@ -432,7 +437,7 @@ async def collect(lanes: Lanes, call: Call, model: Model) -> tuple[int, bytes]:
     """A worker's status and body; raises Refused."""
     sink = Collected()
     relay = Relay(lanes, call, sink, model)
-    relay.start()
+    relay.start(time.monotonic())
     try:
         return await sink.future
     except asyncio.CancelledError:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from fastchat_gateway.clock import Clock
-from fastchat_gateway.head import AnswerHead, Headers, Memo
+from fastchat_gateway.head import AnswerHead, Headers, LastHead
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class Upstream(asyncio.Protocol):
         self._framing: Any = None
         self._chunks = self._interim = False
         self._raw = b""
+        self._last_head: LastHead[AnswerHead] = LastHead()
         self._reader: Reader | None = None
         self._headers: Headers = []
         self._body: list[bytes] = []
@@ -99,13 +100,13 @@ class Upstream(asyncio.Protocol):
         self._parser = self._framing if chunks else self._whole
         self._said_nothing = True
         self.heard = self._pool.clock.now
-        self._pool.active.add(self)
         for part in data:
             self._transport.write(part)
 
     @property
-    def usable(self) -> bool:
-        return not self._transport.is_closing()
+    def is_active(self) -> bool:
+        """A request is under way."""
+        return self._reader is not None
 
     @property
     def may_be_stale(self) -> bool:
@@ -137,6 +138,8 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.is_closing = transport.is_closing
+        self._pool.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self.heard = self._pool.clock.now
@@ -172,30 +175,30 @@ class Upstream(asyncio.Protocol):
 
     def _begin(self, data: bytes) -> None:
         """The first that is heard of an answer: mostly all of it, under a head that is known."""
-        known = self._pool.heads.find(data)
-        if known is not None and self._reader is not None:
-            reader, self._reader = self._reader, None
-            self._pool.give_back(self, usable=known[0].keep_alive)
-            reader.on_answer(*known)
+        body = self._last_head.body(data)
+        if body is not None and self._reader is not None:
+            known, reader, self._reader = self._last_head.said, self._reader, None
+            self._pool.give_back(self, usable=known.keep_alive)
+            reader.on_answer(known, body)
             return
-        self._said_nothing = self._interim = self._head_told = self._complete = self._until_close = False
-        self._head = None
-        self._raw = b""
-        self._headers = []
+        self._forget_answer()
         if self._chunks:
             self._splice(data)
             return
         self._parser.feed_data(data)
-        if self._head is not None and self._recurs:
-            self._pool.heads.keep(data, len(self._headers), self._head)
+        head = self._head
+        if head is not None and head.status not in (204, 304) and not (self._interim or self._until_close):
+            self._last_head.keep(data, len(self._headers), head)
         self._tell()
 
-    @property
-    def _recurs(self) -> bool:
-        head = self._head
-        return head is not None and head.status not in (204, 304) and not (self._interim or self._until_close)
+    def _forget_answer(self) -> None:
+        self._said_nothing = self._interim = self._head_told = self._complete = self._until_close = False
+        self._head = None
+        self._raw = b""
+        self._headers = []
 
     def _splice(self, data: bytes) -> None:
+        """Pass a stream's chunks on as they come; the parser only tells where the last one ends."""
         self._parser.feed_data(data)
         if not self._head_told:
             self._raw += data
@@ -205,12 +208,11 @@ class Upstream(asyncio.Protocol):
                 self._parse_instead()
                 return
             data = self._raw[self._raw.index(b"\r\n\r\n") + 4 :]
-        complete, self._complete = self._complete, False
-        self._tell()
+            self._tell_head(self._head)
         if data and self._reader is not None:
             self._reader.on_chunks(data)
-        self._complete = complete
-        self._tell()
+        if self._complete:
+            self._tell()
 
     def _parse_instead(self) -> None:
         """It is not such a stream: begin anew with what there is of it."""
@@ -232,10 +234,14 @@ class Upstream(asyncio.Protocol):
         )
         return httptools.HttpResponseParser(callbacks)
 
+    def _tell_head(self, head: AnswerHead) -> None:
+        self._head_told = True
+        if self._reader is not None:
+            self._reader.on_head(head)
+
     def _tell(self) -> None:
-        if self._head is not None and not self._head_told and self._reader is not None:
-            self._head_told = True
-            self._reader.on_head(self._head)
+        if self._head is not None and not self._head_told:
+            self._tell_head(self._head)
         if self._body and self._reader is not None:
             body, self._body = self._body, []
             self._reader.on_body(body[0] if len(body) == 1 else b"".join(body))
@@ -278,9 +284,7 @@ class Pool:
 
     def __init__(self, clock: Clock, connect_timeout: float) -> None:
         self.clock = clock
-        self.heads: Memo[AnswerHead] = Memo()
-        self.active: set[Upstream] = set()
-        """Those with a request under way."""
+        self.connections: set[Upstream] = set()
         self._connect_timeout = connect_timeout
         self._idle: dict[str, list[Upstream]] = defaultdict(list)
 
@@ -289,7 +293,7 @@ class Pool:
         idle = self._idle.get(url)
         while idle:
             upstream = idle.pop()
-            if upstream.usable:
+            if not upstream.is_closing():
                 return upstream
         return None
 
@@ -312,14 +316,13 @@ class Pool:
 
     def give_back(self, upstream: Upstream, *, usable: bool) -> None:
         """Its request is answered."""
-        self.active.discard(upstream)
         if usable:
             self._idle[upstream.url].append(upstream)
         else:
             upstream.abort()
 
     def forget(self, upstream: Upstream) -> None:
-        self.active.discard(upstream)
+        self.connections.discard(upstream)
         idle = self._idle.get(upstream.url)
         if idle and upstream in idle:
             idle.remove(upstream)
@@ -337,15 +340,20 @@ class Pool:
 
     def silent(self, seconds: float) -> set[str]:
         """Workers that have said nothing for so long in the middle of a request."""
-        return {each.url for each in self.active if self.clock.now - each.heard > seconds}
+        return {each.url for each in self._silent(seconds)}
 
     def fail(self, url: str, seconds: float, reason: str) -> None:
         """Give up the requests for which a worker has been silent for so long."""
-        for upstream in [each for each in self.active if each.url == url and self.clock.now - each.heard > seconds]:
-            upstream.fail(reason)
+        for upstream in self._silent(seconds):
+            if upstream.url == url:
+                upstream.fail(reason)
+
+    def _silent(self, seconds: float) -> list[Upstream]:
+        now = self.clock.now
+        return [each for each in self.connections if each.is_active and now - each.heard > seconds]
 
     def close(self) -> None:
-        for upstream in [*self.active, *(each for idle in self._idle.values() for each in idle)]:
+        for upstream in list(self.connections):
             upstream.abort()
 
 

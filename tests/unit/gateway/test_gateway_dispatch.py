@@ -1,7 +1,7 @@
 import pytest
 
-from fastchat_gateway.catalog import Catalog, EndpointRecord, ModelRecord, QueueLimits
-from fastchat_gateway.dispatch import Dispatch, GiveUp, Send, Wait
+from fastchat_gateway.catalog import Catalog, Endpoint, EndpointRecord, ModelRecord, QueueLimits
+from fastchat_gateway.dispatch import Dispatch, GiveUp, Wait
 from fastchat_gateway.errors import Refused
 
 URLS = ("http://a", "http://b")
@@ -16,9 +16,9 @@ def catalog(*urls: str, ready: bool = True) -> Catalog:
 def fail(dispatch: Dispatch, *, lost: bool = False) -> str:
     """Take the next endpoint and let it fail; its URL."""
     step = dispatch.next(0)
-    assert isinstance(step, Send)
-    dispatch.failed(step.endpoint, 0, lost=lost)
-    return step.endpoint.url
+    assert isinstance(step, Endpoint)
+    dispatch.failed(step, 0, lost=lost)
+    return step.url
 
 
 def test_a_failed_endpoint_is_not_tried_twice() -> None:
@@ -56,7 +56,7 @@ def test_an_endpoint_that_is_confirmed_after_its_failure_is_tried_again() -> Non
     fail(dispatch)
     assert isinstance(dispatch.next(0), Wait)
     models.confirm("http://a")
-    assert isinstance(dispatch.next(0), Send)
+    assert isinstance(dispatch.next(0), Endpoint)
 
 
 def test_a_request_that_all_refuse_round_after_round_is_given_up() -> None:
