@@ -9,6 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
+COMPILED = build/gateway
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
@@ -24,8 +25,9 @@ help: ## what can be made
 demo: $(INSTALLED) ## serve a language model and an embedding model here and ask them something
 	@$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) ## all tests
+test: $(INSTALLED) $(COMPILED) ## all tests; those of the gateway once more, compiled as its image has it
 	$(BIN)/pytest
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
 	@$(BIN)/pytest tests/e2e/kubernetes/test_traffic.py tests/e2e/kubernetes --ignore=$(FLEET) --durations=20 & cluster=$$!; \
@@ -77,10 +79,16 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 	$(COMPILE) --all-extras --upgrade -o requirements/all.lock
 	$(COMPILE) --extra operator --constraint requirements/all.lock -o requirements/operator.lock
 	$(COMPILE) --extra gateway --extra tracing --constraint requirements/all.lock -o requirements/gateway.lock
+	$(COMPILE) --extra compiler --constraint requirements/all.lock -o requirements/compiler.lock
 	$(COMPILE) --extra worker --extra tracing --constraint requirements/all.lock -o requirements/worker.lock
 
 clean: ## remove what make made
-	rm -rf $(VENV) .*_cache .hypothesis
+	rm -rf $(VENV) .*_cache .hypothesis build
+
+$(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py)
+	@rm -rf $@
+	FASTCHAT_COMPILE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall --target $@ .
+	@touch $@
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.12" >&2; exit 1; }

@@ -18,6 +18,7 @@ import tomllib
 from ast import literal_eval
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,23 @@ DOCKERFILES = {
     "tools": "tests/cluster/images/tools/Dockerfile",
 }
 
+
+@dataclass(frozen=True)
+class Base:
+    """What images are built on."""
+
+    official: str
+    packages: str
+    """Debian's, for its like where no registry is to be had."""
+
+
+_BASES = {
+    "BASE_IMAGE": Base("docker.io/library/python:3.12-slim", "ca-certificates,python3,python3-venv"),
+    "BUILD_IMAGE": Base("docker.io/library/python:3.12", "ca-certificates,gcc,libc6-dev,python3-dev,python3-venv"),
+}
+"""By the build argument that names it."""
 _BASE = "localhost/fastchat-base"
-_OFFICIAL = "docker.io/library/python:3.12-slim"
 _SUITE = "bookworm"
-_PACKAGES = "ca-certificates,python3,python3-venv"
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _BUILD_SECONDS = 1800
 # What is started so leaves no mounts and no processes behind, in whatever way it ends.
@@ -59,7 +73,8 @@ def build(names: Sequence[str] = tuple(DOCKERFILES)) -> dict[str, str]:
         _tidy()  # a build that was killed could not
         _scratch().mkdir(mode=0o700)
         try:
-            options = ["--network=host", f"--build-arg=BASE_IMAGE={_base()}", *_host_settings()]
+            bases = [f"--build-arg={argument}={_base(base)}" for argument, base in _BASES.items()]
+            options = ["--network=host", *bases, *_host_settings()]
             return {name: _build(name, [*options, *_arguments(name)]) for name in names}
         finally:
             _tidy()
@@ -110,26 +125,31 @@ def _run(*arguments: str) -> str:
 # The base image.
 
 
-def _base() -> str:
+def _base(base: Base) -> str:
     """Reference of an image with Python: the official one, or Debian's where no registry is to be had."""
-    key = hashlib.sha256(f"{_OFFICIAL} {_SUITE} {_PACKAGES}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{base.official} {_SUITE} {base.packages}".encode()).hexdigest()[:12]
     reference = f"{_BASE}:{key}"
     if not any(reference in image["names"] for image in _images()):
-        pull = subprocess.run([*_ALONE, "timeout", "300", *buildah("pull", "--quiet", _OFFICIAL)], capture_output=True)
-        _run("tag", _debian() if pull.returncode else _OFFICIAL, reference)
+        pull = subprocess.run(
+            [*_ALONE, "timeout", "300", *buildah("pull", "--quiet", base.official)], capture_output=True
+        )
+        _run("tag", _debian(base) if pull.returncode else base.official, reference)
     return reference
 
 
-def _debian() -> str:
+def _debian(base: Base) -> str:
     """Id of an image that debootstrap makes from the mirror of this machine's apt."""
     if not shutil.which("debootstrap"):
-        raise UnavailableError(f"images: {_OFFICIAL} cannot be pulled, and there is no debootstrap to make its like")
+        raise UnavailableError(
+            f"images: {base.official} cannot be pulled, and there is no debootstrap to make its like"
+        )
     root = _scratch() / "root"
-    options = ["--variant=minbase", f"--include={_PACKAGES}"]
+    options = ["--variant=minbase", f"--include={base.packages}"]
     _follow("base", ["debootstrap", *options, _SUITE, str(root), _mirror()])
     of_this_machine = ["--exclude=./etc/resolv.conf", "--exclude=./etc/hostname"]
     left_out = [*of_this_machine, "--exclude=./var/cache/*", "--exclude=./var/lib/apt/lists/*"]
     subprocess.run(["tar", "-C", str(root), *left_out, "-cf", str(_scratch() / "rootfs.tar"), "."], check=True)
+    shutil.rmtree(root)
     return _bud("base", ROOT / "tests/cluster/images/base/Dockerfile", _scratch(), [])[-1]
 
 

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Container, Sequence
 
-from fastchat_gateway.catalog import Endpoint
+from fastchat_gateway.catalog import NO_LIMIT, Endpoint
 
 FAILURES_BEFORE_EJECTION = 3
 FIRST_EJECTION_SECONDS = 1.0
@@ -18,7 +18,7 @@ def pick(
     now: float,
     tried: Container[tuple[str, int]] = (),
     *,
-    most_outstanding: float = math.inf,
+    most_outstanding: int = NO_LIMIT,
     prefix: int | None = None,
 ) -> Endpoint | None:
     """The ready endpoint with the fewest requests outstanding that was not tried yet, ties broken at random.
@@ -64,7 +64,7 @@ def note_failure(endpoint: Endpoint, now: float) -> bool:
     return True
 
 
-def _belongs_to(prefix: int, endpoints: Sequence[Endpoint], most_outstanding: float) -> Endpoint | None:
+def _belongs_to(prefix: int, endpoints: Sequence[Endpoint], most_outstanding: int) -> Endpoint | None:
     """Rendezvous hashing with bounded loads (https://arxiv.org/abs/1608.01350): every gateway finds the same one."""
     total = sum(endpoint.outstanding for endpoint in endpoints)
     bound = min(most_outstanding, math.ceil(LOAD_FACTOR * (total + 1) / max(len(endpoints), 1)))

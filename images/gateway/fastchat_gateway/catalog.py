@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class ModelRecord:
     load_balancing: LoadBalancing = "LeastRequests"
 
 
+NO_LIMIT = sys.maxsize
 SPREAD_SECONDS = 10.0
 """After the first worker is ready, the requests held leave their share to the others for this long."""
 
@@ -144,10 +146,10 @@ class Model:
         """Workers that take requests."""
         return sum(endpoint.ready for endpoint in self.endpoints)
 
-    def most_outstanding(self, now: float) -> float:
+    def most_outstanding(self, now: float) -> int:
         """What one worker may have at a time, while others start: its share of all there is; else any number."""
         if now >= self.spread_until or not self.hold.length:
-            return math.inf
+            return NO_LIMIT
         return math.ceil((self.in_flight + self.hold.length) / max(self.record.replicas, self.ready, 1))
 
     def card(self, alias: str | None = None) -> ModelCard:

@@ -1,14 +1,15 @@
 """One request's way to an endpoint: where next, wait, or give up. Pure policy; moving the bytes is the transport's."""
 
-import math
 from dataclasses import dataclass
 
 from fastchat_gateway import balancer
-from fastchat_gateway.catalog import Catalog, Endpoint, Model
+from fastchat_gateway.catalog import NO_LIMIT, Catalog, Endpoint, Model
 from fastchat_gateway.errors import no_worker
 
 MOST_ROUNDS = 3
 MOST_LOST = 3
+
+_NONE: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,6 @@ class Dispatch:
     """
 
     _in_line = False
-    _tried: frozenset[tuple[str, int]] = frozenset()
     _failed = False
     _rounds = 0
     _lost = 0
@@ -50,6 +50,7 @@ class Dispatch:
         self._catalog = catalog
         self._name = name
         self._prefix = prefix
+        self._tried: frozenset[tuple[str, int]] = _NONE
 
     @property
     def has_failed(self) -> bool:
@@ -68,7 +69,7 @@ class Dispatch:
             return GiveUp(model)
         if model.hold.length and not self._in_line and not self._tried:
             return self._wait(model, now)  # behind those who came before
-        most = model.most_outstanding(now) if model.spread_until else math.inf
+        most = model.most_outstanding(now) if model.spread_until else NO_LIMIT
         endpoint = balancer.pick(model.endpoints, now, self._tried, most_outstanding=most, prefix=self._prefix)
         if endpoint is not None:
             self.model = model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from fastchat_gateway.errors import Refused, from_worker, shutting_down
 from fastchat_gateway.head import RequestHead, render
-from fastchat_gateway.keyring import NO_KEY, Key
+from fastchat_gateway.keyring import NO_KEY
 from fastchat_gateway.usage import usage_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class Exchange:
     """The request and the answer as it is being sent: a relay's sink."""
 
     duration = 0.0
-    key: Key = NO_KEY
-    """Whose request it is."""
     account: "Account | None" = None
     """What it counts against."""
     admitted = False
@@ -82,6 +80,8 @@ class Exchange:
         self.came = time.time()
         self.started = time.monotonic()
         self.head = head
+        self.key = NO_KEY
+        """Whose request it is."""
         self.path = head.path
         self.body = body
         self.asked_bytes = len(body)

@@ -100,11 +100,16 @@ class LastHead(Generic[T]):
         end = data.find(b"\r\n\r\n")
         at = data.rfind(_LENGTH_END, 0, end) + len(_LENGTH_END)
         stop = data.find(b"\r", at, end + 1)
-        lines = data[:end]
-        is_plain = lines.count(b"\n") == lines.count(b"\r\n") == headers  # a line for each, none ended otherwise
-        if is_plain and end <= _LONGEST_KEPT and lines[:at].lower().endswith(_LENGTH) and data[at:stop].isdigit():
+        if end <= _LONGEST_KEPT and data[at:stop].isdigit() and _is_plain(data[:end].lower(), headers, at):
             self._before, self._after, self._at = data[:at], data[stop : end + 4], at
             self.said = said
+
+
+def _is_plain(lines: bytes, headers: int, at: int) -> bool:
+    """Each header has a line, none ends otherwise, and one alone says how long the body is, up to `at`."""
+    ends = lines.count(b"\n"), lines.count(b"\r\n")
+    says = lines.count(b"content-length"), lines.count(b"transfer-encoding")
+    return ends == (headers, headers) and says == (1, 0) and lines[:at].endswith(_LENGTH)
 
 
 def render(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -70,8 +70,8 @@ def address_of(url: str) -> Address:
     )
 
 
-class Upstream(asyncio.Protocol):
-    """One connection; one request at a time."""
+class Upstream:
+    """One connection; one request at a time. An asyncio.Protocol by its methods: compiled, it cannot inherit."""
 
     def __init__(self, pool: "Pool", url: str) -> None:
         self._pool = pool
@@ -299,13 +299,13 @@ class Pool:
 
     async def connect(self, url: str) -> Upstream:
         """A new connection; raises WorkerFailed."""
-        address = address_of(url)
+        address, upstream = address_of(url), Upstream(self, url)
         loop = asyncio.get_running_loop()
         tls = _tls() if address.tls else None
         try:
             async with asyncio.timeout(self._connect_timeout):
-                transport, upstream = await loop.create_connection(
-                    lambda: Upstream(self, url), address.host, address.port, ssl=tls
+                transport, _ = await loop.create_connection(
+                    lambda: cast(asyncio.Protocol, upstream), address.host, address.port, ssl=tls
                 )
         except TimeoutError:
             raise WorkerFailed(f"no connection within {self._connect_timeout:g} s") from None

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from fastchat.api_key import digest
+from fastchat_gateway import call
 
 CHAT = "/v1/chat/completions"
 
@@ -63,11 +64,11 @@ async def test_head_is_get_without_a_body(gateway, path) -> None:
     assert int(answer.headers["content-length"]) > 0
 
 
-async def test_a_fault_of_our_own_is_a_500_in_the_same_shape(gateway, caplog) -> None:
-    gateway.server.gateway.lanes = None
+async def test_a_fault_of_our_own_is_a_500_in_the_same_shape(gateway, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(call, "read", lambda body: body.nothing_that_there_is)
     answer = await gateway.chat()
     assert (answer.status_code, error_of(answer)["type"]) == (500, "server_error")
-    assert "'NoneType' object has no attribute" in caplog.text
+    assert "has no attribute 'nothing_that_there_is'" in caplog.text
 
 
 async def test_a_fault_of_a_page_is_a_500_in_the_same_shape(gateway, monkeypatch) -> None:

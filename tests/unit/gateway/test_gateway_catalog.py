@@ -1,4 +1,4 @@
-from fastchat_gateway.catalog import Catalog, Endpoint, EndpointRecord, ModelRecord
+from fastchat_gateway.catalog import NO_LIMIT, Catalog, Endpoint, EndpointRecord, ModelRecord
 
 
 def record(name: str, *urls: str, ready: bool = True, aliases: tuple[str, ...] = (), **about: int) -> ModelRecord:
@@ -200,20 +200,20 @@ def test_the_first_worker_ready_of_four_gets_its_quarter_until_the_others_had_ti
     models, _ = held(4, 11, ready=1)
     (model,) = models
     assert model.most_outstanding(9.9) == 3
-    assert model.most_outstanding(10) == float("inf")
+    assert model.most_outstanding(10) == NO_LIMIT
 
 
 def test_the_only_worker_that_there_should_be_gets_everything_at_once() -> None:
     models, _ = held(1, 11, ready=1)
     (model,) = models
-    assert model.most_outstanding(0) == float("inf")
+    assert model.most_outstanding(0) == NO_LIMIT
 
 
 def test_without_anybody_in_the_queue_no_share_is_kept() -> None:
     models = catalog(record("m", "http://a", "http://b"))
     (model,) = models
     model.spread_until = 99
-    assert model.most_outstanding(0) == float("inf")
+    assert model.most_outstanding(0) == NO_LIMIT
 
 
 def test_when_the_others_do_not_come_those_who_wait_look_again() -> None:

@@ -175,7 +175,11 @@ def test_gateways_share_a_limit_and_each_lets_at_least_one_through() -> None:
     meter.share = 1
     assert shown(begin(meter, alice, 120))["limit-requests"] == "10"
     meter.share = 2
-    assert shown(begin(meter, alice, 180)) == {"limit-requests": "5", "remaining-requests": "4", "reset-requests": "12s"}
+    assert shown(begin(meter, alice, 180)) == {
+        "limit-requests": "5",
+        "remaining-requests": "4",
+        "reset-requests": "12s",
+    }
     assert refusal(meter, alice, 180) == (429, "rate_limit_exceeded", "1")
 
 
