@@ -34,7 +34,8 @@ def build(settings: Settings) -> Server:
     clock = Clock()
     catalog = Catalog()
     probe = Probe(settings.poll_timeout_seconds)
-    discovery = _discovery(settings, catalog, probe)
+    meter = Meter()
+    discovery = _discovery(settings, catalog, probe, meter)
     pool = Pool(clock, settings.connect_timeout_seconds)
     metrics = Metrics(catalog, discovery)
     keyring = Keyring(settings.key_digests, settings.keys_dir, required=settings.require_api_keys)
@@ -45,7 +46,7 @@ def build(settings: Settings) -> Server:
         clock=clock,
         drain=Drain(settings.grace_period_seconds),
         keyring=keyring,
-        meter=Meter(),
+        meter=meter,
         access_log=access_log,
         limits=_limits(settings),
         open_paths=("/metrics",) if settings.open_metrics else (),
@@ -85,10 +86,10 @@ async def _reload(keyring: Keyring) -> None:
         await asyncio.to_thread(keyring.reload)
 
 
-def _discovery(settings: Settings, catalog: Catalog, probe: Probe) -> Discovery:
+def _discovery(settings: Settings, catalog: Catalog, probe: Probe, meter: Meter) -> Discovery:
     if settings.namespace is not None:
         api = ApiServer(settings.namespace, settings.kubeconfig)
-        return KubernetesDiscovery(catalog, probe, api, period=settings.poll_seconds)
+        return KubernetesDiscovery(catalog, probe, api, meter.share_among, period=settings.poll_seconds)
     return StaticDiscovery(
         catalog,
         probe,

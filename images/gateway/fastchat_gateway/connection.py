@@ -56,6 +56,8 @@ class Connection(HttpToolsProtocol):
         self._close_at: float | None = None
         self._keep = True
         self._chunked = False
+        self._head = b""
+        """It goes out with the first part of the answer."""
         self._progress = self._clock.now
         self._unsent = 0
         self._is_paused = False
@@ -317,7 +319,7 @@ class Connection(HttpToolsProtocol):
         closing = self._closing_line()
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         self._keep = self._keep and self._chunked
-        self.transport.write(b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self._clock.date, lines, closing, framing))
+        self._head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self._clock.date, lines, closing, framing)
 
     def _closing_line(self) -> bytes:
         if self._keep and not self._gateway.drain.draining:
@@ -335,10 +337,13 @@ class Connection(HttpToolsProtocol):
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if last:
                 data += b"0\r\n\r\n"
+        if self._head:
+            data, self._head = self._head + data, b""
         if data:
             self.transport.write(data)
 
     def cut(self) -> None:
+        self._head = b""
         self._close_at = self._clock.now
         self.transport.abort()
 

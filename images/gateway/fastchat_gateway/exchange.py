@@ -35,7 +35,7 @@ class Line(Protocol):
         """A whole answer; `lines` are those of its head."""
 
     def write_head(self, status: int, lines: bytes) -> None:
-        """The head of a body of unknown length."""
+        """The head of a body of unknown length; it may go out with the body's first part."""
 
     def write_part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
         """A part of a body of unknown length; `framed`: chunked as it is, with the last chunk where it is the last."""
@@ -66,7 +66,8 @@ class Exchange:
     broken = False
     stopped: Stopped = None
     sent = 0
-    events = 0
+    newlines = 0
+    framed = False
     tail = b""
     """The end of the answer, where a worker says what it used."""
     _last_but_one = b""
@@ -119,7 +120,8 @@ class Exchange:
     def write(self, data: bytes, *, framed: bool = False) -> None:
         self.sent += len(data)
         if self.streams:
-            self.events += data.count(b"\n\n")
+            self.framed = framed
+            self.newlines += data.count(b"\n")
             self._last_but_one, self.tail = self.tail, data
         self._line.write_part(data, framed=framed)
 
@@ -160,8 +162,13 @@ class Exchange:
     def usage(self) -> tuple[int, int]:
         """Tokens of prompt and answer."""
         if self._usage is None:
-            self._usage = usage_of(self._last_but_one + self.tail, self.events, self.asked_bytes)
+            self._usage = usage_of(self._last_but_one + self.tail, self._events, self.asked_bytes)
         return self._usage
+
+    @property
+    def _events(self) -> int:
+        """Of a stream: each has two line ends, and a chunk with its two of its own where they pass as they come."""
+        return self.newlines // (4 if self.framed else 2)
 
     # How it ends.
 

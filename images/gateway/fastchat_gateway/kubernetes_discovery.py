@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Self
 
 from fastchat_gateway import resources
@@ -26,14 +26,19 @@ class KubernetesDiscovery:
     same: Kubernetes says nothing of a worker that has been ready all along.
     """
 
-    def __init__(self, catalog: Catalog, probe: Probe, api: ApiServer, *, period: float) -> None:
+    def __init__(
+        self, catalog: Catalog, probe: Probe, api: ApiServer, count_gateways: Callable[[int], None], *, period: float
+    ) -> None:
+        """`count_gateways` is told how many gateways there are, whenever that may have changed."""
         self._catalog = catalog
+        self._count_gateways = count_gateways
         self._probe = probe
         self._period = period
         self._deployments = Reflector(
             api, resources.MODEL_DEPLOYMENTS, resources.read_model_deployment, self._schedule_update
         )
         self._slices = Reflector(api, resources.ENDPOINT_SLICES, resources.read_endpoint_slice, self._schedule_update)
+        self._gateways = Reflector(api, resources.GATEWAY_SLICES, resources.read_endpoint_slice, self._count)
         self._pending: asyncio.TimerHandle | None = None
         self._updated = 0.0
         self._workers: dict[tuple[str, str], str] = {}  # those that are ready → their ModelDeployment's name
@@ -50,7 +55,7 @@ class KubernetesDiscovery:
 
     async def __aenter__(self) -> Self:
         self._catalog.update((), complete=False)
-        for work in (self._deployments.run(), self._slices.run(), self._examine_suspects()):
+        for work in (self._deployments.run(), self._slices.run(), self._gateways.run(), self._examine_suspects()):
             self._start(work)
         return self
 
@@ -65,6 +70,9 @@ class KubernetesDiscovery:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _count(self) -> None:
+        self._count_gateways(resources.gateways(self._gateways))
 
     def _schedule_update(self) -> None:
         """At once, but once for all that comes in together, and not before both kinds have been listed."""

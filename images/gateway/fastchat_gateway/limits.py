@@ -103,9 +103,12 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self.share = 1
-        """How many gateways share every limit; each lets its part through, at least 1."""
+        self._share = 1
         self._accounts: dict[str, Account] = {}
+
+    def share_among(self, gateways: int) -> None:
+        """So many gateways share every limit; each lets its part through, at least 1."""
+        self._share = gateways
 
     def admit(self, key: Key, model: str, now: float, *, name: str = "") -> Account | None:
         """Count a request that begins, to be followed by one `release`; None for a key without limits.
@@ -120,7 +123,7 @@ class Meter:
         account = self._accounts.get(key.name)
         if account is None:
             account = self._accounts[key.name] = Account()
-        account.refill(key, self.share, now)
+        account.refill(key, self._share, now)
         self._refuse_too_much(key, account)
         if account.requests is not None:
             account.requests.left -= 1
@@ -129,7 +132,7 @@ class Meter:
 
     def _refuse_too_much(self, key: Key, account: Account) -> None:
         most, requests, tokens = key.max_concurrent, account.requests, account.tokens
-        if most is not None and account.in_flight >= max(1, most // self.share):
+        if most is not None and account.in_flight >= max(1, most // self._share):
             message = f"The API key '{key.name}' may make {most} requests at the same time, and has; try again later."
             raise rate_limited(message, _BUSY_RETRY_SECONDS, *_headers(account))
         if requests is not None and requests.left < 1:

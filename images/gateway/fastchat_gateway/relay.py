@@ -28,6 +28,8 @@ _DECLINED = (502, 503)
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 _CHUNK_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
 """Of an event that ends its chunk."""
+_WHOLE_ENDS = (*_CHUNK_ENDS, *(end + b"0\r\n\r\n" for end in _CHUNK_ENDS))
+"""The last chunk may follow."""
 _LONGEST_EVENT = 2**16
 
 
@@ -298,7 +300,7 @@ class Relay:
             self._begin(self._head)
         if self._over:
             return
-        if not self._parts and data.endswith(_CHUNK_ENDS):
+        if not self._parts and data.endswith(_WHOLE_ENDS):
             self._torn = False
             self._sink.write(data, framed=True)
         else:

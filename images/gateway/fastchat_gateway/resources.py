@@ -26,7 +26,8 @@ class Resource:
     """Label selector; empty takes all."""
 
     def __str__(self) -> str:
-        return f"{self.plural}.{self.group}/{self.version}"
+        kind = f"{self.plural}.{self.group}/{self.version}"
+        return f"{kind} of {self.selector}" if "=" in self.selector else kind
 
     def path(self, namespace: str) -> str:
         return f"/apis/{self.group}/{self.version}/namespaces/{namespace}/{self.plural}"
@@ -34,6 +35,9 @@ class Resource:
 
 MODEL_DEPLOYMENTS = Resource(GROUP, VERSION, "modeldeployments")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=naming.MODEL_LABEL)
+GATEWAY_SLICES = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", selector=f"kubernetes.io/service-name={naming.GATEWAY}"
+)
 
 
 class Unreadable(ValueError):  # noqa: N818  # of another version, perhaps: not a fault
@@ -145,6 +149,11 @@ def _endpoint(endpoint: _Endpoint, url: str) -> EndpointRecord:
         ready=conditions.ready is not False and not conditions.terminating,
         uid=endpoint.target_ref.uid if endpoint.target_ref else "",
     )
+
+
+def gateways(slices: Iterable[Slice]) -> int:
+    """How many gateways answer: pods, not addresses; this one does in any case."""
+    return max(1, len({each.uid or each.url for part in slices for each in part.endpoints if each.ready}))
 
 
 # --------------------------------------------------------------------------------------------------------------------

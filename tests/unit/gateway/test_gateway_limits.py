@@ -168,13 +168,13 @@ def test_a_new_limit_starts_afresh_but_requests_in_progress_still_count() -> Non
 
 def test_gateways_share_a_limit_and_each_lets_at_least_one_through() -> None:
     meter, alice = Meter(), key(requests_per_minute=10, max_concurrent=5)
-    meter.share = 2
+    meter.share_among(2)
     assert admitted(meter, alice, 0, 20) == 5
-    meter.share = 100
+    meter.share_among(100)
     assert admitted(meter, alice, 60, 20) == 1
-    meter.share = 1
+    meter.share_among(1)
     assert shown(begin(meter, alice, 120))["limit-requests"] == "10"
-    meter.share = 2
+    meter.share_among(2)
     assert shown(begin(meter, alice, 180)) == {
         "limit-requests": "5",
         "remaining-requests": "4",
@@ -187,5 +187,5 @@ def test_a_change_of_share_gives_nothing_away() -> None:
     meter, alice = Meter(), key(requests_per_minute=10)
     assert admitted(meter, alice, 0, 20) == 10
     for share in (2, 1, 3):
-        meter.share = share
+        meter.share_among(share)
         assert refusal(meter, alice, 0)[0] == 429

@@ -80,6 +80,18 @@ class Team:
         }
         await self._api.apply(self._slices, thing)
 
+    async def place_gateways(self, *endpoints: dict[str, Any]) -> None:
+        """Write the slice of the gateways' Service."""
+        thing = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "fastchat-gateway-a", "labels": {"kubernetes.io/service-name": "fastchat-gateway"}},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": PORT, "protocol": "TCP"}],
+            "endpoints": list(endpoints),
+        }
+        await self._api.apply(self._slices, thing)
+
     async def displace(self, of: str = "m", part: str = "a") -> None:
         """Delete a slice."""
         await self._api.delete(f"{self._slices}/{of}-worker-{part}")

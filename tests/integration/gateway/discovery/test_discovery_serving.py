@@ -8,6 +8,9 @@ from datetime import datetime
 
 import pytest
 
+from fastchat.api_key import KeyRecord, digest
+from fastchat.keys import Folder, create
+
 PORT = 8000
 CHAT = "/v1/chat/completions"
 
@@ -334,3 +337,25 @@ async def test_200_models_with_1000_workers_are_followed_as_they_change(gateway,
         waits.append(time.monotonic() - started)
     print(f"from a slice's write to the held request's answer: {[f'{1000 * wait:.1f}' for wait in sorted(waits)]} ms")
     assert statistics.median(waits) < 0.25
+
+
+async def test_the_gateways_that_answer_share_the_limits_of_a_key(launch, team, worker, tmp_path) -> None:
+    record = KeyRecord(sha256=digest(b"alice").hex(), requests_per_minute=600)
+    create(Folder(tmp_path / "keys"), "alice", record)
+    gateway = await launch(keys_dir=tmp_path / "keys")
+    await team.deploy()
+    await team.place(team.at(worker.host))
+
+    def limit_is(number):
+        async def check():
+            asked = {"model": "m", "messages": []}
+            answer = await gateway.client.post(CHAT, json=asked, headers={"authorization": "Bearer alice"})
+            return answer.headers.get("x-ratelimit-limit-requests") == str(number)
+
+        return check
+
+    await eventually(limit_is(600))
+    await team.place_gateways(team.at("10.0.0.1"), team.at("10.0.0.2"), team.at("10.0.0.3", ready=False))
+    await eventually(limit_is(300))
+    await team.place_gateways(team.at("10.0.0.1"))
+    await eventually(limit_is(600))
