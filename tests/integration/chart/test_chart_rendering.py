@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fastchat_operator.kind import MADE, MODEL_DEPLOYMENT, POD, Kind
-from fastchat_operator.settings import Settings
+from fastchat_operator.settings import RESERVED_IN_GATEWAYS, RESERVED_IN_WORKERS, Settings
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts/fastchat"
@@ -93,7 +93,12 @@ def test_values_of_gateways_and_workers_arrive(helm, tmp_path):
     assert arrived.gateway.replicas == 4
     assert arrived.gateway.grace_period_seconds == 0
     assert arrived.gateway.args == ["--max-body-bytes=33554432", "--no-access-log"]
+    assert [(each.name, each.value) for each in arrived.gateway.env] == [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.monitoring:4318"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.05"),
+    ]
     assert arrived.gateway.priority_class_name == "gateways"
+    assert [each.value_from for each in arrived.worker.env] == [{"fieldRef": {"fieldPath": "spec.nodeName"}}]
     assert arrived.worker.node_selector == {"pool": "gpu"}
     assert [each.key for each in arrived.worker.tolerations] == ["gpu", "spot"]
     assert arrived.worker.runtime_class_name == "nvidia"
@@ -238,6 +243,12 @@ def test_every_value_that_the_installation_guide_names_is_one():
         ("namespaces={team,team}", "at '/namespaces': items at 0 and 1 are equal"),
         ("worker.resources.limits.memory=64GB", "at '/worker/resources/limits/memory': '64GB' does not match pattern"),
         ("worker.tolerations[0].effect=None", "at '/worker/tolerations/0/effect': value must be one of 'NoSchedule'"),
+        ("gateway.env[0].value=x", "at '/gateway/env/0': missing property 'name'"),
+        ("gateway.env[0].name=1A", "at '/gateway/env/0/name': '1A' does not match pattern"),
+        ("worker.env[0].name=A,worker.env[0].value=1", "at '/worker/env/0/value': got number, want string"),
+        ("worker.env[0].name=A,worker.env[0].valueFrom.secret=x", "additional properties 'secret' not allowed"),
+        ("worker.env[0].name=A,worker.env[0].value=x,worker.env[0].valueFrom.fieldRef.fieldPath=y", "must be ''"),
+        ("worker.env[0].name=A,worker.env[1].name=A", "worker.env: A is given twice"),
         ("networkPolicies.gatewayFrom[0].pods=x", "at '/networkPolicies/gatewayFrom/0': additional properties 'pods'"),
         ("crds.keep=null", "at '/crds': missing property 'keep'"),
         ("leaderElection.renewSeconds=8", "renewSeconds must be at most half of leaderElection.leaseSeconds"),
@@ -247,3 +258,18 @@ def test_a_mistyped_value_is_refused_with_its_place(helm, mistake, complaint):
     with pytest.raises(RuntimeError) as refused:
         helm.objects("--set", mistake)
     assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(("part", "names"), [("gateway", RESERVED_IN_GATEWAYS), ("worker", RESERVED_IN_WORKERS)])
+def test_a_variable_that_fastchat_sets_itself_is_refused(helm, part, names):
+    for name in names:
+        with pytest.raises(RuntimeError, match=rf"{part}\.env: {name} is set by FastChat itself: leave it out"):
+            helm.objects(f"--set=worker.env[0].name=MINE,{part}.env[0].name={name}")
+
+
+def test_the_values_that_the_guide_has_for_traces_reach_gateways_and_workers(helm, tmp_path):
+    guide = (ROOT / "docs/observability.md").read_text()
+    (tmp_path / "values.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0])
+    arrived = settings(helm, tmp_path, f"--values={tmp_path / 'values.yaml'}")
+    assert arrived.gateway.env == arrived.worker.env
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in {each.name for each in arrived.worker.env}

@@ -1,7 +1,7 @@
 """The plan of a namespace's gateway."""
 
 from fastchat_operator import gateway, worker
-from fastchat_operator.settings import Settings
+from fastchat_operator.settings import RESERVED_IN_GATEWAYS, Settings
 
 
 def planned(**settings):
@@ -111,6 +111,19 @@ def test_it_gets_the_token_of_its_namespace():
     assert {"name": "FASTCHAT_INTERNAL_TOKEN", "valueFrom": reference} in container()["env"]
 
 
+def test_variables_of_the_settings_follow_its_own_in_their_order():
+    mine = [
+        {"name": "OTEL_TRACES_SAMPLER_ARG", "value": "0.05"},
+        {"name": "EMPTY", "value": ""},
+        {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+    ]
+    assert container(gateway={"env": mine})["env"] == [*container()["env"], *mine]
+
+
+def test_the_variables_that_it_gets_are_those_that_no_setting_may_name():
+    assert {each["name"] for each in container()["env"]} == RESERVED_IN_GATEWAYS
+
+
 def test_without_the_setting_there_are_no_network_policies():
     assert "NetworkPolicy" not in planned()
 
@@ -140,5 +153,6 @@ def test_only_what_changed_has_another_mark():
         annotations = {kind: each["metadata"]["annotations"] for kind, each in planned(**settings).items()}
         return {kind: each["fastchat.io/applied-hash"] for kind, each in annotations.items()}
 
-    before, after = marks(), marks(gateway={"replicas": 5})
-    assert {kind for kind in before if before[kind] != after[kind]} == {"Deployment"}
+    for change in ({"replicas": 5}, {"env": [{"name": "A", "value": "1"}]}):
+        before, after = marks(), marks(gateway=change)
+        assert {kind for kind in before if before[kind] != after[kind]} == {"Deployment"}

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from fastchat_operator.__main__ import main
-from fastchat_operator.settings import Settings, SettingsError
+from fastchat_operator.settings import RESERVED_IN_GATEWAYS, RESERVED_IN_WORKERS, Settings, SettingsError
 
 
 @pytest.fixture
@@ -37,6 +37,11 @@ WRONG = {
     "worker: {resources: {limits: {memory: 16 GB}}}": "worker.resources.limits.memory: is not a quantity",
     "namespaces: [Team]": "namespaces.0: String should match pattern",
     "leaderElection: {leaseSeconds: 9, renewSeconds: 5}": "renewSeconds must be at most half of leaseSeconds",
+    "gateway: {env: [{value: x}]}": "gateway.env.0.name: Field required",
+    "gateway: {env: [{name: 1A}]}": "gateway.env.0.name: String should match pattern",
+    "worker: {env: [{name: A, value: 1}]}": "worker.env.0.value: Input should be a valid string",
+    "worker: {env: [{name: A, value: x, valueFrom: {}}]}": "worker.env.0: give value or valueFrom, not both",
+    "worker: {env: [{name: A}, {name: A}]}": "worker.env: 'A' is given twice",
     "- a": "Input should be a valid dictionary",
     "a: [": "is not YAML",
 }
@@ -48,6 +53,19 @@ def test_a_wrong_file_is_named_with_the_field_at_fault(load, text, message):
         load(text)
     assert message in str(error.value)
     assert "operator.yaml" in str(error.value)
+
+
+RESERVED = [("gateway", each) for each in RESERVED_IN_GATEWAYS] + [("worker", each) for each in RESERVED_IN_WORKERS]
+
+
+@pytest.mark.parametrize(("part", "name"), sorted(RESERVED))
+def test_a_variable_that_fastchat_sets_itself_ends_the_operator_with_one_line(tmp_path, part, name):
+    file = tmp_path / "operator.yaml"
+    file.write_text(f"{part}: {{env: [{{name: MINE, value: x}}, {{name: {name}, value: x}}]}}")
+    with pytest.raises(SystemExit) as stop:
+        main(["--config", str(file)])
+    problem = f"{part}.env.1: {name} is set by FastChat itself: leave it out"
+    assert str(stop.value) == f"fastchat_operator: {file}: {problem}"
 
 
 def test_every_wrong_field_is_named_at_once(load):

@@ -6,7 +6,7 @@ import pytest
 
 from fastchat.naming import worker_name
 from fastchat_operator import worker
-from fastchat_operator.settings import Settings
+from fastchat_operator.settings import RESERVED_IN_WORKERS, Settings
 
 DEFAULTS = Settings()
 ENGINES = [{"type": "Transformers"}, {"type": "VLLM"}, {"type": "Custom", "image": "sim:1"}]
@@ -158,6 +158,28 @@ def test_a_variable_of_the_team_takes_the_place_of_ours(model):
         {"name": "HF_HOME", "value": "/mine"}
     ]
     assert env(asked)["EMPTY"] == ""
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine["type"])
+def test_variables_of_the_settings_are_in_the_workers_of_every_engine(model, engine):
+    mine = [
+        {"name": "OTEL_TRACES_SAMPLER_ARG", "value": "0.05"},
+        {"name": "EMPTY", "value": ""},
+        {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+    ]
+    asked, settings = model(engine=engine), Settings.model_validate({"worker": {"env": mine}})
+    assert container(asked, settings)["env"] == [*container(asked)["env"], *mine]
+
+
+def test_a_variable_of_the_team_takes_the_place_of_the_settings(model):
+    settings = Settings.model_validate({"worker": {"env": [{"name": "A", "value": "x"}, {"name": "B", "value": "x"}]}})
+    own = {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    found = container(model(engine={"env": [own]}), settings)["env"]
+    assert [each for each in found if each["name"] in ("A", "B")] == [{"name": "B", "value": "x"}, own]
+
+
+def test_the_variables_that_workers_get_are_those_that_no_setting_may_name(model):
+    assert {name for engine in ENGINES for name in env(model(engine=engine))} == RESERVED_IN_WORKERS
 
 
 def test_an_embedding_model_is_started_for_embeddings(model):

@@ -149,7 +149,7 @@ async def test_rights_that_are_missing_are_named_and_used_once_they_are_there(la
     gateway = await launch()
 
     async def complained():
-        return sum("cannot list" in record.getMessage() for record in caplog.records) == 2
+        return sum("cannot list" in record.getMessage() for record in caplog.records) == 3
 
     await eventually(complained)
     await asyncio.sleep(1)

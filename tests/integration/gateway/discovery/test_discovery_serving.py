@@ -341,8 +341,8 @@ async def test_200_models_with_1000_workers_are_followed_as_they_change(gateway,
 
 async def test_the_gateways_that_answer_share_the_limits_of_a_key(launch, team, worker, tmp_path) -> None:
     record = KeyRecord(sha256=digest(b"alice").hex(), requests_per_minute=600)
-    create(Folder(tmp_path / "keys"), "alice", record)
-    gateway = await launch(keys_dir=tmp_path / "keys")
+    create(Folder(tmp_path), "alice", record, replace=True)
+    gateway = await launch(keys_dir=tmp_path)
     await team.deploy()
     await team.place(team.at(worker.host))
 
