@@ -16,9 +16,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PACKAGE = "images/gateway/fastchat_gateway"
 MODULES = (
     "balancer",
+    "call",
     "catalog",
     "clock",
     "dispatch",
+    "drain",
     "exchange",
     "gateway",
     "head",

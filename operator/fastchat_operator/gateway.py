@@ -147,6 +147,7 @@ def _container(settings: Settings) -> dict[str, Any]:
         "env": [
             {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
             token.variable(INTERNAL_TOKEN_VARIABLE),
+            *map(dump, wanted.env),
         ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "volumeMounts": [

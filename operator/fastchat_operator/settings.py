@@ -1,16 +1,42 @@
 """What can be set: a YAML file, in the chart a ConfigMap."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from fastchat.resource import Part, ResourceName, Resources, Toleration
+from fastchat.naming import INTERNAL_TOKEN_VARIABLE
+from fastchat.resource import EnvVar, Part, ResourceName, Resources, Toleration, Unique
+
+RESERVED_IN_GATEWAYS = frozenset({"POD_NAMESPACE", INTERNAL_TOKEN_VARIABLE})
+"""Environment variables that FastChat sets itself."""
+RESERVED_IN_WORKERS = frozenset(
+    {
+        *(INTERNAL_TOKEN_VARIABLE, "VLLM_API_KEY"),
+        *("HOME", "USER", "HF_HOME", "FASTCHAT_CACHE_DIR", "VLLM_CACHE_ROOT"),
+        *("FASTCHAT_MODEL_NAME", "FASTCHAT_MODEL_PATH", "PORT"),
+    }
+)
+"""Likewise, of all engines; a ModelDeployment may set them for its own workers."""
 
 
 class SettingsError(Exception):
     """What is wrong with the settings, in a line for people."""
+
+
+def _not_one_of(reserved: frozenset[str]) -> AfterValidator:
+    """Refuses an environment variable of these names."""
+
+    def check(variable: EnvVar) -> EnvVar:
+        if variable.name in reserved:
+            raise PydanticCustomError(
+                "reserved", "{name} is set by FastChat itself: leave it out", {"name": variable.name}
+            )
+        return variable
+
+    return AfterValidator(check)
 
 
 class Images(Part):
@@ -33,6 +59,9 @@ class Gateway(Part):
         False, description="Whether gateways serve nobody, instead of everybody, while their namespace has no API key."
     )
     args: list[str] = Field(default_factory=list, description="Arguments added to its command line.")
+    env: Annotated[list[Annotated[EnvVar, _not_one_of(RESERVED_IN_GATEWAYS)]], Unique("name")] = Field(
+        default_factory=list, description="Environment variables of gateways."
+    )
     resources: Resources = Field(
         default_factory=lambda: Resources(requests={"cpu": "100m", "memory": "128Mi"}),
         description="CPU and memory of one gateway pod.",
@@ -54,6 +83,9 @@ class Worker(Part):
 
     resources: Resources = Field(
         default_factory=Resources, description="CPU and memory of one worker, for what spec.resources leaves out."
+    )
+    env: Annotated[list[Annotated[EnvVar, _not_one_of(RESERVED_IN_WORKERS)]], Unique("name")] = Field(
+        default_factory=list, description="Environment variables of workers, beside those of spec.engine.env."
     )
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes for workers.")
     tolerations: list[Toleration] = Field(default_factory=list, description="Taints that workers tolerate.")

@@ -84,9 +84,6 @@ def _pod(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
 def _container(
     deployment: ModelDeployment, settings: Settings, started: Launch, volumes: Sequence[source.Mounted]
 ) -> dict[str, Any]:
-    engine = deployment.spec.engine
-    own = {variable.name for variable in engine.env}
-    preset = [*variables(started.env), token.variable(started.token_variable)]
     mounts = [
         {"name": each.name, "mountPath": each.path} | ({"readOnly": True} if each.read_only else {}) for each in volumes
     ]
@@ -103,11 +100,19 @@ def _container(
         **given(
             command=started.command,
             args=started.args,
-            env=[each for each in preset if each["name"] not in own] + [dump(variable) for variable in engine.env],
+            env=_env(deployment, settings, started),
             envFrom=source.secrets(deployment),
             resources=_resources(deployment, settings),
         ),
     }
+
+
+def _env(deployment: ModelDeployment, settings: Settings, started: Launch) -> list[dict[str, Any]]:
+    """Ours and the settings'; a variable of the team takes the place of either."""
+    own = deployment.spec.engine.env
+    taken = {variable.name for variable in own}
+    preset = [*variables(started.env), token.variable(started.token_variable), *map(dump, settings.worker.env)]
+    return [each for each in preset if each["name"] not in taken] + [dump(variable) for variable in own]
 
 
 def _volumes(deployment: ModelDeployment, started: Launch) -> list[source.Mounted]:

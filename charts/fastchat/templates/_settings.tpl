@@ -5,6 +5,7 @@
 {{- if gt (mul 2 $election.renewSeconds) (int $election.leaseSeconds) -}}
 {{- fail "leaderElection.renewSeconds must be at most half of leaderElection.leaseSeconds: a Lease is renewed before it runs out" -}}
 {{- end -}}
+{{- include "fastchat.checkEnv" . -}}
 {{- $images := pick $values.images "vllm" "pullPolicy" "pullSecrets" -}}
 {{- range list "gateway" "worker" -}}
 {{- $_ := include "fastchat.image" (list $ .) | set $images . -}}
@@ -29,6 +30,28 @@
 {{- $_ := set $settings "networkPolicy" $policy -}}
 {{- end -}}
 {{- include "fastchat.given" $settings -}}
+{{- end -}}
+
+{{- /* Environment variables that FastChat sets itself; the operator refuses them too. */ -}}
+{{- define "fastchat.reserved" -}}
+gateway: [POD_NAMESPACE, FASTCHAT_INTERNAL_TOKEN]
+worker: [FASTCHAT_INTERNAL_TOKEN, VLLM_API_KEY, HOME, USER, HF_HOME, FASTCHAT_CACHE_DIR, VLLM_CACHE_ROOT,
+  FASTCHAT_MODEL_NAME, FASTCHAT_MODEL_PATH, PORT]
+{{- end -}}
+
+{{- define "fastchat.checkEnv" -}}
+{{- range $part, $reserved := include "fastchat.reserved" . | fromYaml -}}
+{{- $seen := list -}}
+{{- range (index $.Values $part).env -}}
+{{- if has .name $reserved -}}
+{{- fail (printf "%s.env: %s is set by FastChat itself: leave it out" $part .name) -}}
+{{- end -}}
+{{- if has .name $seen -}}
+{{- fail (printf "%s.env: %s is given twice" $part .name) -}}
+{{- end -}}
+{{- $seen = append $seen .name -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* The operator as a peer: the autoscaler asks gateways for their demand. */ -}}

@@ -3,9 +3,7 @@
 import asyncio
 import os
 import select
-import time
 from collections import deque
-from functools import lru_cache
 
 import msgspec
 
@@ -70,14 +68,3 @@ class AccessLog:
         self._timer = None
         if self._lines:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_and_go_on)
-
-
-def timestamp(seconds: float) -> str:
-    """Unix time as RFC 3339 has it, to the millisecond."""
-    whole, thousandths = divmod(int(seconds * 1000), 1000)
-    return f"{_second(whole)}.{thousandths:03d}+00:00"
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -312,7 +312,8 @@ class Connection(HttpToolsProtocol):
 
     def write_answer(self, status: int, lines: bytes, body: bytes) -> None:
         self._chunked = False
-        about = STATUS_LINE[status], self._clock.date, lines, self._closing_line(), len(body), body
+        closing = b"" if self._keep and not self._gateway.drain.draining else self._closing_line()
+        about = STATUS_LINE[status], self._clock.date, lines, closing, len(body), body
         self.transport.write(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % about)
 
     def write_head(self, status: int, lines: bytes) -> None:

@@ -12,15 +12,13 @@ class Drain:
     def __init__(self, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
         self._began: float | None = None
+        self.draining = False
         self.in_flight: set[Exchange] = set()
-
-    @property
-    def draining(self) -> bool:
-        return self._began is not None
 
     def begin(self, now: float) -> None:
         if self._began is None:
             self._began = now
+            self.draining = True
 
     def done(self, now: float, *, connections: int = 0) -> bool:
         """Nothing is in flight any more, or the grace period is over and what is left has been told so."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat.api_key import digest
-from fastchat_gateway import call, demand
-from fastchat_gateway.access_log import AccessLog, Line, timestamp
+from fastchat_gateway import body, demand
+from fastchat_gateway.access_log import AccessLog, Line
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Model
-from fastchat_gateway.clock import Clock
+from fastchat_gateway.clock import Clock, timestamp
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.errors import (
     Refused,
@@ -173,7 +173,7 @@ class Gateway:
             exchange.key = self.keyring.find(bearer, exchange.came)
 
     def _infer(self, exchange: Exchange) -> None:
-        name, stream = call.read(exchange.body)
+        name, stream = body.read(exchange.body)
         model = self.admit(exchange, name)
         exchange.model = model.name
         trace = exchange.trace = self._tracer.begin(exchange.head.named)

@@ -25,7 +25,7 @@ class Bucket:
     A count per full minute would let twice as much through around its edge, and send everyone back at the same moment.
     """
 
-    __slots__ = ("_at", "_form", "_kind", "_per_second", "left", "limit", "per_minute")
+    __slots__ = ("_at", "_form", "_kind", "_per_second", "_soon_full", "left", "limit", "per_minute")
 
     def __init__(self, kind: bytes, per_minute: int, share: int, now: float) -> None:
         self._kind = kind
@@ -39,8 +39,9 @@ class Bucket:
         self.limit = max(1.0, self.per_minute / share)
         self.left = min(self.left, self.limit)
         self._per_second = self.limit / 60
-        form = b"x-ratelimit-limit-KIND: %d\r\nx-ratelimit-remaining-KIND: %%d\r\nx-ratelimit-reset-KIND: %%b\r\n"
+        form = b"x-ratelimit-limit-KIND: %d\r\nx-ratelimit-remaining-KIND: %%d\r\nx-ratelimit-reset-KIND: "
         self._form = form.replace(b"KIND", self._kind) % self.limit
+        self._soon_full = self._form + b"%dms\r\n"
 
     def refill(self, now: float) -> None:
         """Bring it to the time `now`."""
@@ -53,8 +54,11 @@ class Bucket:
 
     def lines(self) -> bytes:
         """OpenAI's header lines: the limit, what is left, when it is full again."""
-        left = self.left
-        return self._form % (left if left > 0 else 0, _duration((self.limit - left) / self._per_second))
+        milliseconds = int((self.limit - self.left) / self._per_second * 1000 + 0.5)
+        left = int(self.left) if self.left > 0 else 0
+        if milliseconds < 1000:
+            return self._soon_full % (left, milliseconds)
+        return self._form % left + _duration(milliseconds)
 
 
 class Account:
@@ -161,10 +165,7 @@ def _headers(account: Account) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, _, value in (line.partition(b": ") for line in account.lines().splitlines())]
 
 
-def _duration(seconds: float) -> bytes:
-    """As OpenAI writes it: `17ms`, `1.5s`, `6m0s`."""
-    milliseconds = round(seconds * 1000)
-    if milliseconds < 1000:
-        return b"%dms" % milliseconds
+def _duration(milliseconds: int) -> bytes:
+    """As OpenAI writes what is not below a second: `1.5s`, `6m0s`."""
     minutes, rest = divmod(milliseconds, 60_000)
-    return (f"{minutes}m" if minutes else "").encode() + f"{rest / 1000:g}s".encode()
+    return f"{f'{minutes}m' if minutes else ''}{rest / 1000:g}s\r\n".encode()

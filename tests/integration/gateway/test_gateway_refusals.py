@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from fastchat.api_key import digest
-from fastchat_gateway import call
+from fastchat_gateway import body
 
 CHAT = "/v1/chat/completions"
 
@@ -65,7 +65,7 @@ async def test_head_is_get_without_a_body(gateway, path) -> None:
 
 
 async def test_a_fault_of_our_own_is_a_500_in_the_same_shape(gateway, caplog, monkeypatch) -> None:
-    monkeypatch.setattr(call, "read", lambda body: body.nothing_that_there_is)
+    monkeypatch.setattr(body, "read", lambda data: data.nothing_that_there_is)
     answer = await gateway.chat()
     assert (answer.status_code, error_of(answer)["type"]) == (500, "server_error")
     assert "has no attribute 'nothing_that_there_is'" in caplog.text

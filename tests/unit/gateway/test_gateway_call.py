@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from fastchat_gateway.call import Call, read
+from fastchat_gateway.body import read
+from fastchat_gateway.call import Call
 from fastchat_gateway.errors import Refused
 
 
