@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import httptools
 import psutil
 import pytest
-from integration.gateway.test_gateway_process import Process
+from integration.gateway.process import Process
 
 CHAT = "/v1/chat/completions"
 LINE = b"POST /v1/chat/completions HTTP/1.1"
