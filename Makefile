@@ -17,7 +17,7 @@ BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if
 BUILD_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e fleet lint images bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiled e2e fleet lint images bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +25,11 @@ help: ## what can be made
 demo: $(INSTALLED) ## serve a language model and an embedding model here and ask them something
 	@$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) $(COMPILED) ## all tests; those of the gateway once more, compiled as its image has it
+test: $(INSTALLED) ## all tests; those of the gateway once more, compiled, where there is or can be a C compiler
 	$(BIN)/pytest
+	@if $(CLUSTER) compiler; then $(MAKE) --no-print-directory compiled; fi
+
+compiled: $(COMPILED) ## the tests of the gateway as its image has it
 	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
@@ -86,6 +89,7 @@ clean: ## remove what make made
 	rm -rf $(VENV) .*_cache .hypothesis build
 
 $(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py)
+	@$(CLUSTER) compiler
 	@rm -rf $@
 	FASTCHAT_COMPILE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall --target $@ .
 	@touch $@

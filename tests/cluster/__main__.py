@@ -1,11 +1,11 @@
-"""The tests' cluster by hand: python -m cluster up | down | status | kubeconfig | exec -- COMMAND … | helm …"""
+"""The tests' cluster by hand: python -m cluster up | down | status | kubeconfig | exec -- COMMAND … | compiler | helm …"""
 
 import argparse
 import subprocess
 import sys
 import time
 
-from cluster import binaries, local
+from cluster import binaries, local, packages
 from cluster.binaries import UnavailableError
 from cluster.local import LocalCluster
 
@@ -19,11 +19,15 @@ def main() -> int:
     actions.add_parser("status", help="what runs")
     actions.add_parser("kubeconfig", help="path of the administrator's kubeconfig")
     actions.add_parser("exec", help="run a command as on the node").add_argument("command", nargs="+")
+    actions.add_parser("compiler", help="have a C compiler here, for the gateway as its image has it")
     actions.add_parser("helm", help="run helm").add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     try:
         if given.action == "helm":
             return subprocess.run([binaries.tools("helm")["helm"], *given.command]).returncode
+        if given.action == "compiler":
+            packages.require(packages.COMPILER)
+            return 0
         if given.action == "up":
             return up()
         if given.action == "down":

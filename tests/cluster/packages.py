@@ -1,8 +1,10 @@
-"""Debian's packages that the cluster needs besides the tools built here."""
+"""Debian's packages that the tests need besides the tools built here."""
 
 import os
 import shutil
 import subprocess
+import sysconfig
+from pathlib import Path
 
 from cluster.binaries import UnavailableError, say
 
@@ -17,6 +19,12 @@ CLUSTER = {
     "docker-registry": "docker-registry",
 }
 
+COMPILER = {
+    "cc": "gcc",
+    "/usr/include/stdio.h": "libc6-dev",
+    f"{sysconfig.get_path('include')}/Python.h": "python3-dev",
+}
+
 
 def require(wanted: dict[str, str]) -> None:
     """Install what is missing, as root on Debian.
@@ -24,7 +32,9 @@ def require(wanted: dict[str, str]) -> None:
     Raises:
         UnavailableError: elsewhere, with the names of the missing packages.
     """
-    missing = sorted({package for program, package in wanted.items() if not shutil.which(program)})
+    missing = sorted(
+        {package for program, package in wanted.items() if not (shutil.which(program) or Path(program).is_file())}
+    )
     if not missing:
         return
     if os.geteuid() or not shutil.which("apt-get"):
