@@ -1,4 +1,4 @@
-"""The tests' cluster by hand: python -m cluster up | down | status | kubeconfig | exec -- COMMAND … | compiler | helm …"""
+"""The tests' cluster by hand, and tools: python -m cluster up | down | status | kubeconfig | exec | compiler | helm"""
 
 import argparse
 import subprocess
