@@ -7,6 +7,7 @@ import resource
 import socket
 import sys
 
+from fastchat_gateway import relay
 from fastchat_gateway.app import build
 from fastchat_gateway.settings import Settings, parse
 
@@ -21,7 +22,9 @@ def main() -> None:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         sys.exit(f"cannot listen on {settings.host}:{settings.port}: {reason}")
     host, port = listener.getsockname()[:2]
-    logging.getLogger("fastchat_gateway").info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    code = "as source" if relay.__file__.endswith(".py") else "compiled"
+    logging.getLogger("fastchat_gateway").info("listening on %s (%s)", where, code)
     server = build(settings)
     _allow_many_connections()
     # What is there by now stays; requests leave no cycles behind, so that looking for them can be rare.

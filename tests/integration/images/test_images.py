@@ -118,6 +118,7 @@ def test_a_gateway_serves_a_simulator_and_both_end_on_sigterm(start):
     answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body).raise_for_status().json()
     assert answer["choices"][0]["message"]["content"] == "hello"
     assert gateway.terminate() == 0, gateway.log.read_text()
+    assert "(compiled)" in gateway.log.read_text()
     assert simulator.terminate() == 0, simulator.log.read_text()
 
 
