@@ -51,6 +51,8 @@ class CompileHook(BuildHookInterface[Any]):
         work = Path(self._work.name)
         _compile(Path(self.root), work)
         libraries = [*work.glob("*.so"), *work.glob("fastchat_gateway/*.so")]
+        for path in libraries:
+            path.chmod(0o755)  # a wheel keeps it, whatever the umask here
         build_data.update(pure_python=False, infer_tag=True)
         build_data["force_include"].update({str(path): str(path.relative_to(work)) for path in libraries})
 
