@@ -34,7 +34,7 @@ compiled: $(COMPILED) ## the tests of the gateway as its image has it
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
 	@$(BIN)/pytest tests/e2e/kubernetes/test_traffic.py tests/e2e/kubernetes --ignore=$(FLEET) --durations=20 & cluster=$$!; \
-	$(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
+	nice -n 19 $(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
 	wait $$cluster && exit $$machine
 
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
