@@ -9,6 +9,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
+# First what waits most, so that the tests on one machine have that time.
+KUBERNETES = tests/e2e/kubernetes/test_traffic.py \
+	$(filter-out %/test_traffic.py,$(wildcard tests/e2e/kubernetes/test_*.py))
 COMPILED = build/gateway
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
@@ -33,7 +36,7 @@ compiled: $(COMPILED) ## the tests of the gateway as its image has it
 	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
-	@$(BIN)/pytest tests/e2e/kubernetes/test_traffic.py tests/e2e/kubernetes --ignore=$(FLEET) --durations=20 & cluster=$$!; \
+	@$(BIN)/pytest $(KUBERNETES) --durations=20 & cluster=$$!; \
 	nice -n 19 $(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
 	wait $$cluster && exit $$machine
 
