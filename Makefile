@@ -9,9 +9,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
-# First what waits most, so that the tests on one machine have that time.
-KUBERNETES = tests/e2e/kubernetes/test_traffic.py \
-	$(filter-out %/test_traffic.py,$(wildcard tests/e2e/kubernetes/test_*.py))
+# The fleets and the sources take long; `make test` has them.
+KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernetes/test_sources.py
 COMPILED = build/gateway
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
