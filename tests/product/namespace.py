@@ -28,7 +28,7 @@ class Namespace:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         # Without it there are no pods; it comes late where a test has just stopped the API server.
-        self.wait(lambda: self.kubectl("get", "serviceaccounts", "--output=name"), lambda seen: "/default" in seen)
+        self.wait(lambda: self.kubectl("get", "serviceaccounts", "--output=name"), lambda seen: "/default" in seen, 240)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
         return self.cluster.kubectl(f"--namespace={self.name}", *arguments, input=input)
