@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from fastchat_gateway.errors import Refused, bad_request, head_too_large, overloaded, too_large, too_slow
 from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.head import LastHead, RequestHead
+from fastchat_gateway.head import LastHead, RequestHead, pairs
 
 if TYPE_CHECKING:
     from fastchat_gateway.gateway import Gateway
@@ -452,8 +452,7 @@ class _Page(RequestResponseCycle):
         exchange: Exchange = self.scope["exchange"]  # type: ignore[typeddict-item]
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
-            extra = [tuple(line.split(b": ", 1)) for line in exchange.lines.splitlines()]
-            headers = [*message.get("headers", ()), *extra]
+            headers = [*message.get("headers", ()), *pairs(exchange.lines)]
             message = {**message, "headers": headers}
         else:
             exchange.sent += len(message.get("body", b""))

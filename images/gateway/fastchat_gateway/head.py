@@ -117,6 +117,11 @@ def render(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
+def pairs(lines: bytes) -> Headers:
+    """What `render` has rendered."""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in lines.splitlines())]
+
+
 def _is_for_client(name: bytes) -> bool:
     return name in _PASSED_TO_CLIENT or (name.startswith(b"x-") and name != b"x-request-id")
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from fastchat_gateway.errors import Refused, model_not_allowed, rate_limited
+from fastchat_gateway.head import pairs
 from fastchat_gateway.keyring import Key
 
 _BUSY_RETRY_SECONDS = 1
@@ -138,7 +139,7 @@ class Meter:
         most, requests, tokens = key.max_concurrent, account.requests, account.tokens
         if most is not None and account.in_flight >= max(1, most // self._share):
             message = f"The API key '{key.name}' may make {most} requests at the same time, and has; try again later."
-            raise rate_limited(message, _BUSY_RETRY_SECONDS, *_headers(account))
+            raise rate_limited(message, _BUSY_RETRY_SECONDS, *pairs(account.lines()))
         if requests is not None and requests.left < 1:
             raise _used_up(key, f"{key.requests_per_minute} requests", requests, account)
         if tokens is not None and tokens.left < 1:
@@ -158,11 +159,7 @@ def _resized(bucket: Bucket | None, kind: bytes, per_minute: int | None, share: 
 def _used_up(key: Key, what: str, bucket: Bucket, account: Account) -> Refused:
     seconds = max(1, math.ceil(bucket.seconds_until(1)))
     message = f"The API key '{key.name}' may use {what} a minute, and has; try again in {seconds} s."
-    return rate_limited(message, seconds, *_headers(account))
-
-
-def _headers(account: Account) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, _, value in (line.partition(b": ") for line in account.lines().splitlines())]
+    return rate_limited(message, seconds, *pairs(account.lines()))
 
 
 def _duration(milliseconds: int) -> bytes:

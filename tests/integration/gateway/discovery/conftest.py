@@ -69,23 +69,19 @@ class Team:
 
     async def place(self, *endpoints: dict[str, Any], of: str = "m", part: str = "a") -> None:
         """Write one of the slices of a model's workers, as Kubernetes' own controller does."""
-        labels = {"fastchat.io/model-deployment": of, "kubernetes.io/service-name": f"{of}-worker"}
-        thing = {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {"name": f"{of}-worker-{part}", "labels": labels},
-            "addressType": "IPv4",
-            "ports": [{"name": "http", "port": PORT, "protocol": "TCP"}],
-            "endpoints": list(endpoints),
-        }
-        await self._api.apply(self._slices, thing)
+        await self._place(f"{of}-worker", part, endpoints, {"fastchat.io/model-deployment": of})
 
     async def place_gateways(self, *endpoints: dict[str, Any]) -> None:
         """Write the slice of the gateways' Service."""
+        await self._place("fastchat-gateway", "a", endpoints, {})
+
+    async def _place(
+        self, service: str, part: str, endpoints: Sequence[dict[str, Any]], labels: dict[str, str]
+    ) -> None:
         thing = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": "fastchat-gateway-a", "labels": {"kubernetes.io/service-name": "fastchat-gateway"}},
+            "metadata": {"name": f"{service}-{part}", "labels": {"kubernetes.io/service-name": service, **labels}},
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": PORT, "protocol": "TCP"}],
             "endpoints": list(endpoints),
