@@ -78,6 +78,7 @@ async def test_a_held_request_reaches_a_new_worker_within_100_ms_of_its_slices_w
     gateway, team, start_worker, addresses
 ) -> None:
     await team.deploy()
+    await eventually(lambda: models(gateway))
     waits = []
     for _ in range(9):
         worker = await start_worker(host=next(addresses), port=PORT)
