@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,8 @@ TOOLS = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "pod": ("pod", "."),
     "promcheck": ("promcheck", "."),
+    "cilium-agent": ("cilium", "github.com/cilium/cilium/daemon"),
+    "cilium-cni": ("cilium", "github.com/cilium/cilium/plugins/cilium-cni"),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
 }
 PROGRESS_SECONDS = 15
@@ -74,6 +77,18 @@ def api_server_tools() -> dict[str, Path]:
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         return {name: Path(assets) / name for name in names}
     return tools(*names)
+
+
+def sources(module: str, dependency: str) -> Path:
+    """Folder with the sources of a module that the go.mod in `module` names, which are fetched if they are missing.
+
+    Raises:
+        UnavailableError: there is no Go toolchain to fetch them with.
+    """
+    _require_go([dependency])
+    command = ["go", "mod", "download", "-json", dependency]
+    done = subprocess.run(command, cwd=SOURCES / module, check=True, capture_output=True, text=True)
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 @contextmanager

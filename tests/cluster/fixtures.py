@@ -54,6 +54,15 @@ def local_cluster(cluster: Cluster) -> LocalCluster:
     return cluster
 
 
+@pytest.fixture(scope="module")
+def enforced_policies(request: pytest.FixtureRequest, local_cluster: LocalCluster) -> Iterator[None]:
+    """NetworkPolicies are enforced on the pods that the file makes."""
+    with ExitStack() as stack:
+        with _or_skip(request.config):
+            stack.enter_context(local_cluster.enforcing_policies())
+        yield
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for folder in config.stash.get(KEPT, []):
         terminalreporter.write_line(f"logs: {folder}")

@@ -18,7 +18,7 @@ COVERED = ("/etc", "/opt", "/var")
 # Folders of the node that are too big for memory, or wanted afterwards, and where they lie in the slot's folder.
 ON_DISK = {"/var/lib/containerd": "containerd", "/var/lib/kubelet": "run/kubelet", "/var/log": "run/logs"}
 
-# kubelet sets these for the whole machine. It finds them as it wants them, and the machine keeps its own.
+# kubelet and Cilium set these for the whole machine. They find them as they want them, and the machine keeps its own.
 TUNABLES = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
@@ -26,6 +26,8 @@ TUNABLES = {
     "kernel/panic_on_oops": 1,
     "kernel/keys/root_maxkeys": 1000000,
     "kernel/keys/root_maxbytes": 25000000,
+    "kernel/timer_migration": 0,
+    "kernel/unprivileged_bpf_disabled": 1,
 }
 
 

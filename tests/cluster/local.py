@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cluster import audit, binaries, machine, node, packages, startup, storage, volume
+from cluster import audit, binaries, cilium, machine, node, packages, startup, storage, volume
 from cluster.binaries import UnavailableError, cache
 from cluster.client import Cluster
 from cluster.slot import CHECKOUT, Slot, claim, mine
@@ -103,6 +103,19 @@ class LocalCluster(Cluster):
     def restore(self) -> None:
         """Let the packets pass again."""
         self.run_in_node(["nft", "delete", "table", "ip", "lost"], check=True)
+
+    @contextmanager
+    def enforcing_policies(self) -> Iterator[None]:
+        """NetworkPolicies are enforced on the pods that are made within it.
+
+        Raises:
+            UnavailableError, RuntimeError, TimeoutError: as `up`.
+        """
+        cilium.start(self._slot, self)
+        try:
+            yield
+        finally:
+            cilium.stop(self._slot)
 
     def offer(self, resource: str, amount: int | None) -> None:
         """Have the node say that it has so many of an extended resource, such as nvidia.com/gpu; None takes it away."""

@@ -12,6 +12,7 @@ from cluster.slot import Slot
 
 NAME = "fastchat"
 POD_CIDR = "10.244.0.0/16"
+POD_GATEWAY = "10.244.0.1"  # what pods see the node's programs, such as kubelet, come from
 DNS_ADDRESS = "10.96.0.10"
 DOMAIN = "cluster.local"
 REGISTRY = "localhost:5000"  # what pods' images are named after
@@ -30,9 +31,9 @@ def write_settings(folder: Path, slot: Slot, keys: Keys, sandbox_image: str, sto
     """Write the files that `commands` names into an empty folder, which has the programs' kubeconfigs already."""
     (folder / "audit").mkdir()
     (folder / "audit/policy.json").write_text(json.dumps(audit.POLICY))
-    (folder / "cni").mkdir()
-    (folder / "cni/pods.conflist").write_text(json.dumps(CNI))
-    (folder / "containerd.toml").write_text(_containerd(sandbox_image, folder / "cni"))
+    cni(folder).parent.mkdir()
+    cni(folder).write_text(json.dumps(CNI))
+    (folder / "containerd.toml").write_text(_containerd(sandbox_image, cni(folder).parent))
     (folder / "registry.yaml").write_text(yaml.safe_dump(_registry(storage)))
     (folder / "kubelet.yaml").write_text(yaml.safe_dump(_kubelet(keys.authority, slot.cgroup)))
     (folder / "kube-proxy.yaml").write_text(yaml.safe_dump(_kube_proxy(folder / "kube-proxy.kubeconfig")))
@@ -59,8 +60,13 @@ def commands(folder: Path, slot: Slot, keys: Keys, tools: dict[str, Path], data:
     }
 
 
+def cni(folder: Path) -> Path:
+    """File that says which plugins make pods' networks."""
+    return folder / "cni/pods.conflist"
+
+
 # Every pod on a cable of its own, so that all traffic is routed: kube-proxy sees it, with or without br_netfilter.
-CNI = {
+CNI: dict[str, Any] = {
     "cniVersion": "1.0.0",
     "name": "pods",
     "plugins": [

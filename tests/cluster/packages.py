@@ -25,6 +25,11 @@ COMPILER = {
     f"{sysconfig.get_path('include')}/Python.h": "python3-dev",
 }
 
+CILIUM = {
+    "/usr/lib/llvm-19/bin/clang": "clang-19",
+    "iptables": "iptables",
+}
+
 
 def require(wanted: dict[str, str]) -> None:
     """Install what is missing, as root on Debian.
