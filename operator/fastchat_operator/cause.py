@@ -77,7 +77,8 @@ def pod_cause(pod: Object) -> Cause | None:
         node = pod.get("spec", {}).get("nodeName", "")
         return Cause("NodeNotReady", f"node {node} does not report any more: whether the pod still runs is not known")
     container = next((each for each in unready if each["name"] == _WORKER), unready[0])
-    return _waiting(container) or _ended(container) or _running(container)
+    unready_since = _condition(status, "Ready").get("lastTransitionTime", "")
+    return _waiting(container) or _ended(container) or _running(container, unready_since)
 
 
 def _is_ready(pod: Object) -> bool:
@@ -137,10 +138,12 @@ def _end(container: str, ended: Mapping[str, Any]) -> Cause:
     return Cause(reason, said or f"{container} ended with exit code {code}")
 
 
-def _running(container: Mapping[str, Any]) -> Cause:
-    if container.get("started"):
+def _running(container: Mapping[str, Any], unready_since: str) -> Cause:
+    """A container that has just started is not ready for a moment; Kubernetes' times are in UTC and sort as text."""
+    running = container.get("state", {}).get("running")
+    if running and container.get("started") and unready_since > running.get("startedAt", ""):
         return Cause("NotReady", "it was ready before and does not say so any more: it is overloaded or stuck")
-    if "running" in container.get("state", {}) and container["name"] == _WORKER:
+    if running is not None and container["name"] == _WORKER:
         return Cause(LOADING, "the model is being loaded", trouble=False)
     return Cause("Starting", "the container is being started", trouble=False)
 

@@ -88,6 +88,11 @@ def test_describe_shows_the_address_and_events(team):
     assert "1 of 1 workers ready" in text
 
 
+def test_coming_up_is_not_told_as_trouble(team):
+    of_models = "--field-selector=type=Warning,involvedObject.kind=ModelDeployment"
+    assert team.kubectl("get", "events", of_models, "--output=name") == ""
+
+
 def test_a_second_namespace_has_models_and_a_gateway_of_its_own(team, make_namespace):
     other = make_namespace("second")
     other.simulator("sim")

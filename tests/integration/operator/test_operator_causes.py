@@ -6,7 +6,7 @@ from integration.operator.team import model
 
 GATEWAY = "fastchat-gateway"
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
-NOT_READY = {"type": "Ready", "status": "False"}
+NOT_READY = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T05:10:00Z"}
 
 
 def unscheduled(reason, message):

@@ -7,7 +7,12 @@ import pytest
 from fastchat_operator.cause import Cause, pod_cause, root_cause
 
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
-NOT_READY = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+NOT_READY = {
+    "type": "Ready",
+    "status": "False",
+    "reason": "ContainersNotReady",
+    "lastTransitionTime": "2026-11-23T05:10:00Z",
+}
 
 
 def unscheduled(message: str, reason: str = "Unschedulable") -> dict[str, Any]:
@@ -129,8 +134,14 @@ CAUSES = {
         worker(running={}, restarts=1, last=ended(255, "Unknown")),
         *("Loading", "the model is being loaded"),
     ),
+    "loaded a moment ago": (
+        worker(running={"startedAt": "2026-11-23T05:10:03Z"}, started=True),
+        *("Loading", "the model is being loaded"),
+    ),
     "not ready any more": (
-        worker(running={}, started=True, restarts=1, last=ended(1, message=TRACEBACK)),
+        worker(
+            running={"startedAt": "2026-11-23T05:00:09Z"}, started=True, restarts=1, last=ended(1, message=TRACEBACK)
+        ),
         *("NotReady", "it was ready before and does not say so any more: it is overloaded or stuck"),
     ),
     "node lost": (
