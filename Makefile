@@ -36,7 +36,7 @@ compiled: $(COMPILED) ## the tests of the gateway as its image has it
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
 	@$(BIN)/pytest $(KUBERNETES) --durations=20 & cluster=$$!; \
-	nice -n 19 $(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
+	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
 	wait $$cluster && exit $$machine
 
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks

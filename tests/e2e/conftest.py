@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +83,16 @@ def up(tmp_path_factory) -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture(scope="session")
-def served(up) -> Served:
-    """The quickstart: smollm2 (alias vicuna-7b-v1.1) and all-minilm-l6-v2 behind a gateway at `.url`."""
-    return up(ROOT / "examples/quickstart.yaml")
+def served(up, tmp_path_factory) -> Served:
+    """The quickstart: smollm2 (alias vicuna-7b-v1.1) and all-minilm-l6-v2 behind a gateway at `.url`.
+
+    But for the context: asked for no limit, a model this small may talk until that is full.
+    """
+    models = list(yaml.safe_load_all((ROOT / "examples/quickstart.yaml").read_text()))
+    models[0]["spec"]["engine"] = {"args": ["--max-model-len=512"]}
+    manifest = tmp_path_factory.mktemp("quickstart") / "quickstart.yaml"
+    manifest.write_text(yaml.safe_dump_all(models))
+    return up(manifest)
 
 
 @pytest.fixture

@@ -90,7 +90,8 @@ def test_describe_shows_the_address_and_events(team):
 
 def test_coming_up_is_not_told_as_trouble(team):
     of_models = "--field-selector=type=Warning,involvedObject.kind=ModelDeployment"
-    assert team.kubectl("get", "events", of_models, "--output=name") == ""
+    words = "--output=jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}"
+    assert team.kubectl("get", "events", of_models, words) == ""
 
 
 def test_a_second_namespace_has_models_and_a_gateway_of_its_own(team, make_namespace):
