@@ -10,7 +10,6 @@ from cluster.client import Cluster
 from cluster.slot import Slot
 
 AGENT = "cilium-agent"
-_COMPILER = "/usr/lib/llvm-19/bin"
 _HEALTH = "http://127.0.0.1:9879/healthz"
 
 # Addresses and routes stay the node's own plugin's, Services kube-proxy's: Cilium decides what passes, and no more.
@@ -66,9 +65,8 @@ def start(slot: Slot, cluster: Cluster) -> None:
     _run(slot, _PREPARE.format(sources=sources, plugins=tools["cilium-cni"].parent))
     _use_plugins(slot, *node.CNI["plugins"], {"type": "cilium-cni", "chaining-mode": "generic-veth"})
     machine.order(slot, start=AGENT, command=_command(slot, str(tools[AGENT])))
-    healthy = [*machine.inside(slot), str(binaries.tools("pod")["pod"]), "get", _HEALTH]
     try:
-        startup.until(slot, "Cilium is ready", lambda: not subprocess.run(healthy, capture_output=True).returncode)
+        startup.until_answered(slot, "Cilium is ready", binaries.tools("pod")["pod"], _HEALTH)
     except BaseException:
         stop(slot)
         raise
@@ -82,7 +80,7 @@ def stop(slot: Slot) -> None:
 
 
 def _command(slot: Slot, agent: str) -> list[str]:
-    environment = [f"PATH={_COMPILER}:{os.environ['PATH']}", f"K8S_NODE_NAME={node.NAME}"]
+    environment = [f"PATH={packages.CLANG.parent}:{os.environ['PATH']}", f"K8S_NODE_NAME={node.NAME}"]
     options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
     return ["env", *environment, agent, f"--k8s-kubeconfig-path={slot.run / 'kubeconfig'}", *options]
 

@@ -109,6 +109,8 @@ def make_file_system(slot: Path, cache: Path) -> None:
     for place, folder in ON_DISK.items():
         mount("--bind", slot / folder, make_folder(place))
     for name, value in TUNABLES.items():
+        if not (Path("/proc/sys") / name).exists():  # a kernel without what it is about
+            continue
         stand_in = make_folder("/run/tunables") / name.replace("/", "-")
         stand_in.write_text(f"{value}\n")
         mount("--bind", stand_in, Path("/proc/sys") / name)

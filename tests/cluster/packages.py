@@ -25,8 +25,9 @@ COMPILER = {
     f"{sysconfig.get_path('include')}/Python.h": "python3-dev",
 }
 
+CLANG = Path("/usr/lib/llvm-19/bin/clang")
 CILIUM = {
-    "/usr/lib/llvm-19/bin/clang": "clang-19",
+    str(CLANG): "clang-19",
     "iptables": "iptables",
 }
 

@@ -52,8 +52,7 @@ def start(slot: Slot, tools: dict[str, Path]) -> None:
     status = '--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}'
     ready = ("get", "node", node.NAME, "--ignore-not-found", status)
     until(slot, "the node is ready", lambda: cluster.kubectl(*ready) == "True")
-    prove = [*machine.inside(slot, "--mount"), str(tools["pod"]), "get", PROOF]
-    until(slot, "a Service is found by its name", lambda: not subprocess.run(prove, capture_output=True).returncode)
+    until_answered(slot, "a Service is found by its name", tools["pod"], PROOF)
     account = ("get", "serviceaccount", "default", "--ignore-not-found", "--output=name")
     until(slot, "ServiceAccounts are made", lambda: bool(cluster.kubectl(*account)))
 
@@ -69,6 +68,12 @@ def wait_for_api(slot: Slot) -> None:
     """Return when the API server is ready."""
     authority = slot.run / "pki/ca.crt"
     until(slot, "the API server is ready", lambda: is_ready(slot.api_url, authority))
+
+
+def until_answered(slot: Slot, what: str, program: Path, url: str) -> None:
+    """Wait until a URL answers inside the node, asked by the program of go/pod."""
+    ask = [*machine.inside(slot, "--mount"), str(program), "get", url]
+    until(slot, what, lambda: not subprocess.run(ask, capture_output=True).returncode)
 
 
 def until(slot: Slot, what: str, holds: Callable[[], bool]) -> None:

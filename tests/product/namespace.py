@@ -69,6 +69,11 @@ class Namespace:
         found = self.get("pods", f"--selector=fastchat.io/model-deployment={model}")["items"]
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
+    def gateways(self) -> list[dict[str, Any]]:
+        """Pods of the namespace's gateway."""
+        found: list[dict[str, Any]] = self.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"]
+        return found
+
     def wait(self, look: Callable[[], T], enough: Callable[[T], object], seconds: float = 60) -> T:
         """Look until it is enough; raises TimeoutError with what was seen last."""
         deadline = time.monotonic() + seconds

@@ -41,8 +41,7 @@ def addresses(team, stranger, release):
     caller = "networkPolicies.gatewayFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name"
     release.install("operator.replicas=2", "networkPolicies.enabled=true", f"{caller}={team.name}")
     team.wait(lambda: team.kubectl("get", "networkpolicies"), lambda seen: "fastchat-workers" in seen)
-    gateway = team.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"][0]
-    yield {"worker": worker, "gateway": (gateway["status"]["podIP"], "8080")}
+    yield {"worker": worker, "gateway": (team.gateways()[0]["status"]["podIP"], "8080")}
     release.install("operator.replicas=2")
 
 
@@ -54,7 +53,7 @@ def test_who_may_call_is_answered_through_the_gateway(team, addresses):
 def test_workers_are_reached_by_nobody_but_the_gateways_of_their_namespace(team, stranger, addresses):
     assert not team.ask(REACH, *addresses["worker"])
     assert not stranger.ask(REACH, *addresses["worker"])
-    labels = team.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"][0]["metadata"]["labels"]
+    labels = team.gateways()[0]["metadata"]["labels"]
     stranger.kubectl("label", "pod", "client", *[f"{name}={value}" for name, value in labels.items()])
     assert not stranger.ask(REACH, *addresses["worker"])
 

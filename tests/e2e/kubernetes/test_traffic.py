@@ -97,10 +97,9 @@ def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_i
 
 def _pods(cluster, team):
     """The pods of operator and gateway."""
-    gateways = team.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"]
     selector = "--selector=app.kubernetes.io/component=operator"
     operators = json.loads(cluster.kubectl("--namespace=fastchat-system", "get", "pods", selector, "--output=json"))
-    return gateways + operators["items"]
+    return team.gateways() + operators["items"]
 
 
 def _models(team):

@@ -56,7 +56,7 @@ class Chaos:
         self._cluster.signal(container, signal.SIGCONT)
 
     def delete_a_gateway_pod(self):
-        gateways = self._team.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"]
+        gateways = self._team.gateways()
         self._team.kubectl("delete", "pod", gateways[0]["metadata"]["name"], "--wait=false")
 
     def delete_the_operators(self):

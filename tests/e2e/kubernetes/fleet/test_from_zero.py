@@ -69,9 +69,7 @@ def ask(team, model, count, seconds, how="stream", url=""):
 
 
 def gateways(team):
-    return [
-        pod["status"]["podIP"] for pod in team.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"]
-    ]
+    return [pod["status"]["podIP"] for pod in team.gateways()]
 
 
 def replicas(team, model):
