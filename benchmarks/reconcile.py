@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from cluster.apiserver import ApiServer, free_ports  # noqa: E402
+from cluster.binaries import tools  # noqa: E402
 
 from fastchat.deployment import ModelDeployment  # noqa: E402
 from fastchat_operator import gateway, worker  # noqa: E402
@@ -210,7 +211,7 @@ async def by_client(kubeconfig: Path, count: int) -> None:
 
 async def by_kubectl(kubeconfig: Path, count: int) -> None:
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": models(count)})
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", "apply", "--filename=-"]
+    command = [str(tools("kubectl")["kubectl"]), f"--kubeconfig={kubeconfig}", "apply", "--filename=-"]
     process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     await process.communicate(manifest.encode())
     if process.returncode:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from cluster import binaries, local, packages
+from cluster import binaries, local, packages, skips
 from cluster.binaries import UnavailableError
 from cluster.local import LocalCluster
 
@@ -26,8 +26,7 @@ def main() -> int:
         if given.action == "helm":
             return subprocess.run([binaries.tools("helm")["helm"], *given.command]).returncode
         if given.action == "compiler":
-            packages.require(packages.COMPILER)
-            return 0
+            return compiler()
         if given.action == "up":
             return up()
         if given.action == "down":
@@ -37,6 +36,18 @@ def main() -> int:
         return cluster.exec(given.command) if given.action == "exec" else show(cluster, given.action)
     except (UnavailableError, RuntimeError, TimeoutError) as error:
         sys.exit(str(error))
+
+
+def compiler() -> int:
+    """77, as a skipped test of automake has it, where there may be none; where there must be one, UnavailableError."""
+    try:
+        packages.require(packages.COMPILER)
+    except UnavailableError as reason:
+        if not skips.may_skip():
+            raise
+        print(f"not tested here: the compiled gateway ({reason})", file=sys.stderr)
+        return 77
+    return 0
 
 
 def up() -> int:

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster import audit, control_plane
+from cluster import audit, control_plane, packages
 from cluster.binaries import api_server_tools
 from cluster.client import kubectl
 from cluster.pki import ADMIN_GROUP, Authority, write_secret
@@ -36,6 +36,7 @@ class ApiServer:
         Raises:
             UnavailableError: the binaries can neither be found nor built here.
         """
+        packages.require(packages.API_SERVER)
         tools = api_server_tools()
         etcd_port, peer_port, port = free_ports(3)
         self.url = f"https://127.0.0.1:{port}"

@@ -32,12 +32,17 @@ TOOLS = {
     "cilium-agent": ("cilium", "github.com/cilium/cilium/daemon"),
     "cilium-cni": ("cilium", "github.com/cilium/cilium/plugins/cilium-cni"),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
+    "syft": ("syft", "github.com/anchore/syft/cmd/syft"),
 }
 PROGRESS_SECONDS = 15
 
 
 class UnavailableError(Exception):
     """What the tests need cannot be had on this machine; the message says what is missing."""
+
+
+class UnsupportedError(UnavailableError):
+    """Nor could it be installed: the hardware or the kernel lacks it."""
 
 
 def cache() -> Path:

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from cluster import binaries, machine, node, packages, startup
-from cluster.binaries import UnavailableError
+from cluster.binaries import UnsupportedError
 from cluster.client import Cluster
 from cluster.slot import Slot
 
@@ -52,11 +52,12 @@ def start(slot: Slot, cluster: Cluster) -> None:
     """From here on NetworkPolicies are enforced on every pod that is made.
 
     Raises:
+        UnsupportedError: this kernel cannot enforce any.
         UnavailableError: it cannot be had on this machine.
         RuntimeError, TimeoutError: it does not come up; the message says what to read.
     """
     if not os.path.isdir("/sys/fs/bpf"):
-        raise UnavailableError("this kernel has no BPF to enforce NetworkPolicies with")
+        raise UnsupportedError("this kernel has no BPF to enforce NetworkPolicies with")
     packages.require(packages.CILIUM)
     tools = binaries.tools(AGENT, "cilium-cni")
     sources = binaries.sources("cilium", "github.com/cilium/cilium")

@@ -10,9 +10,9 @@ import pytest
 
 from cluster import binaries, local
 from cluster.apiserver import ApiServer
-from cluster.binaries import UnavailableError
 from cluster.client import Cluster
 from cluster.local import LocalCluster
+from cluster.skips import NotHere, or_skip
 
 KEPT = pytest.StashKey[list[Path]]()
 
@@ -21,7 +21,7 @@ KEPT = pytest.StashKey[list[Path]]()
 def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A kube-apiserver with etcd, the same for the whole test run."""
     folder = tmp_path_factory.mktemp("api-server")
-    with _or_skip(request.config):
+    with _shown_or_skip(request.config):
         server = ApiServer(folder)
     try:
         server.start()
@@ -39,7 +39,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield external
         return
     with ExitStack() as stack:
-        with _or_skip(request.config):
+        with _shown_or_skip(request.config):
             own = stack.enter_context(local.used())
         yield own
     if not local.running():
@@ -50,7 +50,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def local_cluster(cluster: Cluster) -> LocalCluster:
     """This checkout's own cluster, for tests that reach into its node."""
     if not isinstance(cluster, LocalCluster):
-        pytest.skip("reaches into the node, and KUBECONFIG names a cluster that is not the tests' own")
+        raise NotHere("reaches into the node, and KUBECONFIG names a cluster that is not the tests' own")
     return cluster
 
 
@@ -58,7 +58,7 @@ def local_cluster(cluster: Cluster) -> LocalCluster:
 def enforced_policies(request: pytest.FixtureRequest, local_cluster: LocalCluster) -> Iterator[None]:
     """NetworkPolicies are enforced on the pods that the file makes."""
     with ExitStack() as stack:
-        with _or_skip(request.config):
+        with _shown_or_skip(request.config):
             stack.enter_context(local_cluster.enforcing_policies())
         yield
 
@@ -80,15 +80,12 @@ def _external() -> Cluster | None:
 
 
 @contextmanager
-def _or_skip(config: pytest.Config) -> Iterator[None]:
+def _shown_or_skip(config: pytest.Config) -> Iterator[None]:
     """Skip where something cannot be had; whoever waits sees what for, for a first run builds for minutes."""
     capture = config.pluginmanager.getplugin("capturemanager")
     uncaptured: AbstractContextManager[None] = capture.global_and_fixture_disabled() if capture else nullcontext()
-    try:
-        with uncaptured:
-            yield
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
+    with or_skip(), uncaptured:
+        yield
 
 
 def _keep_if_failed(request: pytest.FixtureRequest, folder: Path) -> None:

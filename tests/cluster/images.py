@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 
+from cluster import packages
 from cluster.binaries import PROGRESS_SECONDS, UnavailableError, cache, locked, say
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def build(names: Sequence[str] = tuple(DOCKERFILES)) -> dict[str, str]:
         UnavailableError: this machine cannot build images.
         RuntimeError: a build failed; the message ends with the end of its output.
     """
-    _require_buildah()
+    _require_builder()
     with locked(_folder() / "lock"):
         _tidy()  # a build that was killed could not
         _scratch().mkdir(mode=0o700)
@@ -108,11 +109,10 @@ def _scratch() -> Path:
     return _folder() / "scratch"
 
 
-def _require_buildah() -> None:
+def _require_builder() -> None:
     if os.geteuid() != 0:
         raise UnavailableError("images: only root can build them here, because buildah's overlay storage needs mounts")
-    if not shutil.which("buildah"):
-        raise UnavailableError("images: there is no buildah on PATH to build them with")
+    packages.require(packages.IMAGES)
 
 
 def _run(*arguments: str) -> str:
@@ -139,10 +139,6 @@ def _base(base: Base) -> str:
 
 def _debian(base: Base) -> str:
     """Id of an image that debootstrap makes from the mirror of this machine's apt."""
-    if not shutil.which("debootstrap"):
-        raise UnavailableError(
-            f"images: {base.official} cannot be pulled, and there is no debootstrap to make its like"
-        )
     root = _scratch() / "root"
     options = ["--variant=minbase", f"--include={base.packages}"]
     _follow("base", ["debootstrap", *options, _SUITE, str(root), _mirror()])

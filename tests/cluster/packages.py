@@ -1,23 +1,36 @@
-"""Debian's packages that the tests need besides the tools built here."""
+"""Debian's packages that the tests need besides the tools built here; nothing else is to be on a machine beforehand.
+
+`python -m cluster.packages remove` takes them all away again, so that CI proves that the tests bring them themselves.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
-from cluster.binaries import UnavailableError, say
+from cluster.binaries import UnavailableError, cache, locked, say
 
 # What is looked for, and the package that has it.
+API_SERVER = {"openssl": "openssl"}
+NETWORK = {"ip": "iproute2"}
 CLUSTER = {
+    **API_SERVER,
+    **NETWORK,
     "containerd": "containerd",
+    "ctr": "containerd",
     "runc": "runc",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
     "nft": "nftables",
-    "ip": "iproute2",
-    "openssl": "openssl",
+    "sysctl": "procps",
     "docker-registry": "docker-registry",
 }
+IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
+CONTAINERS = {"runc": "runc"}
+REGISTRY = {"docker-registry": "docker-registry"}
+CURL = {"curl": "curl"}
 
 COMPILER = {
     "cc": "gcc",
@@ -31,27 +44,80 @@ CILIUM = {
     "iptables": "iptables",
 }
 
+BASE = ("apt", "git", "make")
+"""Packages that are there before a checkout is, beside those without which Debian is none: the essential ones."""
+
+
+def every() -> dict[str, str]:
+    """All that is looked for, and its packages."""
+    groups = [value for name, value in globals().items() if name.isupper() and isinstance(value, dict)]
+    return {program: package for group in groups for program, package in group.items()}
+
 
 def require(wanted: dict[str, str]) -> None:
     """Install what is missing, as root on Debian.
 
     Raises:
-        UnavailableError: elsewhere, with the names of the missing packages.
+        UnavailableError: elsewhere, with the names of the missing packages, or with what apt-get said.
     """
-    missing = sorted(
-        {package for program, package in wanted.items() if not (shutil.which(program) or Path(program).is_file())}
-    )
-    if not missing:
+    if not _missing(wanted):
         return
     if os.geteuid() or not shutil.which("apt-get"):
-        raise UnavailableError(f"missing here: {', '.join(missing)}; install them, or be root on Debian")
-    say(f"installing {', '.join(missing)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _apt(["update", "--quiet"], environment)
-    _apt(["install", "--yes", "--quiet", "--no-install-recommends", *missing], environment)
+        raise UnavailableError(f"missing here: {_list(_missing(wanted))}; install them, or be root on Debian")
+    with locked(cache() / "packages.lock"):  # against other test runs; apt itself waits for those who use it by hand
+        if missing := _missing(wanted):
+            _install(missing)
+    if _missing(wanted):
+        looked_for = _list(program for program in wanted if not _here(program))
+        raise UnavailableError(f"{_list(_missing(wanted))} is installed, and {looked_for} is not there")
 
 
-def _apt(arguments: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(["apt-get", *arguments], env=environment, capture_output=True, text=True)
+def remove(packages: Iterable[str]) -> list[str]:
+    """Remove exactly those of the packages that are there, whatever else depends on them; which ones they were."""
+    listed = subprocess.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"], **_TEXT)
+    installed = {line.split()[0] for line in listed.stdout.splitlines() if line.endswith(" installed")}
+    if found := sorted(installed & set(packages)):
+        subprocess.run(["dpkg", "--remove", "--force-depends", *found], **_TEXT)
+    return found
+
+
+_TEXT = {"check": True, "capture_output": True, "text": True}
+
+
+def _missing(wanted: dict[str, str]) -> set[str]:
+    """Their packages."""
+    return {package for program, package in wanted.items() if not _here(program)}
+
+
+def _here(program: str) -> bool:
+    return bool(shutil.which(program)) or Path(program).is_file()
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _install(packages: Iterable[str]) -> None:
+    """Nothing is removed for it. `--fix-broken`: what `remove` took may be missing to others still."""
+    say(f"installing {_list(packages)}")
+    _apt("update", "--quiet")
+    _apt("install", "--yes", "--quiet", "--no-install-recommends", "--no-remove", "--fix-broken", *sorted(packages))
+
+
+def _apt(*arguments: str) -> None:
+    command = ["apt-get", "--option=DPkg::Lock::Timeout=600", *arguments]
+    done = subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, **_TEXT | {"check": False})
     if done.returncode:
-        raise UnavailableError(f"apt-get {' '.join(arguments)} failed: {done.stderr.strip()[-1000:]}")
+        raise UnavailableError(f"{' '.join(command)} failed: {done.stderr.strip()[-1000:]}")
+
+
+def _main() -> None:
+    if sys.argv[1:] != ["remove"]:
+        sys.exit("usage: python -m cluster.packages remove")
+    if os.geteuid() or not shutil.which("dpkg"):
+        return say("nothing removed: that takes root on Debian")
+    say(f"removed, for the tests to install them: {_list(remove(every().values())) or 'nothing, none was there'}")
+
+
+if __name__ == "__main__":
+    _main()

@@ -9,6 +9,7 @@ import time
 
 import httpx
 import pytest
+from cluster import packages
 
 SNIPPET = """\
 import os
@@ -49,6 +50,7 @@ CURLS = {
 
 @pytest.mark.parametrize("name", CURLS)
 def test_the_three_curl_commands_answer(served, name):
+    packages.require(packages.CURL)
     command = CURLS[name].replace("http://localhost:8000", served.url)
     answer = json.loads(subprocess.check_output(["bash", "-c", command], stderr=subprocess.DEVNULL))
     match name:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster.apiserver import ApiServer
-from cluster.binaries import UnavailableError, tools
+from cluster.binaries import tools
+from cluster.skips import or_skip
 
 CHART = Path(__file__).parents[3] / "charts/fastchat"
 CRD = "modeldeployments.fastchat.io"
@@ -67,19 +68,15 @@ class Release:
 
 @pytest.fixture(scope="package")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    try:
+    with or_skip():
         return Helm(tools("helm")["helm"], tmp_path_factory.mktemp("helm"))
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="package")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """An API server of our own: a release owns the CRD, which other tests have in theirs."""
-    try:
+    with or_skip():
         server = ApiServer(tmp_path_factory.mktemp("api-server"))
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
     try:
         server.start()
         server.kubectl("create", "namespace", "fastchat-system")

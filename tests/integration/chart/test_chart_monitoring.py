@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from cluster.binaries import UnavailableError, tools
+from cluster.binaries import tools
+from cluster.skips import or_skip
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastchat.deployment import ModelDeployment
@@ -41,10 +42,8 @@ Check = Callable[[str, str], str]
 @pytest.fixture(scope="module")
 def promcheck() -> Check:
     """Asks Prometheus' own code (tests/cluster/go/promcheck); raises RuntimeError with its complaint."""
-    try:
+    with or_skip():
         program = tools("promcheck")["promcheck"]
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
 
     def check(what: str, text: str) -> str:
         done = subprocess.run([program, what], input=text, capture_output=True, text=True, timeout=60)

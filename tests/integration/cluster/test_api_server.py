@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import pytest
+from cluster.binaries import api_server_tools
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\n"
 
@@ -21,7 +22,7 @@ def reader(api_server):
 
 
 def as_reader(kubeconfig, *arguments):
-    command = ["kubectl", f"--kubeconfig={kubeconfig}", "--namespace=reading", *arguments]
+    command = [api_server_tools()["kubectl"], f"--kubeconfig={kubeconfig}", "--namespace=reading", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 

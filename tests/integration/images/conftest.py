@@ -1,7 +1,6 @@
 """Our images, run as a cluster runs them: a read-only root, user 65532, no rights, the first process of its own."""
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -12,10 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cluster import images
-from cluster.binaries import UnavailableError
-
-RUNTIME = shutil.which("runc") or shutil.which("crun")
+from cluster import images, packages
+from cluster.skips import or_skip
 
 
 class Container:
@@ -32,7 +29,7 @@ class Container:
 
     def _start(self, bundle: Path) -> "subprocess.Popen[bytes]":
         mount = ["mount", "--bind", f'"$({" ".join(images.buildah("mount", self._name))})"', str(bundle / "root")]
-        run = ["exec", str(RUNTIME), f"--root={self._state}", "run", f"--bundle={bundle}", self._name]
+        run = ["exec", "runc", f"--root={self._state}", "run", f"--bundle={bundle}", self._name]
         alone = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "sh", "-ec"]
         with self.log.open("wb") as log:
             return subprocess.Popen([*alone, f"{' '.join(mount)}\n{' '.join(run)}"], stdout=log, stderr=log)
@@ -61,7 +58,7 @@ class Container:
         raise TimeoutError(self.log.read_text())
 
     def remove(self) -> None:
-        subprocess.run([str(RUNTIME), f"--root={self._state}", "delete", "--force", self._name], capture_output=True)
+        subprocess.run(["runc", f"--root={self._state}", "delete", "--force", self._name], capture_output=True)
         self.process.kill()
         self.process.wait()
         buildah("rm", self._name)
@@ -105,11 +102,8 @@ def build(request: pytest.FixtureRequest) -> Callable[..., dict[str, str]]:
 
     def build(*names: str) -> dict[str, str]:
         capture = request.config.pluginmanager.getplugin("capturemanager")
-        try:
-            with capture.global_and_fixture_disabled():
-                return images.build(names or tuple(images.DOCKERFILES))
-        except UnavailableError as reason:
-            pytest.skip(str(reason))
+        with or_skip(), capture.global_and_fixture_disabled():
+            return images.build(names or tuple(images.DOCKERFILES))
 
     return build
 
@@ -123,8 +117,8 @@ def references(build: Callable[..., dict[str, str]]) -> dict[str, str]:
 @pytest.fixture
 def start(references: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Container]]:
     """Starts a container of an image with arguments, or with a command in place of its entry point."""
-    if not RUNTIME:
-        pytest.skip("images: neither runc nor crun is on PATH to run them with")
+    with or_skip():
+        packages.require(packages.CONTAINERS)
     started: list[Container] = []
 
     def start(name: str, *arguments: str, command: tuple[str, ...] = ()) -> Container:

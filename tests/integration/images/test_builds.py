@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cluster import images
+from cluster import images, packages
 from cluster.binaries import UnavailableError
+from cluster.skips import or_skip
 
 from .conftest import inspect
 
@@ -35,14 +36,14 @@ def checkout(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def registry(tmp_path) -> Iterator[str]:
     """Address of an empty registry."""
-    if not (program := shutil.which("docker-registry")):
-        pytest.skip("images: there is no docker-registry on PATH to push to")
+    with or_skip():
+        packages.require(packages.REGISTRY)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
     (tmp_path / "config.yml").write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log)
+        process = subprocess.Popen(["docker-registry", "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log)
     try:
         _wait_listening(address)
         yield address

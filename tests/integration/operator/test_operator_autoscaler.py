@@ -1,13 +1,14 @@
 """The autoscaler before a real API server, on the word of real gateways with real requests."""
 
 import os
-import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from cluster import packages
+from cluster.skips import or_skip
 from integration.operator.pods import Gateway, Worker, network, place, until
 from integration.operator.process import eventually
 from integration.operator.team import model
@@ -23,8 +24,10 @@ FROM_ZERO_SECONDS = 1.0
 
 @pytest.fixture(scope="module")
 def addresses():
-    if os.geteuid() or not shutil.which("ip"):
+    if os.geteuid():
         pytest.skip("pods need addresses of their own, which root adds with `ip`")
+    with or_skip():
+        packages.require(packages.NETWORK)
     yield from network()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cluster.binaries import UnavailableError
+from cluster.skips import or_skip
 from cluster.pki import Authority
 from integration.worker.fetcher import Fetcher
 from integration.worker.s3_server import BUCKET, S3Server, Wire
@@ -34,10 +34,8 @@ def _wait(found):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, tiny_folder) -> Iterator[S3Server]:
-    try:
+    with or_skip():
         server = S3Server(tmp_path_factory.mktemp("s3"))
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
     server.put_folder("tiny", tiny_folder)
     server.put(f"smollm2/{GGUF}", SMOLLM2)
     yield server

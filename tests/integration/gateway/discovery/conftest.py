@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import random
-import shutil
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -17,6 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from cluster import packages
+from cluster.skips import or_skip
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import new_client_from_config
 
@@ -260,8 +261,10 @@ async def team(api: Api, crd: None) -> Team:
 @pytest.fixture(scope="session")
 def addresses() -> Iterator[Iterator[str]]:
     """Addresses of this machine, each given once. An EndpointSlice takes no loopback address."""
-    if os.geteuid() or not shutil.which("ip"):
+    if os.geteuid():
         pytest.skip("workers need addresses of their own, which root adds with `ip`")
+    with or_skip():
+        packages.require(packages.NETWORK)
     for block in random.sample(range(0, 256, 8), 32):
         network = f"198.18.{block}.0/21"
         route = ["local", network, "dev", "lo"]
