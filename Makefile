@@ -1,11 +1,11 @@
 # Two commands for a fresh machine: `make demo` runs the main job, `make test` passes the tests.
 PYTHON ?= python3
-UV_VERSION = 0.13.9
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate pyproject.toml
+	--no-emit-index-url --no-header --no-annotate
+LOCK = $(COMPILE) --constraint requirements/all.lock
 
 CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
@@ -81,11 +81,12 @@ crds: $(INSTALLED) ## write what is generated from the types: CRD, the chart's c
 	$(BIN)/python -m fastchat.reference > docs/modeldeployment.md
 
 lock: $(BIN)/uv ## resolve the dependencies anew
-	$(COMPILE) --all-extras --upgrade -o requirements/all.lock
-	$(COMPILE) --extra operator --constraint requirements/all.lock -o requirements/operator.lock
-	$(COMPILE) --extra gateway --extra tracing --constraint requirements/all.lock -o requirements/gateway.lock
-	$(COMPILE) --extra compiler --constraint requirements/all.lock -o requirements/compiler.lock
-	$(COMPILE) --extra worker --extra tracing --constraint requirements/all.lock -o requirements/worker.lock
+	$(COMPILE) pyproject.toml --all-extras --group build --upgrade -o requirements/all.lock
+	$(LOCK) pyproject.toml --extra operator -o requirements/operator.lock
+	$(LOCK) pyproject.toml --extra gateway --extra tracing -o requirements/gateway.lock
+	$(LOCK) pyproject.toml --extra compiler -o requirements/compiler.lock
+	$(LOCK) pyproject.toml --extra worker --extra tracing -o requirements/worker.lock
+	$(LOCK) --group build -o requirements/build.lock
 
 clean: ## remove what make made
 	rm -rf $(VENV) .*_cache .hypothesis build
@@ -96,13 +97,14 @@ $(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway
 	FASTCHAT_COMPILE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall --target $@ .
 	@touch $@
 
-$(BIN)/uv:
+$(BIN)/uv: requirements/build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
 
 # Compiled at once: a model server imports thousands of files, and its first start is what a newcomer waits for.
 $(INSTALLED): $(BIN)/uv requirements/all.lock pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode -r requirements/all.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

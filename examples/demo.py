@@ -57,7 +57,7 @@ def main() -> int:
 def start() -> "subprocess.Popen[str]":
     """`fastchat up` on the quickstart, in a session of its own, so that a Ctrl-C reaches it once, through `stop`."""
     quickstart = Path(__file__).with_name("quickstart.yaml")
-    command = [sys.executable, "-m", "fastchat.cli", "up", str(quickstart), "--host", HOST, "--port", str(PORT)]
+    command = [sys.executable, "-m", "fastchat", "up", str(quickstart), "--host", HOST, "--port", str(PORT)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 

@@ -1,5 +1,10 @@
 """`python -m fastchat_operator --config FILE`"""
 
+from fastchat.interrupt import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import asyncio
 import contextlib

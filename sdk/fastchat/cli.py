@@ -12,13 +12,14 @@ from typing import Any
 
 from fastchat import __version__, keys, up
 from fastchat.api_key import KeyRecord, digest, new_key
+from fastchat.interrupt import end_quietly
 from fastchat.manifest import ManifestError, read
 from fastchat.plan import UpError, arrange, check, listen_port
 from fastchat.progress import Terminal, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 after a stop, 1 when it cannot be done, 2 for a wrong command line."""
+    """Returns the exit code: 0 after a stop, 1 when it cannot be done, 2 for a wrong command line, 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
     try:
         args.run(args)
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        pass
+        return 130
     return 0
 
 
@@ -119,6 +120,7 @@ def _up(args: argparse.Namespace) -> None:
         [manifest.deployment for manifest in manifests], args.host, port, verbose=args.verbose, keys_dir=args.keys_dir
     )
     asyncio.run(up.run(plan, terminal, _show, verbose=args.verbose))
+    end_quietly()  # asyncio has put Python's own way with Ctrl-C back
 
 
 def _require(*modules: str) -> None:
@@ -161,7 +163,3 @@ def _delete_key(args: argparse.Namespace) -> None:
 
 def _show(text: str) -> None:
     print(text, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

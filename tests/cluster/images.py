@@ -18,7 +18,6 @@ import tomllib
 from ast import literal_eval
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +35,11 @@ DOCKERFILES = {
 }
 
 
-@dataclass(frozen=True)
-class Base:
-    """What images are built on."""
-
-    official: str
-    packages: str
-    """Debian's, for its like where no registry is to be had."""
-
-
+# What images are built on, by the build argument that names it: Debian's packages for its like where no registry is.
 _BASES = {
-    "BASE_IMAGE": Base("docker.io/library/python:3.12-slim", "ca-certificates,python3,python3-venv"),
-    "BUILD_IMAGE": Base("docker.io/library/python:3.12", "ca-certificates,gcc,libc6-dev,python3-dev,python3-venv"),
+    "BASE_IMAGE": "ca-certificates,python3,python3-venv",
+    "BUILD_IMAGE": "ca-certificates,gcc,libc6-dev,python3-dev,python3-venv",
 }
-"""By the build argument that names it."""
 _BASE = "localhost/fastchat-base"
 _SUITE = "bookworm"
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -74,7 +64,7 @@ def build(names: Sequence[str] = tuple(DOCKERFILES)) -> dict[str, str]:
         _tidy()  # a build that was killed could not
         _scratch().mkdir(mode=0o700)
         try:
-            bases = [f"--build-arg={argument}={_base(base)}" for argument, base in _BASES.items()]
+            bases = [f"--build-arg={argument}={_base(argument)}" for argument in _BASES]
             options = ["--network=host", *bases, *_host_settings()]
             return {name: _build(name, [*options, *_arguments(name)]) for name in names}
         finally:
@@ -125,22 +115,27 @@ def _run(*arguments: str) -> str:
 # The base image.
 
 
-def _base(base: Base) -> str:
+def official(argument: str) -> str:
+    """What the gateway's Dockerfile, like all others, takes for a build argument: a Python image with its digest."""
+    text = (ROOT / DOCKERFILES["gateway"]).read_text()
+    return re.search(rf"^ARG {argument}=(\S+)$", text, re.M)[1]
+
+
+def _base(argument: str) -> str:
     """Reference of an image with Python: the official one, or Debian's where no registry is to be had."""
-    key = hashlib.sha256(f"{base.official} {_SUITE} {base.packages}".encode()).hexdigest()[:12]
+    image, packages = official(argument), _BASES[argument]
+    key = hashlib.sha256(f"{image} {_SUITE} {packages}".encode()).hexdigest()[:12]
     reference = f"{_BASE}:{key}"
     if not any(reference in image["names"] for image in _images()):
-        pull = subprocess.run(
-            [*_ALONE, "timeout", "300", *buildah("pull", "--quiet", base.official)], capture_output=True
-        )
-        _run("tag", _debian(base) if pull.returncode else base.official, reference)
+        pull = subprocess.run([*_ALONE, "timeout", "300", *buildah("pull", "--quiet", image)], capture_output=True)
+        _run("tag", _debian(packages) if pull.returncode else image, reference)
     return reference
 
 
-def _debian(base: Base) -> str:
+def _debian(packages: str) -> str:
     """Id of an image that debootstrap makes from the mirror of this machine's apt."""
     root = _scratch() / "root"
-    options = ["--variant=minbase", f"--include={base.packages}"]
+    options = ["--variant=minbase", f"--include={packages}"]
     _follow("base", ["debootstrap", *options, _SUITE, str(root), _mirror()])
     of_this_machine = ["--exclude=./etc/resolv.conf", "--exclude=./etc/hostname"]
     left_out = [*of_this_machine, "--exclude=./var/cache/*", "--exclude=./var/lib/apt/lists/*"]

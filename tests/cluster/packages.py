@@ -98,10 +98,12 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _install(packages: Iterable[str]) -> None:
-    """Nothing is removed for it. `--fix-broken`: what `remove` took may be missing to others still."""
+    """Nothing is removed for it."""
     say(f"installing {_list(packages)}")
+    install = ["install", "--yes", "--quiet", "--no-install-recommends", "--no-remove"]
     _apt("update", "--quiet")
-    _apt("install", "--yes", "--quiet", "--no-install-recommends", "--no-remove", "--fix-broken", *sorted(packages))
+    _apt(*install, "--fix-broken")  # what others miss since `remove`: apt installs nothing beside a broken package
+    _apt(*install, *sorted(packages))
 
 
 def _apt(*arguments: str) -> None:
@@ -115,8 +117,9 @@ def _main() -> None:
     if sys.argv[1:] != ["remove"]:
         sys.exit("usage: python -m cluster.packages remove")
     if os.geteuid() or not shutil.which("dpkg"):
-        return say("nothing removed: that takes root on Debian")
-    say(f"removed, for the tests to install them: {_list(remove(every().values())) or 'nothing, none was there'}")
+        say("nothing removed: that takes root on Debian")
+    else:
+        say(f"removed, for the tests to install them: {_list(remove(every().values())) or 'nothing, none was there'}")
 
 
 if __name__ == "__main__":

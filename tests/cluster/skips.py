@@ -15,7 +15,7 @@ import pytest
 from cluster.binaries import UnavailableError, UnsupportedError
 
 
-class NotHere(pytest.skip.Exception):  # noqa: N818  # a skip is no error
+class NotHere(pytest.skip.Exception):  # a skip is no error
     """Skips a test for what this machine cannot be given: a GPU, a feature of the kernel."""
 
 

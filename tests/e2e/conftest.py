@@ -71,7 +71,7 @@ def up(tmp_path_factory) -> Iterator[Callable[..., Served]]:
     def start(*files: Path) -> Served:
         port = free_port()
         log = tmp_path_factory.mktemp("up") / "log"
-        command = [sys.executable, "-m", "fastchat.cli", "up", *map(str, files), "--port", str(port)]
+        command = [sys.executable, "-m", "fastchat", "up", *map(str, files), "--port", str(port)]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT, env=dict(os.environ))
         started.append(Served(f"http://127.0.0.1:{port}", process, log))

@@ -1,5 +1,10 @@
 """`python -m fastchat_worker`: serves one model until it is told to stop."""
 
+from fastchat.interrupt import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import logging
 import os
 import signal

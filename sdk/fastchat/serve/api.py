@@ -1,10 +1,15 @@
 """`python3 -m fastchat.serve.api --host localhost --port 8000`: FastChat's API server, now our gateway."""
 
+from fastchat.interrupt import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from fastchat.serve import Parser, become
+from fastchat.serve.parser import Parser, become
 
 _DEFAULT_WORKER = "http://localhost:21002"
 _NO_CONTROLLER = "there is no controller any more; name the workers with --worker or FASTCHAT_WORKERS"

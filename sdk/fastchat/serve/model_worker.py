@@ -1,10 +1,15 @@
 """`python3 -m fastchat.serve.model_worker --model-name NAME --model-path PATH`: FastChat's worker, now ours."""
 
+from fastchat.interrupt import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastchat.serve import Parser, become
+from fastchat.serve.parser import Parser, become
 
 _NO_CONTROLLER = "there is no controller any more; give the worker's URL to fastchat.serve.api --worker"
 _NOTES = {

@@ -104,7 +104,7 @@ class Up:
         self.err.touch()
         with self.out.open("wb") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fastchat.cli", "up", *argv],
+                [sys.executable, "-m", "fastchat", "up", *argv],
                 env=env,
                 cwd=folder,
                 stdin=tty,

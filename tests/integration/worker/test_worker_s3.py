@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cluster.skips import or_skip
 from cluster.pki import Authority
+from cluster.skips import or_skip
 from integration.worker.fetcher import Fetcher
 from integration.worker.s3_server import BUCKET, S3Server, Wire
 

@@ -1,4 +1,4 @@
-"""Every program of Debian's that a test, a benchmark, an example or make starts is installed by the tests themselves."""
+"""Whatever of Debian's a test, a benchmark, an example or make starts is installed by the tests themselves."""
 
 import ast
 import re
