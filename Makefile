@@ -17,9 +17,10 @@ CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
 	$(shell command -v podman),podman build,$(if $(shell command -v buildah),buildah bud --layers)))
 BUILD_ARGS ?=
+PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled e2e fleet lint images bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiled e2e fleet lint images release bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,11 +56,14 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, 
 images: ## build the images with docker, podman or buildah, whichever is there
 	@builder="$(BUILDER)"; test -n "$$builder" || { echo "no docker, podman or buildah here to build images with" >&2; exit 1; }; \
 	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); revision=$$(git rev-parse HEAD 2>/dev/null); \
-	for part in operator gateway worker; do \
+	for part in $(PARTS); do \
 		$$builder -f images/$$part/Dockerfile -t fastchat-$$part:dev \
 			--label org.opencontainers.image.version=$$version \
 			--label org.opencontainers.image.revision=$$revision $(BUILD_ARGS) . || exit 1; \
 	done
+
+release: $(INSTALLED) images ## all of a release in dist/: chart, images, their bills of materials, checksums; PARTS="operator gateway"
+	$(BIN)/python images/release.py --builder=$(firstword $(BUILDER)) $(PARTS)
 
 bench: $(INSTALLED) ## engine, gateway and operator against their yardsticks
 	$(BIN)/python benchmarks/engine.py
@@ -89,7 +93,7 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 	$(LOCK) --group build -o requirements/build.lock
 
 clean: ## remove what make made
-	rm -rf $(VENV) .*_cache .hypothesis build
+	rm -rf $(VENV) .*_cache .hypothesis build dist
 
 $(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py)
 	@$(CLUSTER) compiler

@@ -141,12 +141,14 @@ def _build(name: str, position: str) -> Path:
 
 
 def _linker_flags(module: str) -> str:
-    """A build from the module proxy knows no git tag, and Kubernetes asks its own version what it can do."""
-    match = re.search(r"^\s*k8s\.io/kubernetes (v1\.(\d+)\.\S+)", (SOURCES / module / "go.mod").read_text(), re.M)
-    if not match:
-        return "-s -w"
-    of = "-X k8s.io/component-base/version."
-    return f"-s -w {of}gitVersion={match[1]} {of}gitMajor=1 {of}gitMinor={match[2]}"
+    """A build from the module proxy knows no git tag; Kubernetes asks its own what it can do, syft writes it down."""
+    versions = (SOURCES / module / "go.mod").read_text()
+    if match := re.search(r"^\s*k8s\.io/kubernetes (v1\.(\d+)\.\S+)", versions, re.M):
+        of = "-X k8s.io/component-base/version."
+        return f"-s -w {of}gitVersion={match[1]} {of}gitMajor=1 {of}gitMinor={match[2]}"
+    if match := re.search(r"^\s*github\.com/anchore/syft v(\S+)", versions, re.M):
+        return f"-s -w -X main.version={match[1]}"
+    return "-s -w"
 
 
 def _run_go(command: Sequence[str], folder: Path, what: str) -> None:

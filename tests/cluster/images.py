@@ -141,7 +141,7 @@ def _debian(packages: str) -> str:
     left_out = [*of_this_machine, "--exclude=./var/cache/*", "--exclude=./var/lib/apt/lists/*"]
     subprocess.run(["tar", "-C", str(root), *left_out, "-cf", str(_scratch() / "rootfs.tar"), "."], check=True)
     shutil.rmtree(root)
-    return _bud("base", ROOT / "tests/cluster/images/base/Dockerfile", _scratch(), [])[-1]
+    return _bud("base", Path(__file__).parent / "images/base/Dockerfile", _scratch(), [])[-1]
 
 
 def _mirror() -> str:

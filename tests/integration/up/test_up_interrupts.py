@@ -86,7 +86,7 @@ def ups(tmp_path: Path, witness: Path, start_up: object, manifest: Callable[...,
 
 
 def test_ctrl_c_at_any_moment_of_fastchat_up_ends_it_and_all_that_it_started(ups: list[Up]) -> None:
-    due = {up: seconds for up, seconds in zip(ups, SECONDS, strict=True)}
+    due = dict(zip(ups, SECONDS, strict=True))
     begun: dict[Up, float] = {}
     deadline = time.monotonic() + 60
     while due:
