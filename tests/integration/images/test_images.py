@@ -80,6 +80,7 @@ def test_an_image_is_labelled(references, name):
     assert labels[prefix + "title"] == f"fastchat-{name}"
     assert labels[prefix + "licenses"] == "Apache-2.0"
     assert labels[prefix + "description"]
+    assert labels[prefix + "base.name"].startswith("localhost/fastchat-base:")
 
 
 def test_the_workers_dependencies_are_in_it_once(references):
