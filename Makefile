@@ -95,7 +95,7 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 clean: ## remove what make made
 	rm -rf $(VENV) .*_cache .hypothesis build dist
 
-$(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py)
+$(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py images/gateway/fastchat_gateway/*/*.py)
 	@$(CLUSTER) compiler
 	@rm -rf $@
 	FASTCHAT_COMPILE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall --target $@ .

@@ -31,7 +31,7 @@ MODULES = (
     "upstream",
     "usage",
 )
-"""What a request passes through. Not what inherits from others' classes: mypyc would gain nothing there."""
+"""What a request passes through, by its path without `.py`. Not what inherits from others' classes: mypyc would gain nothing there."""
 
 _SETUP = """
 from mypyc.build import mypycify
@@ -50,7 +50,7 @@ class CompileHook(BuildHookInterface[Any]):
         self._work = tempfile.TemporaryDirectory()
         work = Path(self._work.name)
         _compile(Path(self.root), work)
-        libraries = [*work.glob("*.so"), *work.glob("fastchat_gateway/*.so")]
+        libraries = [*work.glob("*.so"), *work.glob("fastchat_gateway/**/*.so")]
         for path in libraries:
             path.chmod(0o755)  # a wheel keeps it, whatever the umask here
         build_data.update(pure_python=False, infer_tag=True)

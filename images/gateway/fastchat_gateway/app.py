@@ -21,7 +21,7 @@ from fastchat_gateway.limits import Meter
 from fastchat_gateway.metrics import Metrics
 from fastchat_gateway.probe import Probe
 from fastchat_gateway.relay import Lanes
-from fastchat_gateway.server import Server
+from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings
 from fastchat_gateway.static_discovery import StaticDiscovery
 from fastchat_gateway.upstream import Pool

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from fastchat_gateway.app import build
-from fastchat_gateway.server import Server
+from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings
 
 Behaviour = Callable[["Connection"], Awaitable[None]]

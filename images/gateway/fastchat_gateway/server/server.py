@@ -9,7 +9,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from fastchat_gateway.connection import Connection
+from fastchat_gateway.server.connection import Connection
 from fastchat_gateway.gateway import Gateway
 
 logger = logging.getLogger(__name__)
