@@ -28,10 +28,13 @@ MODULES = (
     "keyring",
     "limits",
     "relay",
+    "server/connection",
+    "server/parser",
+    "server/writer",
     "upstream",
     "usage",
 )
-"""What a request passes through, by its path without `.py`. Not what inherits from others' classes: mypyc would gain nothing there."""
+"""What a request passes through. Not what inherits from others' classes: mypyc would gain nothing there."""
 
 _SETUP = """
 from mypyc.build import mypycify

@@ -8,11 +8,10 @@ if __name__ == "__main__":
 import gc
 import logging
 import os
-import resource
 import socket
 import sys
 
-from fastchat_gateway import relay
+from fastchat_gateway import descriptors, relay
 from fastchat_gateway.app import build
 from fastchat_gateway.settings import Settings, parse
 
@@ -30,8 +29,8 @@ def main() -> None:
     where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     code = "as source" if relay.__file__.endswith(".py") else "compiled"
     logging.getLogger("fastchat_gateway").info("listening on %s (%s)", where, code)
+    descriptors.allow_most()
     server = build(settings)
-    _allow_many_connections()
     # What is there by now stays; requests leave no cycles behind, so that looking for them can be rare.
     gc.collect()
     gc.freeze()
@@ -42,11 +41,6 @@ def main() -> None:
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-
-
-def _allow_many_connections() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from fastchat_gateway import pages, tracing
+from fastchat_gateway import descriptors, pages, tracing
 from fastchat_gateway.access_log import AccessLog
 from fastchat_gateway.api_server import ApiServer
 from fastchat_gateway.catalog import Catalog
@@ -74,6 +74,7 @@ def _limits(settings: Settings) -> Limits:
         max_body_bytes=settings.max_body_bytes,
         max_buffered_bytes=settings.max_buffered_bytes,
         max_concurrent_requests=settings.max_concurrent_requests,
+        max_connections=settings.max_connections or descriptors.connections(),
         header_seconds=settings.header_timeout_seconds,
         client_seconds=settings.client_timeout_seconds,
         upstream_seconds=settings.upstream_timeout_seconds,

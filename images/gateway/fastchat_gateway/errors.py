@@ -45,6 +45,10 @@ def method_not_allowed(method: str, path: str, allow: str) -> Refused:
     return Refused(405, error, (b"allow", allow.encode()))
 
 
+def method_unknown(method: str) -> Refused:
+    return Refused(501, Error(message=f"The gateway knows no method {method[:256]}.", code="method_unknown"))
+
+
 def missing_api_key() -> Refused:
     return _unauthorized("An API key is needed: send 'Authorization: Bearer KEY'.", "invalid_api_key")
 

@@ -68,6 +68,7 @@ class Limits:
     max_body_bytes: int
     max_buffered_bytes: int
     max_concurrent_requests: int
+    max_connections: int
     header_seconds: float
     client_seconds: float
     upstream_seconds: float

@@ -62,6 +62,8 @@ class Settings:
     """/metrics is for everyone, also where keys are asked for."""
     max_concurrent_requests: int = 10_000
     """With more than this in progress, the next is refused."""
+    max_connections: int | None = None
+    """Clients' connections, idle ones too; the next is refused. None: as many as the descriptors allow."""
     max_buffered_bytes: int = 256 * 2**20
     """Bodies of all requests in progress; a request that would go beyond it is refused."""
     header_timeout_seconds: float = 10.0
@@ -98,6 +100,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
             load_balancing=args.load_balancing,
             open_metrics=args.open_metrics,
             max_concurrent_requests=args.max_concurrent_requests,
+            max_connections=args.max_connections,
             max_buffered_bytes=args.max_buffered_bytes,
             header_timeout_seconds=args.header_timeout_seconds,
             client_timeout_seconds=args.client_timeout_seconds,
@@ -132,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--load-balancing", choices=get_args(LoadBalancing), default="LeastRequests", help="among --worker")
     add("--open-metrics", action="store_true", help="/metrics needs no key")
     add("--max-concurrent-requests", type=_between(1), default=Settings.max_concurrent_requests, help="then 503")
+    add("--max-connections", type=_between(1), help="of clients; then 503; default: by the limit of open files")
     add("--max-buffered-bytes", type=_between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
     add("--header-timeout-seconds", type=_seconds, default=Settings.header_timeout_seconds, help="for a request's head")
     add(

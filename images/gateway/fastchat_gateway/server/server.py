@@ -1,16 +1,20 @@
-"""uvicorn with our connections, and our way to stop: connections stay until all work is done."""
+"""uvicorn with our connections, and our way to stop: connections stay until all work is done.
 
-import functools
+The only file that knows uvicorn's inside; `tests/unit/gateway/test_gateway_server.py` names what it relies on.
+"""
+
 import logging
 import signal
 import time
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from fastchat_gateway.server.connection import Connection
 from fastchat_gateway.gateway import Gateway
+from fastchat_gateway.server.asgi import Pages
+from fastchat_gateway.server.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +24,11 @@ _TICKS_PER_SWEEP = 10
 class Server(uvicorn.Server):
     """Serves a gateway until SIGTERM or SIGINT; `run` returns when it has stopped gracefully."""
 
-    def __init__(self, gateway: Gateway, pages: ASGIApp) -> None:
+    def __init__(self, gateway: Gateway, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            pages,
+            app,
             loop="uvloop",
-            http=functools.partial(Connection, gateway),  # type: ignore[arg-type]  # it is only called
+            http=self._connection,  # type: ignore[arg-type]  # it is only called
             ws="none",
             lifespan="on",
             log_config=None,
@@ -35,7 +39,13 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self.gateway = gateway
+        self._pages = Pages(app, self.server_state.tasks)
+        self.server_state.connections = gateway.connections  # type: ignore[assignment]  # it only calls `shutdown`
         self._signals = 0
+
+    def _connection(self, **_: Any) -> Connection:
+        """For a client that has connected; uvicorn's own state is not needed."""
+        return Connection(self.gateway, self._pages)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn's signature
         """Only take note, and do not let uvicorn raise the signal again: a graceful stop is a success."""
