@@ -21,6 +21,8 @@ _MOST_DIGITS: Final = 32
 """Of a content-length: some pad it with zeros."""
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.([01])\r\n")
+_BEGINNING: Final = re.compile(rb"[A-Z]|\r\Z")
+_NO_REQUEST_LINE: Final = "The request's first line is not one of HTTP/1.1."
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)\r\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t -~\x80-\xff]*)?\r\n")
 _HOST: Final = re.compile(rb"[^\s/?#@\\]*")
@@ -244,6 +246,8 @@ class RequestParser:
         if not end or self._line:
             self._line += data[at : self._at]
         if not end:
+            if self._next is _Next.START and not _BEGINNING.match(self._line):
+                raise bad_request(_NO_REQUEST_LINE)
             return None
         if not self._line:
             return data[at:end]
@@ -257,7 +261,7 @@ class RequestParser:
             return
         start = _REQUEST_LINE.fullmatch(line)
         if start is None:
-            raise bad_request("The request's first line is not one of HTTP/1.1.")
+            raise bad_request(_NO_REQUEST_LINE)
         if start[1] not in _METHODS:
             raise method_unknown(start[1].decode("ascii"))
         self._start = start[1].decode("ascii"), start[2], start[3] == b"0"
@@ -336,8 +340,8 @@ class RequestParser:
     def _on_trailer(self, line: bytes) -> None:
         if line == b"\r\n":
             self._on_end()
-        else:
-            _header(line)
+        elif (name := _header(line)[0]) in _ONCE:
+            raise bad_request(f"The header '{name.decode('ascii')}' comes too late, after the body.")
 
     def _on_end(self) -> None:
         body, self._body = bytes(self._body), bytearray()
