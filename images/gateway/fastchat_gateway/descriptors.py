@@ -7,9 +7,6 @@ _OWN = 64
 """For listening, logs, keys, discovery, the Kubernetes API, probes of workers."""
 _NO_LIMIT = 2**20
 
-LACKING = frozenset({errno.EMFILE, errno.ENFILE})
-"""Error numbers of a process, or a machine, that has no descriptor left."""
-
 
 def allow_most() -> None:
     """Raise this process's limit as far as it may."""
@@ -26,3 +23,8 @@ def connections() -> int:
 def connections_for(limit: int) -> int:
     """With so many open files."""
     return max(1, (limit - _OWN) // 2)
+
+
+def lacking(error: BaseException) -> bool:
+    """This process, or this machine, has no descriptor left: nobody else's fault."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)

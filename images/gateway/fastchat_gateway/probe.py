@@ -7,6 +7,8 @@ from typing import Self
 import aiohttp
 import msgspec
 
+from fastchat_gateway import descriptors
+
 READY_PATHS = ("/ready", "/health")
 """Engines without the first have the second."""
 
@@ -38,25 +40,25 @@ class Probe:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def ready(self, url: str, paths: Sequence[str] = READY_PATHS) -> bool:
-        """The first of the paths that the worker knows answers 200."""
+    async def ready(self, url: str, paths: Sequence[str] = READY_PATHS) -> bool | None:
+        """The first of the paths that the worker knows answers 200; None: it cannot be asked."""
         status = 404
         try:
             async with asyncio.timeout(self._timeout):
                 for path in paths:
                     if status == 404:
                         status = await self._status(url + path)
-        except (aiohttp.ClientError, OSError):
-            return False
+        except (aiohttp.ClientError, OSError) as error:
+            return None if descriptors.lacking(error) else False
         return status == 200
 
     async def lives(self, url: str) -> bool:
-        """It answers, whatever it says."""
+        """It answers, whatever it says; or it cannot be asked, which is no sign of its death."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._status(f"{url}/health")
-        except (aiohttp.ClientError, OSError):
-            return False
+        except (aiohttp.ClientError, OSError) as error:
+            return descriptors.lacking(error)
         return True
 
     async def cards(self, url: str) -> list[Card] | None:

@@ -217,6 +217,11 @@ class Relay:
             self._connecting = None
             self._failed(str(failure), lost=False)
             return
+        except Refused as refused:
+            self._connecting = None
+            self._release(endpoint)
+            self._refuse(refused)
+            return
         except Exception:
             logger.exception("connecting to worker %s failed", endpoint.url)
             self._release(endpoint)

@@ -71,6 +71,8 @@ class StaticDiscovery:
 
     async def _look(self, worker: _Worker) -> None:
         ready, cards = await asyncio.gather(self._probe.ready(worker.url), self._probe.cards(worker.url))
+        if ready is None:
+            return
         if worker.see(ready, cards):
             names = ", ".join(card.id for card in worker.cards) or "no model yet"
             logger.info("worker %s is %s: %s", worker.url, "ready" if ready else "not ready", names)

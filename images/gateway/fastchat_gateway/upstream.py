@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import httptools
 
 from fastchat_gateway.clock import Clock
+from fastchat_gateway.descriptors import lacking
+from fastchat_gateway.errors import overloaded
 from fastchat_gateway.head import AnswerHead, Headers, LastHead
 
 logger = logging.getLogger(__name__)
@@ -298,7 +300,7 @@ class Pool:
         return None
 
     async def connect(self, url: str) -> Upstream:
-        """A new connection; raises WorkerFailed."""
+        """A new connection; raises WorkerFailed, or Refused where the gateway itself can have no more connections."""
         address, upstream = address_of(url), Upstream(self, url)
         loop = asyncio.get_running_loop()
         tls = _tls() if address.tls else None
@@ -310,6 +312,8 @@ class Pool:
         except TimeoutError:
             raise WorkerFailed(f"no connection within {self._connect_timeout:g} s") from None
         except OSError as error:
+            if lacking(error):
+                raise overloaded() from error
             raise WorkerFailed(str(error) or type(error).__name__) from error
         _notice_death(transport.get_extra_info("socket"))
         return upstream
