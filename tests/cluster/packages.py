@@ -44,6 +44,11 @@ CILIUM = {
     "iptables": "iptables",
 }
 
+PROXIES = {
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
+}
+
 BASE = ("apt", "git", "make")
 """Packages that are there before a checkout is, beside those without which Debian is none: the essential ones."""
 
