@@ -18,6 +18,7 @@ MODULES = (
     "balancer",
     "call",
     "catalog",
+    "chunked",
     "clock",
     "dispatch",
     "drain",
@@ -28,6 +29,8 @@ MODULES = (
     "keyring",
     "limits",
     "relay",
+    "response",
+
     "server/connection",
     "server/parser",
     "server/writer",

@@ -1,4 +1,4 @@
-"""Heads of requests and answers, read once: client and worker say nearly the same one again with every message."""
+"""Heads of requests, read once, and how a head is recognised: mostly the next one of a connection is the same."""
 
 import urllib.parse
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,6 @@ Headers = list[tuple[bytes, bytes]]
 
 _PASSED_TO_WORKER = (b"accept", b"user-agent")
 _TRACE = (b"traceparent", b"tracestate")
-_PASSED_TO_CLIENT = frozenset({b"content-type", b"content-encoding", b"cache-control", b"retry-after"})
 _ONCE = frozenset({b"x-request-id", b"transfer-encoding", b"expect", b"upgrade", *_TRACE})
 _LENGTH = b"\r\ncontent-length: "
 _LENGTH_END = b"ength: "
@@ -47,22 +46,6 @@ class RequestHead:
     def recurs(self) -> bool:
         """The next one may well be the same."""
         return not (self.http_1_0 or _ONCE.intersection(self.named)) and b"content-length" in self.named
-
-
-class AnswerHead:
-    """What a worker's head says."""
-
-    __slots__ = ("keep_alive", "status", "streams", "to_client")
-
-    def __init__(self, status: int, headers: Headers, *, keep_alive: bool) -> None:
-        """`headers`: names in lower case."""
-        self.status = status
-        self.keep_alive = keep_alive
-        self.streams = any(
-            name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
-        )
-        self.to_client = render(header for header in headers if _is_for_client(header[0]))
-        """Header lines that reach the client: no hop-by-hop header ever does."""
 
 
 T = TypeVar("T")
@@ -120,10 +103,6 @@ def render(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 def pairs(lines: bytes) -> Headers:
     """What `render` has rendered."""
     return [(name, value) for name, _, value in (line.partition(b": ") for line in lines.splitlines())]
-
-
-def _is_for_client(name: bytes) -> bool:
-    return name in _PASSED_TO_CLIENT or (name.startswith(b"x-") and name != b"x-request-id")
 
 
 def _bearer(authorization: bytes) -> bytes | None:

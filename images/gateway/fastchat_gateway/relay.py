@@ -12,11 +12,19 @@ from fastchat_gateway import balancer
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Catalog, Endpoint, Model
 from fastchat_gateway.dispatch import Dispatch, Wait
-from fastchat_gateway.errors import Refused, no_worker, queue_full, server_error, worker_lost, workers_failed
-from fastchat_gateway.head import AnswerHead
+from fastchat_gateway.errors import (
+    Refused,
+    bad_answer,
+    no_worker,
+    queue_full,
+    server_error,
+    worker_lost,
+    workers_failed,
+)
 from fastchat_gateway.hold import Hold
 from fastchat_gateway.metrics import Metrics
 from fastchat_gateway.prefix import prefix_of
+from fastchat_gateway.response import AnswerHead
 from fastchat_gateway.upstream import Pool, Upstream, WorkerFailed
 
 logger = logging.getLogger(__name__)
@@ -341,6 +349,15 @@ class Relay:
             self._connecting = asyncio.get_running_loop().create_task(self._connect(endpoint))
         else:
             self._failed(reason, lost=True)
+
+    def on_bad_answer(self, reason: str) -> None:
+        """As a worker that declines: another one may do better, and if none does, the client gets to know."""
+        if self._begun:
+            self.on_lost(f"it went on with {reason}")
+            return
+        refused = bad_answer(self._dispatch.model.name)
+        self._declined = refused.status, b"content-type: application/json\r\n", refused.body
+        self._failed(f"its answer makes no sense: {reason}", lost=False)
 
     def _begin(self, head: AnswerHead) -> None:
         assert self._endpoint is not None  # noqa: S101  # an answer is being read

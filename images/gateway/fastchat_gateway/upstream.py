@@ -7,22 +7,24 @@ import ssl
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from types import SimpleNamespace
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-import httptools
-
+from fastchat_gateway.chunked import Chunked
 from fastchat_gateway.clock import Clock
 from fastchat_gateway.descriptors import lacking
 from fastchat_gateway.errors import overloaded
-from fastchat_gateway.head import AnswerHead, Headers, LastHead
+from fastchat_gateway.head import LastHead
+from fastchat_gateway.response import AnswerHead, BadAnswer, check_beginning, read
 
 logger = logging.getLogger(__name__)
 
 # Below the 5 seconds after which uvicorn, and so most workers, close an idle connection.
 IDLE_SECONDS = 4.0
 STALE_SECONDS = 1.0
+HEAD_SECONDS = 10.0
+"""A head that has begun has this long to end."""
+_MOST_INTERIM = 16
 
 
 class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
@@ -30,7 +32,7 @@ class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
 
 
 class Reader(Protocol):
-    """Who sent a request and gets what the worker answers, in this order; after `on_lost` nothing follows."""
+    """Who sent a request and gets what the worker answers, in this order; after the last two nothing follows."""
 
     def on_answer(self, head: AnswerHead, body: bytes) -> None:
         """All of it at once, instead of what follows."""
@@ -42,13 +44,16 @@ class Reader(Protocol):
         """Bytes of its body, free of any framing."""
 
     def on_chunks(self, data: bytes) -> None:
-        """Bytes of a stream's body, chunked as they came: what there is instead of `on_body` where it was asked for."""
+        """Bytes of a stream's body, in whole plain chunks: instead of `on_body` where it was asked for."""
 
     def on_complete(self) -> None:
         """It was the whole answer."""
 
     def on_lost(self, reason: str) -> None:
         """The connection ended before the answer did."""
+
+    def on_bad_answer(self, reason: str) -> None:
+        """What came is no answer, or does not go on as one."""
 
 
 @dataclass(frozen=True)
@@ -78,29 +83,28 @@ class Upstream:
     def __init__(self, pool: "Pool", url: str) -> None:
         self._pool = pool
         self.url = url
-        self._whole = self._parser = httptools.HttpResponseParser(self)
-        self._framing: Any = None
-        self._chunks = self._interim = False
-        self._raw = b""
         self._last_head: LastHead[AnswerHead] = LastHead()
         self._reader: Reader | None = None
-        self._headers: Headers = []
-        self._body: list[bytes] = []
-        self._said_nothing = True
-        self._head: AnswerHead | None = None
-        self._head_told = self._complete = self._until_close = False
+        self._chunks = False
+        self._forget_answer()
         self.host_line = address_of(url).line
         self.heard = 0.0
         """When the worker last said something, or was asked."""
 
+    def _forget_answer(self) -> None:
+        self._raw = b""
+        self._head_began = 0.0
+        self._interim = 0
+        self._head: AnswerHead | None = None
+        self._left = 0
+        self._chunked: Chunked | None = None
+
     def send(self, reader: Reader, *data: bytes, chunks: bool = False) -> None:
-        """Send a whole request; the answer goes to `reader`, with `chunks` a stream's body chunked as it comes."""
+        """Send a whole request; the answer goes to `reader`, with `chunks` a stream's body in chunks."""
         self._reader = reader
         self._chunks = chunks
-        if chunks and self._framing is None:
-            self._framing = self._without_body()
-        self._parser = self._framing if chunks else self._whole
-        self._said_nothing = True
+        if self._head is not None:
+            self._forget_answer()
         self.heard = self._pool.clock.now
         for part in data:
             self._transport.write(part)
@@ -136,6 +140,17 @@ class Upstream:
         if reader is not None:
             reader.on_lost(reason)
 
+    def refuse(self, reason: str) -> None:
+        """End it: what the worker says is no answer."""
+        reader = self._reader
+        self.abort()
+        if reader is not None:
+            reader.on_bad_answer(reason)
+
+    def is_late(self, now: float) -> bool:
+        """A head began long ago and has not ended."""
+        return bool(self._raw) and now - self._head_began > HEAD_SECONDS
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,15 +164,9 @@ class Upstream:
             self.abort()  # nobody asked
             return
         try:
-            if self._said_nothing:
-                self._begin(data)
-            elif self._chunks:
-                self._splice(data)
-            else:
-                self._parser.feed_data(data)
-                self._tell()
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.fail(f"its answer is not HTTP/1.1: {error}")
+            self._read(data)
+        except BadAnswer as bad:
+            self.refuse(str(bad))
         except Exception:
             logger.exception("an answer of worker %s could not be passed on", self.url)
             self.fail("the gateway failed")
@@ -170,115 +179,96 @@ class Upstream:
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        if self._head_told and self._until_close and error is None:
+        head = self._head
+        if head is not None and head.length is None and not head.chunked and error is None:
             reader.on_complete()
         else:
             reader.on_lost(str(error or "the connection was closed"))
 
-    def _begin(self, data: bytes) -> None:
-        """The first that is heard of an answer: mostly all of it, under a head that is known."""
-        body = self._last_head.body(data)
-        if body is not None and self._reader is not None:
-            known, reader, self._reader = self._last_head.said, self._reader, None
-            self._pool.give_back(self, usable=known.keep_alive)
-            reader.on_answer(known, body)
-            return
-        self._forget_answer()
-        if self._chunks:
-            self._splice(data)
-            return
-        self._parser.feed_data(data)
+    # The answer.
+
+    def _read(self, data: bytes) -> None:
         head = self._head
-        if head is not None and head.status not in (204, 304) and not (self._interim or self._until_close):
-            self._last_head.keep(data, len(self._headers), head)
-        self._tell()
+        if head is not None:
+            self._read_body(head, data)
+            return
+        if not self._raw:
+            body = self._last_head.body(data)  # mostly it is all of an answer, under a head that is known
+            if body is not None:
+                self._tell_answer(self._last_head.said, body)
+                return
+        self._read_head(data)
 
-    def _forget_answer(self) -> None:
-        self._said_nothing = self._interim = self._head_told = self._complete = self._until_close = False
-        self._head = None
+    def _read_head(self, data: bytes) -> None:
+        """Interim heads are skipped: they say nothing of the answer."""
+        fresh = not self._raw
+        whole = data if fresh else self._raw + data
+        end = whole.find(b"\r\n\r\n") + 4
+        if end < 4:
+            check_beginning(whole)
+            if fresh:
+                self._head_began = self.heard
+            self._raw = whole
+            return
         self._raw = b""
-        self._headers = []
+        head = read(whole[:end])
+        rest = whole[end:]
+        if head.is_interim:
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                raise BadAnswer(f"over {_MOST_INTERIM} interim answers")
+            if rest:
+                self._read_head(rest)
+            return
+        head.check()
+        if head.length == len(rest):
+            if fresh and not self._interim:
+                self._last_head.keep(whole, whole.count(b"\r\n", 0, end) - 2, head)
+            self._tell_answer(head, rest)
+            return
+        self._begin(head)
+        if rest and self._reader is not None:
+            self._read_body(head, rest)
 
-    def _splice(self, data: bytes) -> None:
-        """Pass a stream's chunks on as they come; the parser only tells where the last one ends."""
-        self._parser.feed_data(data)
-        if not self._head_told:
-            self._raw += data
-            if self._head is None:
-                return
-            if not self._head.streams or (b"transfer-encoding", b"chunked") not in self._headers or self._interim:
-                self._parse_instead()
-                return
-            data = self._raw[self._raw.index(b"\r\n\r\n") + 4 :]
-            self._tell_head(self._head)
-        if data and self._reader is not None:
-            self._reader.on_chunks(data)
-        if self._complete:
-            self._tell()
+    def _tell_answer(self, head: AnswerHead, body: bytes) -> None:
+        """All of it is here."""
+        reader, self._reader = self._reader, None
+        self._pool.give_back(self, usable=head.keep_alive)
+        self._interim = 0
+        if reader is not None:
+            reader.on_answer(head, body)
 
-    def _parse_instead(self) -> None:
-        """It is not such a stream: begin anew with what there is of it."""
-        self._chunks = self._complete = False
-        self._head = None
-        self._headers = []
-        self._framing = None
-        self._parser = self._whole
-        self._parser.feed_data(self._raw)
-        self._tell()
-
-    def _without_body(self) -> Any:
-        """A parser that looks at chunks and calls nobody: most of what a stream costs is to be called for each."""
-        callbacks = SimpleNamespace(
-            on_message_begin=self.on_message_begin,
-            on_header=self.on_header,
-            on_headers_complete=self.on_headers_complete,
-            on_message_complete=self.on_message_complete,
-        )
-        return httptools.HttpResponseParser(callbacks)
-
-    def _tell_head(self, head: AnswerHead) -> None:
-        self._head_told = True
+    def _begin(self, head: AnswerHead) -> None:
+        self._head = head
+        self._left = head.length or 0
+        self._chunked = Chunked() if head.chunked else None
+        self._chunks = self._chunks and head.chunked and head.streams
         if self._reader is not None:
             self._reader.on_head(head)
 
-    def _tell(self) -> None:
-        if self._head is not None and not self._head_told:
-            self._tell_head(self._head)
-        if self._body and self._reader is not None:
-            body, self._body = self._body, []
-            self._reader.on_body(body[0] if len(body) == 1 else b"".join(body))
-        if self._complete and self._reader is not None:
-            reader, self._reader = self._reader, None
-            self._pool.give_back(self, usable=self._reusable and not self._until_close)
-            reader.on_complete()
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        if self._complete:
-            raise WorkerFailed("it said more than it was asked for")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status < 200:
-            return
-        self._head = AnswerHead(status, self._headers, keep_alive=self._parser.should_keep_alive())
-        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
-        self._until_close = not framed and status not in (204, 304)
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        if self._head is not None:
-            self._complete = True
-            self._reusable = self._parser.should_keep_alive()
+    def _read_body(self, head: AnswerHead, data: bytes) -> None:
+        """What comes after its end belongs to nobody, and ends the connection."""
+        reader, chunked = self._reader, self._chunked
+        complete = surplus = False
+        if chunked is not None:
+            part = chunked.framed(data) if self._chunks else chunked.body(data)
+            complete, surplus = chunked.complete, chunked.surplus
+        elif head.length is not None:
+            part = data[: self._left]
+            self._left -= len(part)
+            complete, surplus = self._left == 0, len(part) < len(data)
         else:
-            self._headers = []
-            self._interim = True
+            part = data
+        if part and reader is not None:
+            if self._chunks:
+                reader.on_chunks(part)
+            else:
+                reader.on_body(part)
+        if complete and self._reader is not None:  # it may have gone meanwhile
+            self._reader = None
+            self._pool.give_back(self, usable=head.keep_alive and not surplus)
+            reader = cast(Reader, reader)
+            reader.on_complete()
 
 
 class Pool:
@@ -341,6 +331,8 @@ class Pool:
                 del self._idle[url]
         for url in self.silent(silent_seconds):
             self.fail(url, silent_seconds, f"not a byte for {silent_seconds:g} s")
+        for upstream in [each for each in self.connections if each.is_late(now)]:
+            upstream.refuse(f"a head that did not end within {HEAD_SECONDS:g} s")
 
     def silent(self, seconds: float) -> set[str]:
         """Workers that have said nothing for so long in the middle of a request."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastchat_gateway.head import AnswerHead, LastHead, RequestHead
+from fastchat_gateway.head import LastHead, RequestHead
 
 START = b"POST /v1/chat/completions HTTP/1.1\r\n"
 HEAD = START + b"host: a\r\ncontent-type: application/json\r\ncontent-length: 5\r\nuser-agent: x\r\n\r\n"
@@ -135,18 +135,3 @@ def test_a_request_head_recurs_unless_it_is_one_of_a_kind(name: bytes) -> None:
     assert not request_head().recurs
     assert not request_head(length, (name, b"x")).recurs
     assert not request_head(length, http_1_0=True).recurs
-
-
-def test_no_hop_by_hop_header_of_an_answer_reaches_the_client() -> None:
-    headers = [
-        (b"connection", b"x-a"),
-        (b"x-a", b"1"),
-        (b"keep-alive", b"5"),
-        (b"x-request-id", b"2"),
-        (b"server", b"s"),
-    ]
-    head = AnswerHead(200, [*headers, (b"content-type", b"text/event-stream; charset=utf-8")], keep_alive=True)
-    assert (head.to_client, head.streams) == (
-        b"x-a: 1\r\ncontent-type: text/event-stream; charset=utf-8\r\n",
-        True,
-    )

@@ -1,0 +1,106 @@
+"""A chunked body as it arrives, read strictly (RFC 9112, 7.1) and written anew where it is not plain."""
+
+import re
+from typing import Final
+
+from fastchat_gateway.response import BadAnswer
+
+LONGEST_LINE = 4096
+_MOST_TRAILERS = 64
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\0\r\n]*)?")
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Chunked:
+    """A body, read by read. Extensions and trailers go no further; each has to end, and so has a line."""
+
+    __slots__ = ("_in_trailers", "_left", "_line", "_line_end", "_trailers", "complete", "surplus")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.surplus = False
+        """Something came after its end."""
+        self._line = b""
+        """Of a line that has not ended yet."""
+        self._left = 0
+        """Bytes of the chunk that are still to come."""
+        self._line_end = False
+        """The line's end behind a chunk is what comes next."""
+        self._in_trailers = False
+        self._trailers = 0
+
+    def framed(self, data: bytes) -> bytes:
+        """What comes next of the body, in whole plain chunks: what came, if it is just that; raises BadAnswer."""
+        if not (self._left or self._line or self._line_end or self._in_trailers) and self._is_plain(data):
+            return data
+        body = self.body(data)
+        framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return framed + LAST_CHUNK if self.complete else framed
+
+    def body(self, data: bytes) -> bytes:
+        """What comes next of the body, without framing; raises BadAnswer."""
+        if self._line:
+            data, self._line = self._line + data, b""
+        parts: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size and not self.complete:
+            if self._left:
+                part = data[at : at + self._left]
+                parts.append(part)
+                at += len(part)
+                self._left -= len(part)
+                self._line_end = not self._left
+                continue
+            end = data.find(b"\n", at, at + LONGEST_LINE)
+            if end < 0:
+                self._keep_line(data[at:])
+                break
+            self._read_line(data[at : end + 1])
+            at = end + 1
+        self.surplus = at < size and self.complete
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Whole chunks and nothing else, the last one perhaps among them."""
+        at, size = 0, len(data)
+        while at < size:
+            line = _SIZE.match(data, at)
+            if line is None:
+                return False
+            length = int(line[1], 16)
+            at = line.end() + length
+            if not data.startswith(b"\r\n", at):
+                return False
+            at += 2
+            if not length:
+                self.complete = at == size
+                return self.complete
+        return True
+
+    def _keep_line(self, line: bytes) -> None:
+        if self._line_end and line != b"\r":
+            raise BadAnswer("a chunk that is longer than its size")
+        if len(line) >= LONGEST_LINE:
+            raise BadAnswer(f"a line of over {LONGEST_LINE} bytes between chunks")
+        self._line = line
+
+    def _read_line(self, line: bytes) -> None:
+        """What stands between chunks, or after the last one."""
+        if not line.endswith(b"\r\n"):
+            raise BadAnswer("a line between chunks that does not end in CRLF")
+        if self._line_end:
+            if line != b"\r\n":
+                raise BadAnswer("a chunk that is longer than its size")
+            self._line_end = False
+        elif self._in_trailers:
+            self._trailers += 1
+            if self._trailers > _MOST_TRAILERS:
+                raise BadAnswer(f"over {_MOST_TRAILERS} trailers")
+            self.complete = line == b"\r\n"
+        else:
+            given = _SIZE_LINE.fullmatch(line[:-2])
+            if given is None:
+                raise BadAnswer("a chunk whose size is no number")
+            self._left = int(given[1], 16)
+            self._in_trailers = not self._left
