@@ -8,6 +8,8 @@ from fastchat_gateway.head import pairs
 from fastchat_gateway.keyring import Key
 
 _BUSY_RETRY_SECONDS = 1
+_MOST_AT_ONCE = 2**53
+"""Tokens: a float holds no larger number exactly, and none of 400 digits at all."""
 
 
 def may_use(key: Key, model: str, name: str) -> bool:
@@ -89,7 +91,7 @@ class Account:
         """Tokens that a request has used; they are known afterwards, so that what is left may fall below zero."""
         if self.tokens is not None:
             self.tokens.refill(now)
-            self.tokens.left -= tokens
+            self.tokens.left -= min(tokens, _MOST_AT_ONCE)
 
     def release(self) -> None:
         """A request has ended."""

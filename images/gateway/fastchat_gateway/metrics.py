@@ -15,6 +15,8 @@ from fastchat_gateway.catalog import Catalog, Model
 from fastchat_gateway.discovery import Discovery
 
 PREFIX = "fastchat_gateway"
+_MOST_AT_ONCE = 2**53
+"""So that no sum ever outgrows a float."""
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 Watched = Literal["keys", "open_connections", "streams"]
@@ -43,8 +45,13 @@ class _Demand(Collector):
             values[model.name] = values.get(model.name, 0) + measure(model)
         family = GaugeMetricFamily(f"{PREFIX}_{name}", documentation, labels=["model"])
         for model_name, value in values.items():
-            family.add_metric([model_name], value)
+            family.add_metric(_printable([model_name]), value)
         return family
+
+
+def _printable(labels: Iterable[str]) -> list[str]:
+    """Whatever a model or a key is called, /metrics is UTF-8."""
+    return [label if label.isascii() else label.encode(errors="replace").decode() for label in labels]
 
 
 def _ready(model: Model) -> int:
@@ -77,12 +84,12 @@ class _Counter(Collector):
         self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
 
     def add(self, *labels: str, count: int = 1) -> None:
-        self._counts[labels] += count
+        self._counts[labels] += min(count, _MOST_AT_ONCE)
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(*self._about, labels=self._labels)
         for labels, count in self._counts.items():
-            family.add_metric(labels, count)
+            family.add_metric(_printable(labels), count)
         yield family
 
 
@@ -103,7 +110,9 @@ class _Histogram(Collector):
         family = HistogramMetricFamily(*self._about, labels=self._labels)
         bounds = [*map(floatToGoString, _BOUNDS), "+Inf"]
         for labels, buckets in self._buckets.items():
-            family.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), self._sums[labels])
+            family.add_metric(
+                _printable(labels), list(zip(bounds, accumulate(buckets), strict=True)), self._sums[labels]
+            )
         yield family
 
 

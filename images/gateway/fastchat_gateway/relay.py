@@ -11,7 +11,7 @@ from typing import Protocol
 from fastchat_gateway import balancer
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Catalog, Endpoint, Model
-from fastchat_gateway.dispatch import Dispatch, Wait
+from fastchat_gateway.dispatch import MOST_LOST, Dispatch, Wait
 from fastchat_gateway.errors import (
     Refused,
     bad_answer,
@@ -95,6 +95,7 @@ class Relay:
     _may_be_stale = False
     _waiting: "_Waiting | None" = None
     _declined: tuple[int, bytes, bytes] | None = None
+    _bad_answers = 0
     _over = False
     # Of the answer that is being read:
     _head: AnswerHead | None = None
@@ -145,6 +146,9 @@ class Relay:
             step = self._dispatch.next(now)
         except Refused as refused:
             self._refuse(refused)
+            return
+        if self._bad_answers and (self._bad_answers >= MOST_LOST or not isinstance(step, Endpoint)):
+            self._refuse(bad_answer(self._dispatch.model.name))
             return
         if isinstance(step, Wait):
             self._hold(step)
@@ -351,12 +355,11 @@ class Relay:
             self._failed(reason, lost=True)
 
     def on_bad_answer(self, reason: str) -> None:
-        """As a worker that declines: another one may do better, and if none does, the client gets to know."""
+        """Another worker may do better; this one will not when it is asked once more."""
         if self._begun:
             self.on_lost(f"it went on with {reason}")
             return
-        refused = bad_answer(self._dispatch.model.name)
-        self._declined = refused.status, b"content-type: application/json\r\n", refused.body
+        self._bad_answers += 1
         self._failed(f"its answer makes no sense: {reason}", lost=False)
 
     def _begin(self, head: AnswerHead) -> None:

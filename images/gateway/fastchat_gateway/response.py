@@ -104,6 +104,4 @@ def check_beginning(data: bytes) -> None:
 def _for_client(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
     """Fields by an allow-list, each once: no other could mean anything to a client, or to a proxy on the way to it."""
     named = dict(reversed(headers))
-    return [
-        (name, named[name]) for name in _PASSED_TO_CLIENT if name in named and _PLAIN_VALUE.fullmatch(named[name])
-    ]
+    return [(name, named[name]) for name in _PASSED_TO_CLIENT if name in named and _PLAIN_VALUE.fullmatch(named[name])]

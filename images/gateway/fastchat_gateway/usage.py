@@ -2,8 +2,9 @@
 
 import re
 
-_PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d+)')
-_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d+)')
+# A number of more digits counts nothing: it is as good as none.
+_PROMPT = re.compile(rb'"prompt_tokens"\s*:\s*(\d{1,9})(?![\d.eE])')
+_COMPLETION = re.compile(rb'"completion_tokens"\s*:\s*(\d{1,9})(?![\d.eE])')
 _BYTES_PER_TOKEN = 4
 
 
