@@ -1,0 +1,94 @@
+"""What is read of a worker's answer without a socket: its head, and a body in chunks, however they are cut."""
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastchat_gateway.chunked import Chunked
+from fastchat_gateway.response import BadAnswer, read
+
+SIZE = st.sampled_from([b"%x", b"%X", b"0%x", b"%x;a=b", b"%x ; a"])
+CHUNKS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), SIZE), max_size=6)
+LAST = st.sampled_from([b"0\r\n\r\n", b"00\r\n\r\n", b"0;a\r\nx: y\r\nset-cookie: a\r\n\r\n"])
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    at = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return [data[start:end] for start, end in zip(at, at[1:], strict=False)]
+
+
+def by_h11(chunks: bytes) -> bytes:
+    """The body, as another reader has it."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="POST", target="/", headers=[("host", "a"), ("content-length", "0")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
+    body = b""
+    while not isinstance(event := client.next_event(), h11.EndOfMessage):
+        assert event is not h11.NEED_DATA
+        body += bytes(event.data) if isinstance(event, h11.Data) else b""
+    assert not event.headers
+    return body
+
+
+@given(CHUNKS, LAST, st.lists(st.integers(0, 400), max_size=6))
+def test_chunks_are_the_same_body_however_they_are_cut_and_go_on_plain(chunks, last, cuts) -> None:
+    body = b"".join(data for data, _ in chunks)
+    sent = b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in chunks) + last
+    read_as, passed_as = Chunked(), Chunked()
+    assert b"".join(map(read_as.body, pieces(sent, cuts))) == body
+    framed = [passed_as.framed(piece) for piece in pieces(sent, cuts)]
+    assert by_h11(b"".join(framed)) == body
+    assert read_as.complete
+    assert passed_as.complete
+    again = Chunked()
+    assert b"".join(again.framed(part) for part in framed if part) == b"".join(framed)
+
+
+@given(st.binary(max_size=30), st.lists(st.integers(0, 100), max_size=3))
+def test_what_comes_after_the_last_chunk_is_known_to_be_none_of_it(more, cuts) -> None:
+    chunked = Chunked()
+    for piece in pieces(b"5\r\nhello\r\n0\r\n\r\n" + more, cuts):
+        if not chunked.complete:
+            chunked.framed(piece)
+    assert chunked.complete
+    if not cuts:
+        assert chunked.surplus == bool(more)
+
+
+@given(st.lists(st.sampled_from(list(b"0123;\r\n ax")), max_size=14).map(bytes))
+def test_chunks_that_h11_does_not_take_are_not_taken(data) -> None:
+    chunked = Chunked()
+    try:
+        body = chunked.body(data)
+    except BadAnswer:
+        return
+    if chunked.complete and not chunked.surplus:
+        assert by_h11(data) == body
+
+
+def test_a_head_goes_to_the_client_by_an_allow_list() -> None:
+    fields = b"set-cookie: a\r\nX-FastChat-Load: 1\r\nconnection: x-a\r\nx-a: 1\r\nserver: s\r\nvia: x\r\ncache-control: public\r\n"
+    head = read(b"HTTP/1.1 200 OK\r\n%bContent-Type: text/event-stream; charset=utf-8\r\n\r\n" % fields)
+    assert head.streams
+    assert head.to_client.splitlines() == [
+        b"content-type: text/event-stream; charset=utf-8",
+        b"x-fastchat-load: 1",
+        b"cache-control: no-cache",
+        b"x-accel-buffering: no",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "keep_alive"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: Close\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\n", False),
+    ],
+)
+def test_a_connection_is_used_again_where_the_answers_end_is_plain(head, keep_alive) -> None:
+    assert read(head).keep_alive == keep_alive
