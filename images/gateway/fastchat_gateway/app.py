@@ -33,7 +33,7 @@ def build(settings: Settings) -> Server:
     """The server of a gateway."""
     clock = Clock()
     catalog = Catalog()
-    probe = Probe(settings.poll_timeout_seconds)
+    probe = Probe(settings.poll_timeout_seconds, settings.internal_token)
     meter = Meter()
     discovery = _discovery(settings, catalog, probe, meter)
     pool = Pool(clock, settings.connect_timeout_seconds)

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from fastchat.api import Error, ErrorResponse
+from fastchat.naming import INTERNAL_TOKEN_VARIABLE
 
 RETRY_AFTER_SECONDS = 5
 
@@ -59,6 +60,14 @@ def invalid_api_key() -> Refused:
 
 def expired_api_key(name: str, when: datetime) -> Refused:
     return _unauthorized(f"The API key '{name}' expired at {when:%Y-%m-%dT%H:%M:%SZ}.", "expired_api_key")
+
+
+def not_internal(path: str) -> Refused:
+    message = (
+        f"{path} needs the internal token: set {INTERNAL_TOKEN_VARIABLE} for the gateway and send it as "
+        "'Authorization: Bearer TOKEN'; --open-metrics opens /metrics to all."
+    )
+    return _unauthorized(message, "invalid_internal_token")
 
 
 def _unauthorized(message: str, code: str) -> Refused:

@@ -17,8 +17,8 @@ from fastchat_gateway.clock import Clock, timestamp
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.errors import (
     Refused,
-    invalid_api_key,
     model_not_allowed,
+    not_internal,
     overloaded,
     server_error,
     shutting_down,
@@ -39,7 +39,7 @@ PROBES = frozenset({"/health", "/ready"})
 """Open to everyone, answered to the end, not reported."""
 
 INTERNAL = frozenset({demand.PATH, "/metrics"})
-"""Open to who knows the token that the gateway shares with operator and workers."""
+"""For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
 
 INFERENCE: Mapping[str, bytes] = {
     "/v1/chat/completions": b"/v1/chat/completions",
@@ -165,13 +165,12 @@ class Gateway:
     def _identify(self, exchange: Exchange) -> None:
         """Whose request it is; raises Refused."""
         path, bearer = exchange.path, exchange.head.bearer
-        if self._token is not None and path in INTERNAL:
-            if hmac.compare_digest(bearer or b"", self._token):
-                return
-            if path == demand.PATH:
-                raise invalid_api_key()
-        if path not in self._open_paths:
+        if path in self._open_paths:
+            return
+        if path not in INTERNAL:
             exchange.key = self.keyring.find(bearer, exchange.came)
+        elif self._token is None or not hmac.compare_digest(bearer or b"", self._token):
+            raise not_internal(path)
 
     def _infer(self, exchange: Exchange) -> None:
         name, stream = body.read(exchange.body)

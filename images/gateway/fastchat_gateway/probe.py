@@ -1,8 +1,9 @@
-"""A look at a worker: is it ready, and what does it serve?"""
+"""A look at a worker: is it ready, and what does it serve? What it answers is bounded, and sends nobody elsewhere."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Self
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Self
 
 import aiohttp
 import msgspec
@@ -12,29 +13,41 @@ from fastchat_gateway import descriptors
 READY_PATHS = ("/ready", "/health")
 """Engines without the first have the second."""
 
+_LARGEST_LIST = 2**20
+_Text = Annotated[str, msgspec.Meta(max_length=512)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
 
 class Card(msgspec.Struct):
     """What is read of an entry of a worker's `GET /v1/models`."""
 
-    id: str
-    created: int = 0
-    root: str | None = None
-    task: str | None = None
-    max_model_len: int | None = None
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    created: _Count = 0
+    root: _Text | None = None
+    task: _Text | None = None
+    max_model_len: _Count | None = None
 
 
 class _Cards(msgspec.Struct):
-    data: list[Card]
+    data: Annotated[list[Card], msgspec.Meta(max_length=1000)]
 
 
 class Probe:
-    """Asks workers; one that does not answer within `timeout` seconds has answered no."""
+    """Asks workers; one that does not answer within `timeout` seconds has answered no.
 
-    def __init__(self, timeout: float) -> None:
+    `token`: what workers know this gateway by.
+    """
+
+    def __init__(self, timeout: float, token: bytes | None = None) -> None:
         self._timeout = timeout
+        self._headers = {"accept-encoding": "identity"}
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token.decode('ascii')}"
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), headers=self._headers, auto_decompress=False
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -62,14 +75,30 @@ class Probe:
         return True
 
     async def cards(self, url: str) -> list[Card] | None:
-        """The models of a worker, each name once; None where it does not say."""
+        """The models of a worker, each name once; None where it does not say, or says it compressed or endlessly."""
         try:
-            async with asyncio.timeout(self._timeout), self._session.get(f"{url}/v1/models") as answer:
-                cards = msgspec.json.decode(await answer.read(), type=_Cards).data if answer.status == 200 else None
+            async with asyncio.timeout(self._timeout), self._get(f"{url}/v1/models") as answer:
+                body = await _read(answer) if answer.status == 200 else None
+            cards = None if body is None else msgspec.json.decode(body, type=_Cards).data
         except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return cards and list({card.id: card for card in cards}.values())
 
     async def _status(self, url: str) -> int:
-        async with self._session.get(url) as answer:
+        async with self._get(url) as answer:
             return answer.status
+
+    def _get(self, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.get(url, allow_redirects=False)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
+    """The body; None for what is larger or other than a list of models."""
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        return None
+    body = b""
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > _LARGEST_LIST:
+            return None
+    return body

@@ -237,6 +237,7 @@ async def start_gateway() -> AsyncIterator[StartGateway]:
         async def start(*workers: Worker, **settings: Any) -> Running:
             urls = tuple(worker.url for worker in workers)
             chosen: dict[str, Any] = {"poll_seconds": 0.1, "access_log": False, "grace_period_seconds": 0.1}
+            chosen["open_metrics"] = True
             url, server = await stack.enter_async_context(serving(Settings(workers=urls, **chosen | settings)))
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=url, timeout=10, verify=False, trust_env=False)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from fastchat.api_key import digest
+
 TOKEN = b"internal-token"
 BEARER = {"Authorization": "Bearer internal-token"}
 
@@ -37,14 +39,20 @@ class Demand:
 
 
 @contextlib.asynccontextmanager
-async def listening(gateway, headers: dict[str, str] | None = None) -> AsyncIterator[Demand]:
-    async with gateway.client.stream("GET", "/demand", headers=headers or {}) as answer:
+async def listening(gateway) -> AsyncIterator[Demand]:
+    async with gateway.client.stream("GET", "/demand", headers=BEARER) as answer:
         assert answer.status_code == 200
         yield Demand(answer.aiter_lines())
 
 
 def outstanding(said: dict[str, Any]) -> list[int]:
     return [each["outstanding"] for each in said.get("endpoints", [])]
+
+
+@pytest.fixture
+async def gateway(start_gateway, worker):
+    """A gateway before one worker, with a token."""
+    return await start_gateway(worker, internal_token=TOKEN)
 
 
 @pytest.fixture
@@ -83,7 +91,7 @@ async def test_a_first_request_is_told_at_once_and_so_is_its_end(gateway, worker
 
 async def test_a_request_that_is_held_is_told_as_such(start_gateway, start_worker) -> None:
     worker = await start_worker()
-    gateway = await start_gateway(worker)
+    gateway = await start_gateway(worker, internal_token=TOKEN)
     worker.ready_status = 503
     async with listening(gateway) as demand:
         await asyncio.sleep(0.5)
@@ -103,19 +111,30 @@ async def test_an_idle_gateway_says_so_every_two_seconds(gateway) -> None:
         assert 3.5 < time.monotonic() - began < 5
 
 
-async def test_only_who_knows_the_internal_token_is_told(start_gateway, worker) -> None:
-    gateway = await start_gateway(worker, internal_token=TOKEN)
-    for headers in ({}, {"Authorization": "Bearer wrong"}):
-        answer = await gateway.client.get("/demand", headers=headers)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
-    async with listening(gateway, BEARER) as demand:
-        assert await demand.next()
+@pytest.mark.parametrize("path", ["/demand", "/metrics"])
+@pytest.mark.parametrize("token", [TOKEN, None])
+async def test_what_is_internal_is_told_with_the_internal_token_only(start_gateway, worker, path, token) -> None:
+    keys = (digest(b"key"),)
+    for settings in ({}, {"key_digests": keys}):
+        gateway = await start_gateway(worker, internal_token=token, open_metrics=False, **settings)
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer key"}):
+            answer = await gateway.client.get(path, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_internal_token")
+            assert "FASTCHAT_INTERNAL_TOKEN" in answer.json()["error"]["message"]
+        async with gateway.client.stream("GET", path, headers=BEARER) as answer:
+            assert answer.status_code == (200 if token else 401)
+
+
+async def test_metrics_that_are_opened_are_told_to_all_and_demand_is_not(start_gateway, worker) -> None:
+    gateway = await start_gateway(worker, internal_token=TOKEN, open_metrics=True, key_digests=(digest(b"key"),))
+    assert (await gateway.client.get("/metrics")).status_code == 200
+    assert (await gateway.client.get("/demand")).status_code == 401
 
 
 async def test_while_the_gateway_drains_its_demand_is_told_until_the_last_request_has_ended(
     start_gateway, worker
 ) -> None:
-    gateway = await start_gateway(worker, grace_period_seconds=30)
+    gateway = await start_gateway(worker, grace_period_seconds=30, internal_token=TOKEN)
     answer = asyncio.Event()
     worker.behaviour = worker.waits_for(answer, worker.says())
     async with listening(gateway) as demand:

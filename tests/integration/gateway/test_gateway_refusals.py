@@ -115,7 +115,6 @@ PATHS = [
     ("POST", "/api/v1/token_check"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/m"),
-    ("GET", "/metrics"),
     ("GET", "/docs"),
     ("GET", "/openapi.json"),
     ("GET", "/nothing"),
