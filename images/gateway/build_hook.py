@@ -30,7 +30,6 @@ MODULES = (
     "limits",
     "relay",
     "response",
-
     "server/connection",
     "server/parser",
     "server/writer",

@@ -50,6 +50,11 @@ def _add_up(commands: Any) -> None:
     command.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s)")
     command.add_argument("--port", type=_port, default=8000, help="port to serve on, 0: a free one (%(default)s)")
     command.add_argument("--keys-dir", metavar="FOLDER", help="API keys to ask for: what `fastchat keys --dir` writes")
+    several = {"action": "append", "default": []}
+    about = "web pages of which may ask, *: of all (default: of no other)"
+    command.add_argument("--allowed-origins", metavar="ORIGIN,…", help=about, **several)
+    about = "further names under which it may be asked, *: any (default: this machine's own, where only it can ask)"
+    command.add_argument("--allowed-hosts", metavar="HOST,…", help=about, **several)
     command.add_argument("-v", "--verbose", action="store_true", help="show what gateway and workers say")
     command.set_defaults(run=_up)
 
@@ -117,7 +122,15 @@ def _up(args: argparse.Namespace) -> None:
     port = listen_port(args.host, args.port)
     _require("aiohttp", "sentence_transformers", "torch", "transformers", "uvicorn")
     plan = arrange(
-        [manifest.deployment for manifest in manifests], args.host, port, verbose=args.verbose, keys_dir=args.keys_dir
+        [manifest.deployment for manifest in manifests],
+        args.host,
+        port,
+        verbose=args.verbose,
+        keys_dir=args.keys_dir,
+        gateway_args=[
+            *(word for origins in args.allowed_origins for word in ("--allowed-origins", origins)),
+            *(word for hosts in args.allowed_hosts for word in ("--allowed-hosts", hosts)),
+        ],
     )
     asyncio.run(up.run(plan, terminal, _show, verbose=args.verbose))
     end_quietly()  # asyncio has put Python's own way with Ctrl-C back

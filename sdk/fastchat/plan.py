@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from fastchat.api_key import new_key
 from fastchat.deployment import ModelDeployment
+from fastchat.loopback import own_hosts
 from fastchat.manifest import Loc, Manifest, ManifestError
+from fastchat.naming import INTERNAL_TOKEN_VARIABLE
 
 API_KEYS = "FASTCHAT_API_KEYS"
 """Environment variable with API keys for the gateway, separated by commas."""
@@ -92,16 +95,26 @@ def _without_effect(deployment: ModelDeployment) -> Iterator[str]:
 
 
 def arrange(
-    deployments: Sequence[ModelDeployment], host: str, port: int, *, verbose: bool, keys_dir: str | None = None
+    deployments: Sequence[ModelDeployment],
+    host: str,
+    port: int,
+    *,
+    verbose: bool,
+    keys_dir: str | None = None,
+    gateway_args: Sequence[str] = (),
 ) -> Plan:
-    """What to run so that the deployments are served on `host:port`, to whom a folder of API keys says."""
-    programs = [list(_workers(deployment)) for deployment in deployments]
-    workers = [worker for of_one in programs for worker in of_one]
+    """What to run so that the deployments are served on `host:port`, to whom a folder of API keys says.
+
+    Only the gateway may ask the workers: they share a token of this run, or the one in this shell's environment.
+    """
+    token = {INTERNAL_TOKEN_VARIABLE: os.environ.get(INTERNAL_TOKEN_VARIABLE) or secrets.token_urlsafe(32)}
+    workers = [worker for deployment in deployments for worker in _workers(deployment, token)]
     gateway = _gateway(deployments, workers, host, port, verbose=verbose)
+    gateway = replace(gateway, argv=[*gateway.argv, *gateway_args], env={**gateway.env, **token})
     return Plan(_keep(gateway, keys_dir) if keys_dir else gateway, workers, deployments)
 
 
-def _workers(deployment: ModelDeployment) -> Iterator[Program]:
+def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[Program]:
     spec = deployment.spec
     for index in range(spec.replicas):
         port = free_port()
@@ -112,7 +125,7 @@ def _workers(deployment: ModelDeployment) -> Iterator[Program]:
             *spec.engine.args,
         ]
         label = deployment.name if spec.replicas == 1 else f"{deployment.name}-{index + 1}"
-        env = {variable.name: variable.value or "" for variable in spec.engine.env}
+        env = {**{variable.name: variable.value or "" for variable in spec.engine.env}, **token}
         yield Program(label, argv, f"http://127.0.0.1:{port}", env)
 
 
@@ -126,6 +139,8 @@ def _gateway(
         *("--queue-timeout-seconds", str(max(queue.timeout_seconds for queue in queues))),
         *(() if verbose else ("--no-access-log",)),
     ]
+    if own := own_hosts(host):
+        argv += ["--allowed-hosts", ",".join(own)]
     for worker in workers:
         argv += ["--worker", worker.url]
     for deployment in deployments:

@@ -11,6 +11,7 @@ from fastchat_gateway.access_log import AccessLog
 from fastchat_gateway.api_server import ApiServer
 from fastchat_gateway.catalog import Catalog
 from fastchat_gateway.clock import Clock
+from fastchat_gateway.cors import Cors
 from fastchat_gateway.discovery import Discovery
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.gateway import Gateway, Limits
@@ -50,6 +51,8 @@ def build(settings: Settings) -> Server:
         access_log=access_log,
         limits=_limits(settings),
         open_paths=("/metrics",) if settings.open_metrics else (),
+        hosts=settings.allowed_hosts,
+        cors=_cors(settings),
         tracer=tracer,
     )
 
@@ -67,6 +70,17 @@ def build(settings: Settings) -> Server:
         await asyncio.to_thread(tracer.close)
 
     return Server(gateway, pages.create(gateway, discovery, lifespan))
+
+
+def _cors(settings: Settings) -> Cors | None:
+    if not settings.allowed_origins:
+        return None
+    return Cors(
+        settings.allowed_origins,
+        settings.allowed_methods,
+        settings.allowed_headers,
+        credentials=settings.allow_credentials,
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -52,7 +52,7 @@ def _is_each_once(body: bytes, values: Collection[msgspec.Raw]) -> bool:
 def _is_row(body: bytes, values: Iterable[msgspec.Raw]) -> bool:
     """The object is these values, one after the other, and no more.
 
-    No JSON value begins with another one, save numbers, which no comma can follow then; so each step goes over a member.
+    No JSON value begins with another one, save numbers, and no comma follows that then: each step goes over a member.
     """
     at = 0
     for value in values:

@@ -79,6 +79,16 @@ def model_not_allowed(key: str, model: str) -> Refused:
     return Refused(403, Error(message=message, type="permission_error", param="model", code="model_not_allowed"))
 
 
+def origin_not_allowed(origin: str) -> Refused:
+    message = f"Web pages of {origin[:256]} may not ask this gateway; --allowed-origins says which may."
+    return Refused(403, Error(message=message, type="permission_error", code="origin_not_allowed"))
+
+
+def host_not_allowed(host: str) -> Refused:
+    message = f"This gateway does not answer for the host '{host[:256]}'; --allowed-hosts says for which it does."
+    return Refused(421, Error(message=message, code="host_not_allowed"))
+
+
 def rate_limited(message: str, retry_after: int, *headers: tuple[bytes, bytes]) -> Refused:
     """`retry_after` in seconds."""
     error = Error(message=message, type="rate_limit_error", code="rate_limit_exceeded")

@@ -61,6 +61,8 @@ class Exchange:
     trace: "Trace | None" = None
     extra = b""
     """Header lines that the answer gets besides."""
+    cors = b""
+    """Those for a web page of another origin."""
     status = 0
     streams = False
     broken = False
@@ -209,4 +211,4 @@ class Exchange:
     @property
     def lines(self) -> bytes:
         """Header lines that every answer of this request has."""
-        return b"x-request-id: %b\r\n%b" % (self.request_id, self.extra)
+        return b"x-request-id: %b\r\n%b%b" % (self.request_id, self.extra, self.cors)

@@ -14,9 +14,11 @@ from fastchat_gateway.access_log import AccessLog, Line
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Model
 from fastchat_gateway.clock import Clock, timestamp
+from fastchat_gateway.cors import Cors
 from fastchat_gateway.drain import Drain
 from fastchat_gateway.errors import (
     Refused,
+    host_not_allowed,
     model_not_allowed,
     not_internal,
     overloaded,
@@ -88,8 +90,11 @@ class Gateway:
         access_log: AccessLog | None,
         limits: Limits,
         open_paths: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        cors: Cors | None = None,
         tracer: Tracer,
     ) -> None:
+        """`hosts`: those that requests may name; none: all."""
         self.clock = clock
         self.drain = drain
         self.limits = limits
@@ -103,6 +108,8 @@ class Gateway:
         self._tracer = tracer
         self._token = None if lanes.token is None else digest(lanes.token)
         self._open_paths = PROBES.union(open_paths)
+        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self._cors = cors
         self._buffered = 0
         self._in_flight = drain.in_flight
         self._to_settle: deque[Exchange] = deque()
@@ -135,6 +142,7 @@ class Gateway:
 
         `is_new`: it came on a connection made after the gateway began to stop.
         """
+        self.allow_origin(exchange)
         if exchange.path in PROBES:
             return True
         self._in_flight.add(exchange)
@@ -147,7 +155,17 @@ class Gateway:
             exchange.refuse(server_error())
         return False
 
+    def allow_origin(self, exchange: Exchange) -> None:
+        """Have its answer, whatever it is, tell a browser which pages may read it."""
+        if self._cors is not None:
+            exchange.cors = self._cors.lines(exchange.head.named)
+
     def _begin(self, exchange: Exchange, *, is_new: bool) -> bool:
+        if self._hosts:
+            self._check_host(exchange.head.named.get(b"host", b""))
+        if self._cors is not None and self._cors.is_preflight(exchange.head.method, exchange.head.named):
+            exchange.answer(200, self._cors.preflight(exchange.head.named), b"")
+            return False
         self._identify(exchange)
         if is_new and self.drain.draining:
             raise shutting_down()
@@ -171,6 +189,14 @@ class Gateway:
             exchange.key = self.keyring.find(bearer, exchange.came)
         elif self._token is None or not hmac.compare_digest(bearer or b"", self._token):
             raise not_internal(path)
+
+    def _check_host(self, host: bytes) -> None:
+        """A web page whose name has come to mean this machine (DNS rebinding) still says its own; raises Refused."""
+        name = host.lower()
+        end = name.find(b"]") + 1 if name.startswith(b"[") else name.find(b":")
+        name = (name if end < 0 else name[:end]).rstrip(b".")
+        if name not in self._hosts:
+            raise host_not_allowed(host.decode("latin-1"))
 
     def _infer(self, exchange: Exchange) -> None:
         name, stream = body.read(exchange.body)

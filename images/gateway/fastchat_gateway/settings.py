@@ -13,6 +13,9 @@ from fastchat.api_key import digest
 from fastchat.naming import INTERNAL_TOKEN_VARIABLE
 from fastchat_gateway.catalog import LoadBalancing, QueueLimits
 
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/,?#@*]+")
+_NAME = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+")
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -59,7 +62,17 @@ class Settings:
     load_balancing: LoadBalancing = "LeastRequests"
     """Of models of static discovery."""
     open_metrics: bool = False
-    """/metrics is for everyone, also where keys are asked for."""
+    """/metrics is for everyone, instead of for who knows the internal token."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that requests may name, without a port; none: any."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins whose web pages may ask, `*` for all; none: web pages of this gateway's own origin only."""
+    allowed_methods: tuple[str, ...] = ("*",)
+    """Methods by which they may."""
+    allowed_headers: tuple[str, ...] = ("*",)
+    """Headers that they may send."""
+    allow_credentials: bool = False
+    """They may ask with cookies, which mean nothing here."""
     max_concurrent_requests: int = 10_000
     """With more than this in progress, the next is refused."""
     max_connections: int | None = None
@@ -99,6 +112,11 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
             access_log=args.access_log,
             load_balancing=args.load_balancing,
             open_metrics=args.open_metrics,
+            allowed_hosts=() if "*" in args.allowed_hosts else tuple(args.allowed_hosts),
+            allowed_origins=tuple(args.allowed_origins),
+            allowed_methods=tuple(args.allowed_methods or Settings.allowed_methods),
+            allowed_headers=tuple(args.allowed_headers or Settings.allowed_headers),
+            allow_credentials=args.allow_credentials,
             max_concurrent_requests=args.max_concurrent_requests,
             max_connections=args.max_connections,
             max_buffered_bytes=args.max_buffered_bytes,
@@ -133,7 +151,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--poll-seconds", type=_seconds, default=Settings.poll_seconds, help="how often each worker is looked at")
     add("--access-log", action=argparse.BooleanOptionalAction, default=True, help="one JSON line per request on stdout")
     add("--load-balancing", choices=get_args(LoadBalancing), default="LeastRequests", help="among --worker")
-    add("--open-metrics", action="store_true", help="/metrics needs no key")
+    add("--open-metrics", action="store_true", help=f"/metrics is for all, not only for {INTERNAL_TOKEN_VARIABLE}")
+    _add_list(parser, "hosts", _HOST, "localhost", "that requests may name; *, or none: any")
+    _add_list(parser, "origins", _ORIGIN, "https://chat.example.com", "whose web pages may ask; *: all; none: no other")
+    _add_list(parser, "methods", _NAME, "POST", "by which they may; *, or none: all there are")
+    _add_list(parser, "headers", _NAME, "authorization", "that they may send; *, or none: all")
+    add("--allow-credentials", action="store_true", help="they may send cookies")
     add("--max-concurrent-requests", type=_between(1), default=Settings.max_concurrent_requests, help="then 503")
     add("--max-connections", type=_between(1), help="of clients; then 503; default: by the limit of open files")
     add("--max-buffered-bytes", type=_between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
@@ -151,6 +174,22 @@ def _parser() -> argparse.ArgumentParser:
         help="for a worker to say anything",
     )
     return parser
+
+
+def _add_list(parser: argparse.ArgumentParser, of: str, form: re.Pattern[str], example: str, about: str) -> None:
+    """`--allowed-…`, which may be given again, and takes several values with commas between."""
+    what = of.removesuffix("s")
+
+    def several(text: str) -> list[str]:
+        values = [value.strip() for value in text.split(",")]
+        for value in values:
+            if value != "*" and not form.fullmatch(value):
+                article = "an" if what[0] in "aeiou" else "a"
+                raise argparse.ArgumentTypeError(f"not {article} {what}: {value!r}; it looks like {example}")
+        return values
+
+    add = parser.add_argument
+    add(f"--allowed-{of}", metavar=f"{what.upper()},…", type=several, action="extend", default=[], help=about)
 
 
 def _workers(arguments: Sequence[str], variable: str) -> tuple[str, ...]:

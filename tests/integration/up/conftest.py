@@ -51,7 +51,7 @@ GATEWAY = """
 import argparse, http.server, json, os, signal, urllib.request
 
 parser = argparse.ArgumentParser()
-for flag in ("--host", "--port", "--queue-max-requests", "--queue-timeout-seconds"):
+for flag in ("--host", "--port", "--queue-max-requests", "--queue-timeout-seconds", "--allowed-hosts"):
     parser.add_argument(flag)
 parser.add_argument("--worker", action="append")
 parser.add_argument("--alias", action="append", default=[])

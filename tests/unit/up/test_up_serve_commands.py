@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastchat.serve import api, model_worker
+from fastchat_gateway.settings import parse
 
 NAMED = ["--model-name", "vicuna-7b-v1.1", "--model-path"]
 
@@ -100,7 +101,8 @@ def test_an_unknown_flag_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_api_of_fastchats_document_asks_the_worker_of_fastchats_document() -> None:
     arguments, env = api.translate(["--host", "localhost", "--port", "8000"], {})
-    assert words(arguments) == "--host localhost --port 8000 --worker http://localhost:21002"
+    usual = "--host localhost --port 8000 --worker http://localhost:21002"
+    assert words(arguments) == f"{usual} --allowed-hosts localhost,127.0.0.1,[::1]"
     assert env == {}
 
 
@@ -112,7 +114,8 @@ def test_the_api_takes_its_workers_from_the_environment() -> None:
 
 def test_workers_on_the_command_line_stand_alone() -> None:
     arguments, env = api.translate(["--worker", "http://c:1"], {"FASTCHAT_WORKERS": "http://a:1"})
-    assert words(arguments).endswith("--worker http://c:1")
+    assert "--worker http://c:1 --" in words(arguments)
+    assert arguments.count("--worker") == 1
     assert env == {"FASTCHAT_WORKERS": ""}
 
 
@@ -122,10 +125,34 @@ def test_api_keys_do_not_show_in_the_process_list() -> None:
     assert env == {"FASTCHAT_API_KEYS": "a,b"}
 
 
-def test_origins_of_browsers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        api.translate(["--allowed-origins", '["*"]'], {})
-    assert "--allowed-origins is not supported" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [
+        (["--allowed-origins", '["*"]'], ["--allowed-origins", "*"]),
+        (
+            ["--allowed-origins", '["http://a:3000/", "https://b"]', "--allow-credentials"],
+            ["--allowed-origins", "http://a:3000,https://b", "--allow-credentials"],
+        ),
+        (
+            ["--allowed-origins", '["*"]', "--allowed-methods", '["GET", "POST"]', "--allowed-headers", '["x-a"]'],
+            ["--allowed-origins", "*", "--allowed-methods", "GET,POST", "--allowed-headers", "x-a"],
+        ),
+        (["--allowed-origins", "http://a"], ["--allowed-origins", "http://a"]),
+        (["--allowed-hosts", "a.example"], ["--allowed-hosts", "a.example"]),
+    ],
+)
+def test_what_fastchat_allowed_web_pages_is_translated(given: list[str], becomes: list[str]) -> None:
+    arguments, _ = api.translate(["--host", "0.0.0.0", *given], {})
+    assert arguments[arguments.index("--worker") + 2 :] == becomes
+    parse(arguments, {})  # the gateway takes it
+
+
+@pytest.mark.parametrize("value", ['["*"', "[1]", '{"a": 1}', "[*]"])
+def test_what_is_no_list_of_origins_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(api.translate(["--host=0.0.0.0", "--allowed-origins", value], {})[0], {})
+    assert exit_.value.code == 2
+    assert "--allowed-origins" in capsys.readouterr().err
 
 
 def test_the_controller_says_that_it_is_not_needed() -> None:

@@ -121,6 +121,7 @@ class Connection:
         if refused is None and self._is_surplus and head.path not in PROBES:
             refused = overloaded()
         if refused is not None:
+            self._gateway.allow_origin(exchange)
             exchange.refuse(refused)
         elif self._gateway.accept(exchange, is_new=self._is_new):
             self._page = self._pages.serve(exchange)
