@@ -137,6 +137,7 @@ def _container(settings: Settings) -> dict[str, Any]:
         f"--grace-period-seconds={wanted.grace_period_seconds}",
         f"--keys-dir={_KEYS_DIR}",
         *(["--require-api-keys"] if wanted.require_api_keys else []),
+        *([f"--allowed-origins={','.join(wanted.allowed_origins)}"] if wanted.allowed_origins else []),
         *wanted.args,
     ]
     return {

@@ -39,6 +39,10 @@ def _not_one_of(reserved: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+Origin = Annotated[str, Field(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/,?#@*]+)$")]
+"""As browsers send it: scheme, host and perhaps a port, or `*`."""
+
+
 class Images(Part):
     """Images of what the operator starts."""
 
@@ -57,6 +61,9 @@ class Gateway(Part):
     replicas: int = Field(2, ge=1, le=100, description="Pods of each gateway.")
     require_api_keys: bool = Field(
         False, description="Whether gateways serve nobody, instead of everybody, while their namespace has no API key."
+    )
+    allowed_origins: list[Origin] = Field(
+        default_factory=list, description="Origins whose web pages may ask gateways, `*` for all; none: no other."
     )
     args: list[str] = Field(default_factory=list, description="Arguments added to its command line.")
     env: Annotated[list[Annotated[EnvVar, _not_one_of(RESERVED_IN_GATEWAYS)]], Unique("name")] = Field(

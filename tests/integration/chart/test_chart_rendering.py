@@ -105,6 +105,12 @@ def test_values_of_gateways_and_workers_arrive(helm, tmp_path):
     assert arrived.resync_seconds == 300
 
 
+def test_origins_of_web_pages_arrive(helm, tmp_path):
+    given = "--set-json=gateway.allowedOrigins=[\"https://a.example\", \"*\"]"
+    assert settings(helm, tmp_path, given).gateway.allowed_origins == ["https://a.example", "*"]
+    assert settings(helm, tmp_path).gateway.allowed_origins == []
+
+
 def test_that_gateways_require_keys_arrives(helm, tmp_path):
     assert settings(helm, tmp_path, "--set=gateway.requireApiKeys=true").gateway.require_api_keys
     assert not settings(helm, tmp_path).gateway.require_api_keys

