@@ -96,7 +96,7 @@ def _amiss(contact: Contact | None) -> dict[str, str]:
 
 
 def _add_metrics(app: FastAPI, gateway: Gateway) -> None:
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get("/metrics", response_class=Response, responses=_ERRORS | {200: {"content": {"text/plain": {}}}})
     async def scrape() -> Response:
         """Prometheus' text format."""
         gateway.settle()

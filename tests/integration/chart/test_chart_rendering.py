@@ -106,7 +106,7 @@ def test_values_of_gateways_and_workers_arrive(helm, tmp_path):
 
 
 def test_origins_of_web_pages_arrive(helm, tmp_path):
-    given = "--set-json=gateway.allowedOrigins=[\"https://a.example\", \"*\"]"
+    given = '--set-json=gateway.allowedOrigins=["https://a.example", "*"]'
     assert settings(helm, tmp_path, given).gateway.allowed_origins == ["https://a.example", "*"]
     assert settings(helm, tmp_path).gateway.allowed_origins == []
 

@@ -87,7 +87,7 @@ def dial() -> Iterator[Dial]:
 @pytest.fixture
 async def alone(worker) -> AsyncIterator[Process]:
     """A gateway in a process of its own, so that its memory can be looked at."""
-    process = Process("--worker", worker.url, "--no-access-log", "--max-connections=20000")
+    process = Process("--worker", worker.url, "--no-access-log", "--open-metrics", "--max-connections=20000")
     yield await process.ready()
     process.popen.kill()
     process.popen.wait()
