@@ -20,7 +20,7 @@ BUILD_ARGS ?=
 PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled e2e fleet lint images release bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiled e2e fleet fuzz lint images release bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,11 @@ e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside tho
 
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
 	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
+
+fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser, read by h11 as well, as source and compiled
+	FASTCHAT_FUZZ_CASES=100000 $(BIN)/pytest tests/integration/gateway/test_gateway_fuzz.py
+	@if $(CLUSTER) compiler; then $(MAKE) --no-print-directory $(COMPILED) && \
+		FASTCHAT_FUZZ_CASES=100000 PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway/test_gateway_fuzz.py; fi
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
 	$(BIN)/ruff check

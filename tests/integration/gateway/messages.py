@@ -1,5 +1,6 @@
 """Requests as random bytes, and what h11 reads in them."""
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ TEMPTING = (
 
 METHODS = (b"POST", b"POST", b"POST", b"GET", b"HEAD", b"PUT", b"OPTIONS", b"DELETE", b"PATCH", b"TRACE")
 TARGETS = (b"/v1/chat/completions", b"/v1/completions", b"/v1/models?x=y", b"/", b"/%20?#", b"http://x/v1/models")
+OWN = {("ours", "m"), ("theirs", "n")}
 KEYS = (b"ours", b"theirs", b"")
 HEADERS = (
     b"accept: */*",
@@ -121,6 +123,27 @@ class Generator:
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, b"".join(line + b"\r\n" for line in lines))
         read = Read(method, target, body, digest(key) if key else None)
         return head + (self.chunks(body) if chunked else body), read
+
+    def exchanges(self, mark: str) -> tuple[list[bytes], list[bytes]]:
+        """Messages to a gateway where key `ours` is for model m and key `theirs` for n, and what is said to each."""
+        messages, expected = [], []
+        for number in range(self._random.choice((1, 2, 3, 5))):
+            key, model = self._random.choice(("ours", "theirs")), self._random.choice(("m", "n"))
+            fields = {"model": model, "mark": f"{mark}.{number}", "x": self.body().decode("latin-1")}
+            body, said = json.dumps(fields).encode(), fields["mark"] if (key, model) in OWN else key
+            if self._random.random() < 0.2:
+                body, said = self.body() + b"}", "invalid_json"
+            messages.append(self._to_gateway(key, body))
+            expected.append(said.encode())
+        end = b"GET /end HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ours\r\nconnection: close\r\n\r\n"
+        return [*messages, end], [*expected, b"not_found"]
+
+    def _to_gateway(self, key: str, body: bytes) -> bytes:
+        head = f"POST /v1/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n".encode()
+        offer = self._random.choice((b"", b"", b"connection: upgrade\r\nupgrade: h2c\r\n"))
+        if self._random.random() < 0.3:
+            return head + offer + b"transfer-encoding: chunked\r\n\r\n" + self.chunks(body)
+        return head + offer + b"content-length: %d\r\n\r\n" % len(body) + body
 
     def body(self) -> bytes:
         if self._random.random() < 0.2:

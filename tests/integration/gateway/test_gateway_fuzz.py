@@ -1,8 +1,14 @@
 """Random requests, cut anywhere: as many answers as messages, in their order, and no byte of one in another."""
 
+import asyncio
+import hashlib
+import json
 import os
-from collections.abc import Iterable
+import re
+import socket
+from collections.abc import Iterable, Sequence
 
+from integration.gateway.conftest import Connection
 from integration.gateway.messages import LARGEST_BODY, Generator, Read, Reading, read_by_h11
 
 from fastchat_gateway.server.parser import RequestParser
@@ -26,6 +32,10 @@ STRICTER = {
     "body is larger than": "h11 has no limit",
 }
 """Why the gateway may refuse what h11 takes. Never the other way round."""
+
+
+_SAID = re.compile(rb"(mark [0-9.]+)|key '(ours|theirs)' is not for|(invalid_json|not_found)")
+"""What tells an answer from every other."""
 
 
 class Room:
@@ -81,3 +91,33 @@ def test_spoilt_messages_are_read_as_h11_reads_them_or_refused() -> None:
             assert any(reason in ours.refused for reason in STRICTER), (data, ours.refused)
         refused += bool(ours.refused)
     assert CASES / 5 < refused < CASES  # neither all nor nothing
+
+
+async def test_over_sockets_each_message_gets_its_own_answer_in_its_turn(start_gateway, start_worker, tmp_path) -> None:
+    for key, models in (("ours", ["m"]), ("theirs", ["n"])):
+        record = {"sha256": hashlib.sha256(key.encode()).hexdigest(), "models": models}
+        (tmp_path / key).write_text(json.dumps(record))
+    worker = await start_worker(behaviour=_echoes, cards=[{"id": "m"}, {"id": "n"}])
+    gateway = await start_gateway(worker, keys_dir=tmp_path)
+    generator = Generator(SEED + 2)
+    for number in range(CASES // 40):
+        messages, expected = generator.exchanges(f"mark {number}")
+        for pieces in (messages, [b"".join(messages)], *generator.cut(b"".join(messages))):
+            assert await _ask(gateway.url, pieces) == expected, pieces
+
+
+async def _echoes(connection: Connection) -> None:
+    connection.answer(200, {"mark": connection.request.json["mark"]})
+
+
+async def _ask(url: str, pieces: Sequence[bytes]) -> list[bytes]:
+    """What is said to bytes that arrive in these pieces, until the gateway closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for piece in pieces:
+        writer.write(piece)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        answers = await reader.read()
+    writer.close()
+    return [next(filter(None, found)) for found in _SAID.findall(answers)]
