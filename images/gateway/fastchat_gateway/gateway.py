@@ -123,12 +123,8 @@ class Gateway:
         """It is a request for a worker."""
         return head.path in INFERENCE and head.method == "POST"
 
-    def takes(self, body: bytes) -> bool:
-        """Take a whole body, if it may be so large and there is room for it."""
-        return len(body) <= self.max_body_bytes and self.take_memory(len(body))
-
     def take_memory(self, size: int) -> bool:
-        """Room for a piece of a body; False where all bodies together would take too much."""
+        """Room for a piece of a request; False where all requests together would take too much."""
         if self._buffered + size > self.limits.max_buffered_bytes:
             return False
         self._buffered += size

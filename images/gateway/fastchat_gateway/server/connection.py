@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _IDLE_SECONDS: Final = 75.0
 _LINGER_SECONDS: Final = 2.0
-"""A client that is still sending has this long to take the last answer, and again with each part it sends, but"""
+"""After the last answer the connection stays open for so long, and anew with each part that still arrives."""
 _LONGEST_LINGER_SECONDS: Final = 30.0
-"""not longer."""
+"""In all."""
 _SPARE: Final = 64
 """Connections beyond the limit that are told so; still more are closed without a word."""
 
