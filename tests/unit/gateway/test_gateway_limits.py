@@ -189,3 +189,9 @@ def test_a_change_of_share_gives_nothing_away() -> None:
     for share in (2, 1, 3):
         meter.share_among(share)
         assert refusal(meter, alice, 0)[0] == 429
+
+
+def test_no_number_of_tokens_breaks_an_account() -> None:
+    meter, alice = Meter(), key(tokens_per_minute=100)
+    begin(meter, alice, 0).charge(10**5000, 1)
+    assert refusal(meter, alice, 2)[:2] == (429, "rate_limit_exceeded")

@@ -86,3 +86,13 @@ def test_demand_is_read_off_the_catalog_when_it_is_scraped(metrics, catalog):
     assert samples(metrics)["requests_in_flight", "m"] == 3
     assert samples(metrics)["requests_held", "m"] == 0
     assert samples(metrics)["endpoints_ready", "m"] == 1
+
+
+def test_metrics_answer_whatever_names_and_numbers_came(metrics):
+    for _ in range(2):
+        metrics.tokens("m", "alice", 10**400, 10**5000)
+    metrics.request('\ud800\x00\n"\\', CHAT, 200, "ok", "ü")
+    metrics.held("\udfff", 1)
+    counted = samples(metrics)
+    assert counted["tokens_total", "in", "alice", "m"] == 2 * 2**53
+    assert any("ü" in key for key in counted)
