@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,15 @@ _SILENCE_SECONDS = 6
 """A gateway that has so long not said a word, which it does every two seconds, is not known any more."""
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 1.0
-_LONGEST_LINE_BYTES = 8 * 2**20
+_LONGEST_PENALTY_SECONDS = 60.0
+"""Of a gateway that says what it should not: compressed, too long or nonsense."""
+_STEADY_SECONDS = 10.0
+"""What has been heard for so long was no failure of the same kind as the next."""
+_LONGEST_LINE_BYTES = 256 * 2**10
+_PACE_SECONDS = 0.05
+"""It is read so often. Of lines that came meanwhile the last one counts, for each says all."""
+_BUFFER_BYTES = 8 * 2**10
+_HEADERS = {"Accept-Encoding": "identity"}
 
 Address = tuple[str, str, str]
 """A pod as far as it is the same: namespace, UID, IP."""
@@ -32,38 +41,65 @@ class Listener:
         self._session = session
         self._url = url
         self._token = token
-        self._delay = _FIRST_DELAY_SECONDS
         self.models: Mapping[str, Demand] | None = None
         """What it said last; None: it does not answer."""
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Listen until cancelled; `changed` is called when it has said something new, and when it falls silent."""
+        failures = 0
         while True:
+            began, longest = time.monotonic(), _LONGEST_DELAY_SECONDS
             try:
                 await self._listen(changed)
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.debug("%s: %s", self._url, error or type(error).__name__)
+            except ValueError as error:
+                log.warning("%s is not listened to for a while: %s", self._url, error)
+                longest = _LONGEST_PENALTY_SECONDS
             except Exception:  # or what it said last would hold for ever
                 log.exception("%s: the listener is at fault", self._url)
             if self.models is not None:
                 self.models = None
                 changed()
-            await asyncio.sleep(self._delay)
-            self._delay = min(self._delay * 2, _LONGEST_DELAY_SECONDS)
+            failures = 1 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
+            await asyncio.sleep(min(longest, _FIRST_DELAY_SECONDS * 2.0 ** min(failures - 1, 10)))
 
     async def _listen(self, changed: Callable[[], None]) -> None:
         token = self._token()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = _HEADERS | ({"Authorization": f"Bearer {token}"} if token else {})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
-        async with self._session.get(
-            self._url, headers=headers, timeout=timeout, allow_redirects=False, raise_for_status=True
-        ) as answer:
-            async for line in answer.content:
+        async with self._session.get(self._url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+            _must_be_plain(answer)
+            async for line in _last_lines(answer.content):
                 said = demand.read(line)
-                self._delay = _FIRST_DELAY_SECONDS
                 if said != self.models:
                     self.models = said
                     changed()
+
+
+def _must_be_plain(answer: aiohttp.ClientResponse) -> None:
+    """Raises ClientError where a gateway does not answer now, ValueError where no gateway would answer so."""
+    answer.raise_for_status()
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if answer.status != 200 or encoding != "identity":
+        raise ValueError(f"it answers with status {answer.status}, content-encoding {encoding[:40]!r}")
+
+
+async def _last_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The last one of those that have come; raises ValueError where one is too long, TimeoutError where it lasts."""
+    rest, due = b"", time.monotonic() + _SILENCE_SECONDS
+    while True:
+        async with asyncio.timeout(due - time.monotonic()):
+            part = await content.readany()
+        if not part:
+            return
+        *lines, rest = (rest + part).split(b"\n")
+        if max(map(len, (*lines, rest))) > _LONGEST_LINE_BYTES:
+            raise ValueError(f"a line is longer than {_LONGEST_LINE_BYTES // 1024} KiB")
+        if lines:
+            yield lines[-1]
+            due = time.monotonic() + _SILENCE_SECONDS
+        await asyncio.sleep(_PACE_SECONDS)
 
 
 class Listeners:
@@ -78,7 +114,9 @@ class Listeners:
 
     async def __aenter__(self) -> "Listeners":
         connector = aiohttp.TCPConnector(limit=0)  # of 100 connections, which is aiohttp's own, none would become free
-        self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_LINE_BYTES)
+        self._session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, read_bufsize=_BUFFER_BYTES, cookie_jar=aiohttp.DummyCookieJar()
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

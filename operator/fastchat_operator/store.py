@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fastchat.deployment import ModelDeployment
 from fastchat.naming import COMPONENT_LABEL, GATEWAY, MODEL_LABEL, seniority, worker_name
-from fastchat_operator.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, Kind, Object
+from fastchat_operator.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind, Object
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,20 @@ class Store:
     def pods(self, key: Key) -> Sequence[Object]:
         """Pods of a ModelDeployment's workers, or of a namespace's gateway."""
         return [self._objects[POD][key.namespace, name] for name in self._pods.get(key, ())]
+
+    def is_gateways(self, pod: Object) -> bool | None:
+        """Whether the namespace's gateway owns a pod, by way of its ReplicaSet; None: that is not known yet.
+
+        Anybody who may make a pod may give it the gateway's labels.
+        """
+        namespace, owner = pod["metadata"]["namespace"], _controller(pod, "ReplicaSet")
+        gateway = self.gateway(namespace)
+        if gateway is None or owner is None:
+            return False
+        between = self.find(REPLICA_SET, namespace, owner["name"])
+        if between is None or _uid(between) != owner["uid"]:
+            return None
+        return (_controller(between, "Deployment") or {}).get("uid") == _uid(gateway)
 
     def taken(self, deployment: ModelDeployment) -> list[tuple[str, str]]:
         """Names that a deployment claims and an older one has: (name, that one)."""
@@ -188,6 +202,12 @@ def _belongs_to(thing: Object) -> Key | None:
     if labels.get(MODEL_LABEL):
         return Key(namespace, labels[MODEL_LABEL])
     return Key(namespace) if labels.get(COMPONENT_LABEL) == "gateway" else None
+
+
+def _controller(thing: Object, kind: str) -> Object | None:
+    """The reference to what controls an object, where it is of this kind."""
+    references = thing["metadata"].get("ownerReferences", [])
+    return next((each for each in references if each.get("controller") and each["kind"] == kind), None)
 
 
 def _place(thing: Object) -> tuple[str, str]:

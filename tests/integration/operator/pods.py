@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from integration.operator.process import eventually
-from integration.operator.team import Namespace
+from integration.operator.team import Namespace, Object
 
 SIMULATOR = Path(__file__).parents[3] / "benchmarks" / "simulator.py"
 
@@ -26,8 +26,8 @@ class Pod:
     def __init__(self, team: Namespace, workload: str, container: str, ip: str, command: list[str], **environ: str):
         self._team, self.ip, self.container = team, ip, container
         template = team.get("deployments", workload)["spec"]["template"]
-        pod = {"metadata": template["metadata"] | {"generateName": f"{workload}-"}, "spec": template["spec"]}
-        metadata = team.create("pods", pod)["metadata"]
+        about = template["metadata"] | {"generateName": f"{workload}-", "ownerReferences": self.owners(workload)}
+        metadata = team.create("pods", {"metadata": about, "spec": template["spec"]})["metadata"]
         self.name, self.uid = metadata["name"], metadata["uid"]
         self.process = subprocess.Popen([sys.executable, *command], env=os.environ | environ)
         try:
@@ -36,6 +36,9 @@ class Pod:
             self.stop()
             raise
         self.report()
+
+    def owners(self, workload: str) -> list[Object]:
+        return [self._team.replica_set(workload)]
 
     def report(self, **state: object) -> None:
         """What a kubelet writes of a container that is ready."""

@@ -15,6 +15,7 @@ PATHS = {
     "modeldeployments": "apis/fastchat.io/v1alpha1",
     "networkpolicies": "apis/networking.k8s.io/v1",
     "poddisruptionbudgets": "apis/policy/v1",
+    "replicasets": "apis/apps/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
     "roles": "apis/rbac.authorization.k8s.io/v1",
 }
@@ -39,9 +40,10 @@ class Admin:
         self._http.close()
 
     def attempt(
-        self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str
+        self, method: str, path: str, body: Any = None, kind: str = "application/json", text: str = "", **query: str
     ) -> httpx.Response:
-        text = None if body is None else json.dumps(body)
+        """The answer to a body, or to one that is text already."""
+        text = text if body is None else json.dumps(body)
         return self._http.request(method, path, content=text, headers={"content-type": kind}, params=query)
 
     def call(self, *request: Any, **query: str) -> Any:
@@ -94,6 +96,16 @@ class Namespace:
     def reason(self, model: str, kind: str = "Ready") -> str:
         return (self.condition(model, kind) or ("", "", ""))[1]
 
+    def replica_set(self, workload: str) -> Object:
+        """A reference to a Deployment's ReplicaSet, made as the Deployment's controller makes it."""
+        deployment, name = self.get("deployments", workload), f"{workload}-1"
+        if name not in self.names("replicasets"):
+            owner = _owner("Deployment", deployment)
+            metadata = {"name": name, "labels": deployment["spec"]["template"]["metadata"]["labels"]}
+            spec = {"selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"]}
+            self.create("replicasets", {"metadata": metadata | {"ownerReferences": [owner]}, "spec": spec})
+        return _owner("ReplicaSet", self.get("replicasets", name))
+
     def pod(self, model: str, **status: Any) -> str:
         """A worker's pod as the ReplicaSet makes it from the template, with a status as its kubelet writes it."""
         template = self.get("deployments", f"{model}-worker")["spec"]["template"]
@@ -114,11 +126,24 @@ class Namespace:
         return [(each["reason"], each["message"]) for each in events if each["involvedObject"]["name"] == model]
 
     def clear(self) -> None:
-        for plural in ("modeldeployments", "deployments", "pods", "poddisruptionbudgets", "networkpolicies"):
+        for plural in (
+            "modeldeployments",
+            "deployments",
+            "replicasets",
+            "pods",
+            "poddisruptionbudgets",
+            "networkpolicies",
+        ):
             self.delete(plural, gracePeriodSeconds="0")
         for plural in ("services", "serviceaccounts", "roles", "rolebindings", "secrets"):
             for name in self.names(plural) & {"default", "fastchat-gateway", "fastchat-internal"}:
                 self.delete(plural, name)
+
+
+def _owner(kind: str, thing: Object) -> Object:
+    """An entry of ownerReferences."""
+    about = thing["metadata"]
+    return {"apiVersion": "apps/v1", "kind": kind, "name": about["name"], "uid": about["uid"], "controller": True}
 
 
 def model(name: str = "vicuna", **spec: Any) -> Object:

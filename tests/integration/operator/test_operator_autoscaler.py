@@ -210,6 +210,25 @@ def test_an_operator_that_starts_waits_for_the_whole_delay(team, deploy, start, 
     assert time.monotonic() - began > 4
 
 
+class Impostor(Gateway):
+    """A pod with everything of a gateway but its owner."""
+
+    def owners(self, workload):
+        return []
+
+
+def test_demand_is_heard_only_from_pods_that_our_deployment_owns(team, deploy, start, api_server, pool):
+    deploy(replicas=0)
+    impostor = start(Impostor, api_server.kubeconfig)
+    asked = pool.submit(impostor.ask, "m")
+    until(time.monotonic() + 2)
+    assert replicas(team) == 0
+    pool.submit(start(Gateway, api_server.kubeconfig).ask, "m")
+    becomes(team, 1)
+    place(team, "m", start(Worker, "m", 0.1))
+    assert asked.result(10).status_code == 200
+
+
 # --- others who scale
 
 

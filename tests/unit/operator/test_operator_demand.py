@@ -15,7 +15,30 @@ def test_a_line_is_demand_by_model_and_worker():
     assert read(LINE)["m"].in_flight == 7
 
 
-@pytest.mark.parametrize("line", [b"", b"{}", b'{"models":{"m":{}}}', b'{"models":{"m":{"held":"x","endpoints":[]}}}'])
+NONSENSE = {
+    "nothing": b"",
+    "no models": b"{}",
+    "a list": b"[]",
+    "an empty model": b'{"models":{"m":{}}}',
+    "text for a number": b'{"models":{"m":{"held":"x","endpoints":[]}}}',
+    "true for a number": b'{"models":{"m":{"held":true,"endpoints":[]}}}',
+    "less than none": b'{"models":{"m":{"held":-1,"endpoints":[]}}}',
+    "400 digits": b'{"models":{"m":{"held":1' + 400 * b"0" + b',"endpoints":[]}}}',
+    "an endpoint without uid": b'{"models":{"m":{"held":0,"endpoints":[{"outstanding":1}]}}}',
+    "an endless uid": b'{"models":{"m":{"held":0,"endpoints":[{"outstanding":1,"uid":"' + 1000 * b"u" + b'"}]}}}',
+    "depth": b'{"models":' + 100_000 * b"[" + 100_000 * b"]" + b"}",
+}
+
+
+@pytest.mark.parametrize("line", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_is_not_taken_for_no_demand(line):
-    with pytest.raises(ValueError, match="validation error"):
+    with pytest.raises(ValueError, match=r"is not|characters|EOF|recursion"):
         read(line)
+
+
+def test_a_line_with_a_fault_in_every_element_is_refused_at_the_first():
+    """A complaint about each would take a second of the event loop."""
+    line = b'{"models":{"m":{"held":0,"endpoints":[' + b",".join([b"{}"] * 80_000) + b"]}}}"
+    with pytest.raises(ValueError, match="uid") as refused:
+        read(line)
+    assert len(str(refused.value)) < 100

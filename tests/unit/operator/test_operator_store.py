@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from fastchat_operator.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, SERVICE
+from fastchat_operator.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, SERVICE
 from fastchat_operator.store import Key, Store
 
 VICUNA = Key("team", "vicuna")
@@ -223,3 +223,35 @@ def test_a_spec_of_another_version_is_left_alone_and_claims_no_name(store, resou
     assert store.model(VICUNA) is None
     store.see(MODEL_DEPLOYMENT, resource("other", model={"aliases": ["vicuna"]}))
     assert taken(store, "other") == []
+
+
+# --- whose a pod is
+
+
+def owned(thing, kind, name, uid, controller=True):
+    reference = {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": controller}
+    changed = copy.deepcopy(thing)
+    changed["metadata"]["ownerReferences"] = [reference]
+    return changed
+
+
+def replica_set(workload, owner):
+    made = workload()
+    made["metadata"] |= {"name": "gateway-1", "uid": "set"}
+    return owned(made, "Deployment", "fastchat-gateway", owner)
+
+
+@pytest.mark.parametrize(
+    ("owner", "of_set", "is_gateways"),
+    [("set", "gateway", True), ("set", "another", False), ("other set", "gateway", None), (None, "gateway", False)],
+    ids=["ours", "another Deployment's", "of a ReplicaSet not seen yet", "nobody's"],
+)
+def test_a_pod_is_the_gateways_by_way_of_its_replica_set_and_not_by_its_labels(
+    store, workload, pod, owner, of_set, is_gateways
+):
+    gateway = workload()
+    gateway["metadata"]["uid"] = "gateway"
+    store.see(DEPLOYMENT, gateway)
+    assert store.see(REPLICA_SET, replica_set(workload, of_set)) <= {GATEWAY}
+    asked = owned(pod(), "ReplicaSet", "gateway-1", owner) if owner else pod()
+    assert store.is_gateways(asked) is is_gateways
