@@ -12,29 +12,40 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kubernetes.aio.config import ConfigException
 
-from fastchat_operator import health
+from fastchat_operator import health, release
 from fastchat_operator.api import Api, configure
 from fastchat_operator.lease import Lease, LeaseLostError
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.operator import Operator
+from fastchat_operator.release import OtherReleaseError
+from fastchat_operator.scopes import Scopes
 from fastchat_operator.settings import Settings, SettingsError
+from fastchat_operator.watch import KopfLog, WatchEndedError
 
 log = logging.getLogger("fastchat_operator")
+
+_PAUSE_SECONDS = 1.0
+_DEEPEST = 25_000
+"""The API server takes objects of 10,000 levels; one of a tenant's must not end the reading of all others."""
+Act = Callable[[], Coroutine[Any, Any, None]]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
+    sys.setrecursionlimit(_DEEPEST)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger().handlers[0].addFilter(KopfLog())
     try:
         settings = Settings.load(args.config) if args.config else Settings()
         asyncio.run(_run(settings, args.health_port))
-    except (SettingsError, ConfigException, OSError) as error:
+    except (SettingsError, ConfigException, OtherReleaseError, OSError) as error:
         sys.exit(f"fastchat_operator: {error}")
 
 
@@ -51,33 +62,46 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(settings: Settings, health_port: int) -> None:
     """Operate until SIGTERM or SIGINT."""
-    metrics = Metrics()
-    probes = await health.serve(health_port, metrics)
+    metrics, scopes = Metrics(), Scopes(settings.namespaces)
+    probes = await health.serve(health_port, metrics, scopes)
     try:
-        async with Api(await configure()) as api:
+        configuration = await configure()
+        async with Api(configuration) as api, Api(configuration) as election:
+            operator = partial(Operator, api, settings, metrics, scopes)
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.create_task(_lead(api, settings, metrics))
+                await asyncio.create_task(_lead(election, settings, operator))
         log.info("stopped")
     finally:
         await probes.cleanup()
 
 
-async def _lead(api: Api, settings: Settings, metrics: Metrics) -> None:
-    """Act whenever the Lease is ours. One that was lost is waited for anew: whatever was known is read again."""
-    if settings.leader_election.name is None:
-        await Operator(api, settings, metrics).run()
-        return
-    namespace = os.environ.get("POD_NAMESPACE", "default")
-    identity = os.environ.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
-    lease = Lease(api, settings.leader_election, namespace, identity)
+async def _lead(api: Api, settings: Settings, make: Callable[[], Operator]) -> None:
+    """Act whenever the Lease is ours. With a lost one, or a watch that ended, whatever was known is read again.
+
+    Raises OtherReleaseError. `api` is for the Lease alone, which is renewed also while the API server refuses the rest.
+    """
+    _end_on_signals()
+    await release.must_be_alone(api, settings)
+    hold = _election(api, settings)
     while True:
         _end_on_signals()
         try:
-            await lease.hold(Operator(api, settings, metrics).run)
-        except LeaseLostError as lost:
-            log.warning("%s; waiting for it again", lost)
+            await hold(make().run)
+        except (LeaseLostError, WatchEndedError) as error:
+            log.warning("%s; beginning again", error)
+            _end_on_signals()
+            await asyncio.sleep(_PAUSE_SECONDS)
         else:
             return
+
+
+def _election(api: Api, settings: Settings) -> Callable[[Act], Awaitable[None]]:
+    """Runs what is given to it, while it leads."""
+    if settings.leader_election.name is None:
+        return lambda act: act()
+    namespace = os.environ.get("POD_NAMESPACE", "default")
+    identity = os.environ.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}"
+    return Lease(api, settings.leader_election, namespace, identity).hold
 
 
 def _end_on_signals() -> None:

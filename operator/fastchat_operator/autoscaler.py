@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from fastchat.deployment import ModelDeployment
-from fastchat_operator.api import FIELD_MANAGER, Api, ApiError
+from fastchat_operator.api import FIELD_MANAGER, MERGE, Api, ApiError
 from fastchat_operator.cause import Cause
+from fastchat_operator.contest import Contests, Subject, rival_of, words
 from fastchat_operator.decision import Decision, History, begin, decide
 from fastchat_operator.demand import Demand
 from fastchat_operator.events import tell
@@ -26,7 +27,6 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 
 https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
 """
-_MERGE = "application/merge-patch+json"
 _LOOK_SECONDS = 0.5
 """Everything is looked at this often, also without news: time passes, and pods come and go."""
 _GATHER_SECONDS = 0.05
@@ -38,12 +38,21 @@ class Autoscaler:
     """Scales the ModelDeployments with `autoscaling`; leaves all others to whoever scales them."""
 
     def __init__(
-        self, api: Api, store: Store, tokens: Tokens, metrics: Metrics, wake: Callable[[Iterable[Key]], None]
+        self,
+        api: Api,
+        store: Store,
+        tokens: Tokens,
+        metrics: Metrics,
+        contests: Contests,
+        know: Callable[[str], bool],
+        wake: Callable[[Iterable[Key]], None],
     ) -> None:
-        """`wake` has keys reconciled, because `cause` has changed."""
+        """`know` says whether a namespace may be acted on, `wake` has keys reconciled, because `cause` has changed."""
         self._api = api
         self._store = store
         self._metrics = metrics
+        self._contests = contests
+        self._know = know
         self._wake = wake
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
@@ -91,10 +100,13 @@ class Autoscaler:
         """One that is being deleted, or whose name is an older one's, serves nobody."""
         if deployment.spec.autoscaling is None or deployment.metadata.deletion_timestamp:
             return False
+        if not self._know(_key(deployment).namespace):
+            return False
         return not any(name == deployment.name for name, _ in self._store.taken(deployment))
 
     def _follow(self, namespaces: Iterable[str]) -> None:
-        self._listeners.follow(pod for namespace in namespaces for pod in self._store.pods(Key(namespace)))
+        pods = (pod for namespace in namespaces for pod in self._store.pods(Key(namespace)))
+        self._listeners.follow(pod for pod in pods if self._store.is_gateways(pod))
 
     def _forget(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -110,15 +122,17 @@ class Autoscaler:
 
     async def _scale(self, key: Key, deployment: ModelDeployment) -> None:
         now = time.monotonic()
-        demands = self._listeners.demands(self._store.pods(Key(key.namespace)), deployment.name)
+        pods = [pod for pod in self._store.pods(Key(key.namespace)) if self._store.is_gateways(pod) is not False]
+        demands = self._listeners.demands(pods, deployment.name)
         history = begin(deployment, self._histories.get(key), now)
         decision = decide(deployment, demands, history, now, rolling=_rolls(self._store.workers(key)))
         self._histories[key] = decision.history
         self._metrics.decided(key, decision.replicas, decision.requests)
-        self._say(key, decision.cause)
+        rival = self._contests.rival(_scale(key))
+        self._say(key, Cause("Contested", words(_scale(key), rival)) if rival else decision.cause)
         version = int(deployment.metadata.resource_version or 0)
         overtaken = version < self._written.get(key, 0) or now < self._not_before.get(key, 0)
-        if decision.replicas != deployment.spec.replicas and not overtaken:
+        if decision.replicas != deployment.spec.replicas and not (overtaken or self._contests.wait(_scale(key))):
             await self._act(key, deployment, decision, demands)
 
     def _say(self, key: Key, cause: Cause | None) -> None:
@@ -131,15 +145,21 @@ class Autoscaler:
     ) -> None:
         """Write what was decided. Where somebody was faster the decision was about the past: there will be another."""
         down = decision.replicas < deployment.spec.replicas
+        subject, mark = _scale(key), str(decision.replicas)
+        rival = ""
         try:
             if down:
                 await self._mark_busy(key, demands)
+            if self._contests.contested(subject, mark):
+                rival = rival_of(await self._api.get(MODEL_DEPLOYMENT, key.namespace, key.name))
             self._written[key] = await rescale(self._api, deployment, decision.replicas)
         except ApiError as error:
             if error.status not in (404, 409):
-                log.warning("%s was not scaled: %s; again in %.0f s", key, error, _RETRY_SECONDS)
-                self._not_before[key] = time.monotonic() + _RETRY_SECONDS
+                delay = max(_RETRY_SECONDS, error.retry_after)
+                log.warning("%s was not scaled: %s; again in %.0f s", key, error, delay)
+                self._not_before[key] = time.monotonic() + delay
             return
+        self._contests.wrote(subject, mark, rival)
         self._metrics.scaled("down" if down else "up")
         log.info("%s: %s", key, decision.message)
         await tell(self._api, deployment, "ScaledDown" if down else "ScaledUp", decision.message)
@@ -154,15 +174,19 @@ class Autoscaler:
             cost = str(outstanding[metadata["uid"]])
             if metadata.get("annotations", {}).get(COST, "0") != cost and not metadata.get("deletionTimestamp"):
                 body = {"metadata": {"uid": metadata["uid"], "annotations": {COST: cost}}}
-                await self._api.call("PATCH", POD.path(key.namespace, metadata["name"]), None, body, _MERGE)
+                await self._api.call("PATCH", POD.path(key.namespace, metadata["name"]), None, body, MERGE)
 
 
 async def rescale(api: Api, deployment: ModelDeployment, replicas: int) -> int:
     """Write its replicas; the version that this made. Raises ApiError, 409 where the deployment has changed since."""
     path = MODEL_DEPLOYMENT.path(deployment.metadata.namespace, deployment.metadata.name, "scale")
     body = {"metadata": {"resourceVersion": deployment.metadata.resource_version}, "spec": {"replicas": replicas}}
-    scale = await api.call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, _MERGE)
+    scale = await api.call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE)
     return int(scale["metadata"]["resourceVersion"])
+
+
+def _scale(key: Key) -> Subject:
+    return Subject(MODEL_DEPLOYMENT, key.namespace, key.name, "scale")
 
 
 def _key(deployment: ModelDeployment) -> Key:

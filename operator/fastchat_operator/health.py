@@ -1,22 +1,26 @@
-"""What the kubelet asks, does the process live?, and what Prometheus does."""
+"""What the kubelet asks, does the process live and can it do its work?, and what Prometheus does."""
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fastchat_operator.metrics import Metrics
+from fastchat_operator.scopes import Scopes
 
 
-async def serve(port: int, metrics: Metrics) -> web.AppRunner:
+async def serve(port: int, metrics: Metrics, scopes: Scopes) -> web.AppRunner:
     """Answer `/health`, `/ready` and `/metrics`, on every operator, the one that leads and those that wait."""
 
     async def alive(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
+    async def ready(_: web.Request) -> web.Response:
+        return web.json_response(scopes.report(), status=200 if scopes.ready else 503)
+
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
-    app.add_routes([web.get("/health", alive), web.get("/ready", alive), web.get("/metrics", scrape)])
+    app.add_routes([web.get("/health", alive), web.get("/ready", ready), web.get("/metrics", scrape)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104  # a pod is reached from outside

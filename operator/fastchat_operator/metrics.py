@@ -6,6 +6,8 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from fastchat_operator.api import ApiError
+from fastchat_operator.contest import Contests
+from fastchat_operator.scopes import Scopes
 from fastchat_operator.store import Key
 
 _PREFIX = "fastchat_operator"
@@ -33,6 +35,14 @@ class Metrics:
         self._desired = self._gauge("desired_replicas", "Workers that the autoscaler wants.", *model)
         self._demand = self._gauge("demand", "Requests in flight and held, over all gateway pods.", *model)
         self.leader = self._gauge("leader", "1 while this operator is the one that acts.")
+        self._synced = self._gauge(
+            "namespace_synced", "1 while a namespace can be listed, 0 where it cannot; *: all of them.", "namespace"
+        )
+        self._contested = self._gauge(
+            "contested", "1 for an object that somebody else changes back again and again.", "namespace", "kind", "name"
+        )
+        self._scopes: Scopes | None = None
+        self._contests = Contests()
 
     def counted(self, reconcile: Callable[[Key], Awaitable[None]]) -> Callable[[Key], Awaitable[None]]:
         """The same, with its end counted."""
@@ -64,8 +74,18 @@ class Metrics:
         for gauge in (self._desired, self._demand):
             gauge.remove(key.namespace, key.name)
 
+    def show(self, scopes: Scopes, contests: Contests) -> None:
+        """From now on what these say."""
+        self._scopes, self._contests = scopes, contests
+
     def render(self) -> bytes:
         """Prometheus' text format."""
+        self._synced.clear()
+        for scope in self._scopes or ():
+            self._synced.labels(scope.namespace or "*").set(not scope.trouble)
+        self._contested.clear()
+        for each in self._contests.subjects():
+            self._contested.labels(each.namespace, each.kind.name, each.name).set(1)
         return generate_latest(self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

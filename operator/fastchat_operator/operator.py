@@ -4,65 +4,81 @@ The autoscaler writes `replicas` beside it, as anybody else might.
 """
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
 
-from fastchat.naming import MANAGED_BY
 from fastchat_operator.api import Api, ApiError
 from fastchat_operator.autoscaler import Autoscaler
+from fastchat_operator.contest import Contests
 from fastchat_operator.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.queue import Queue
 from fastchat_operator.reconciler import Reconciler
+from fastchat_operator.scopes import Scope, Scopes
 from fastchat_operator.settings import Settings
-from fastchat_operator.store import Store
+from fastchat_operator.store import Key, Store
 from fastchat_operator.token import Tokens
+from fastchat_operator.watch import WatchEndedError, kopf_settings, log_in, selector
 
 log = logging.getLogger(__name__)
 
 _WORKERS = 16
-_SELECTOR = ",".join(f"{name}={value}" for name, value in MANAGED_BY.items())
+_CRD_SECONDS = 2.0
+"""How often it is looked for while it is not there."""
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 8.0
+_LONGEST_FINAL_DELAY_SECONDS = 30.0
+_NO_CRD = (
+    f"the CRD {MODEL_DEPLOYMENT.plural}.{MODEL_DEPLOYMENT.group} is not installed: "
+    "it comes with FastChat's Helm chart (crds.install)"
+)
 
 
 class Operator:
     """Watches one cluster."""
 
-    def __init__(self, api: Api, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, api: Api, settings: Settings, metrics: Metrics, scopes: Scopes) -> None:
         self._api = api
         self._settings = settings
         self._metrics = metrics
-        self._scopes: Sequence[str | None] = settings.namespaces or [None]
+        self._scopes = scopes
         self._store = Store()
         self._queue = Queue()
+        contests = Contests()
         tokens = Tokens(api, settings.resync_seconds / 2)
-        self._autoscaler = Autoscaler(api, self._store, tokens, metrics, self._queue.add)
-        self._reconciler = Reconciler(api, self._store, settings, tokens, self._autoscaler.cause, self._queue.add)
+        self._autoscaler = Autoscaler(api, self._store, tokens, metrics, contests, scopes.know, self._queue.add)
+        self._reconciler = Reconciler(
+            api, self._store, settings, tokens, contests, self._autoscaler.cause, self._queue.add
+        )
+        metrics.show(scopes, contests)
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Operate until SIGTERM or SIGINT; raises what it could not go on after."""
+        """Operate until SIGTERM or SIGINT; raises WatchEndedError, and what is our own fault."""
         namespaces = self._settings.namespaces
-        with self._metrics.leader.track_inprogress():
-            await kopf.operator(
-                registry=self._registry(),
-                settings=_kopf_settings(),
-                standalone=True,
-                clusterwide=not namespaces,
-                namespaces=namespaces,
-                stop_flag=self._ended,
-            )
+        with self._metrics.leader.track_inprogress(), self._scopes.leading():
+            try:
+                await kopf.operator(
+                    registry=self._registry(),
+                    settings=kopf_settings(),
+                    standalone=True,
+                    clusterwide=not namespaces,
+                    namespaces=namespaces,
+                    stop_flag=self._ended,
+                )
+            except Exception as error:  # kopf has no public name for what ends a watch
+                raise WatchEndedError(str(error.args[0] if error.args else error)) from error
         for task in self._tasks:
             if not task.cancelled():
                 task.result()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(_log_in)
+        kopf.on.login(registry=registry)(log_in)
         kopf.on.startup(registry=registry)(self._start)
         kopf.on.cleanup(registry=registry)(self._stop)
         for kind in WATCHED:
@@ -77,91 +93,86 @@ class Operator:
             self._queue.add(self._store.forget(kind, thing) if gone else self._store.see(kind, thing))
 
     async def _start(self, **_: Any) -> None:
-        """Know everything before anything is done: a child not seen yet would look as if it were not there."""
+        """kopf looks once for the kinds that it is to watch."""
         try:
-            while not await self._resync():  # noqa: ASYNC110  # the API server has the answer
-                await asyncio.sleep(1)
+            await self._wait_for_crd()
         except asyncio.CancelledError:
             self._ended.set()  # or kopf would wait for whoever of its own waits for this
             raise
-        log.info("acting on %s", ", ".join(self._settings.namespaces) or "all namespaces")
+        log.info("acting on %s", ", ".join(map(str, self._scopes)))
         reconcile = self._metrics.counted(self._reconciler.reconcile)
         self._tasks = [
-            asyncio.create_task(self._queue.run(reconcile, _WORKERS), name="queue"),
+            asyncio.create_task(self._queue.run(self._where_known(reconcile), _WORKERS), name="queue"),
             asyncio.create_task(self._autoscaler.run(), name="autoscaler"),
-            asyncio.create_task(self._resync_for_ever(), name="resync"),
+            *(asyncio.create_task(self._follow(scope), name=f"follow {scope}") for scope in self._scopes),
         ]
         for task in self._tasks:
             task.add_done_callback(lambda _: self._ended.set())
+
+    async def _wait_for_crd(self) -> None:
+        while True:
+            try:
+                missing = "" if await self._api.serves(MODEL_DEPLOYMENT) else _NO_CRD
+            except ApiError as error:
+                missing = str(error)
+            if missing and missing != self._scopes.trouble:
+                log.warning("%s; nothing is done until then", missing)
+            self._scopes.trouble = missing
+            if not missing:
+                return
+            await asyncio.sleep(_CRD_SECONDS)
+
+    def _where_known(self, reconcile: Callable[[Key], Awaitable[None]]) -> Callable[[Key], Awaitable[None]]:
+        """A child not seen yet would look as if it were not there."""
+
+        async def run(key: Key) -> None:
+            if self._scopes.know(key.namespace):
+                await reconcile(key)
+
+        return run
 
     async def _stop(self, **_: Any) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _resync_for_ever(self) -> None:
+    async def _follow(self, scope: Scope) -> None:
+        """List everything of a scope now and then: a watch that missed something does not matter."""
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
-            await self._resync()
+            delay: float = self._settings.resync_seconds
+            try:
+                for kind in WATCHED:
+                    await self._relist(kind, scope.namespace)
+                self._note(scope, None)
+                self._queue.add(key for key in list(self._store.keys()) if scope.namespace in (None, key.namespace))
+            except ApiError as error:
+                self._note(scope, error)
+                delay = min(delay, _delay(scope.failures, error))
+            except Exception:  # one namespace must not stop all others; what it was is logged
+                log.exception("%s: the operator is at fault", scope)
+                self._note(scope, ApiError(0, "the operator is at fault: its log says how"))
+            await asyncio.sleep(delay)
 
-    async def _resync(self) -> bool:
-        """List everything and look at all of it: a watch that missed something does not matter."""
-        try:
-            for kind in WATCHED:
-                for namespace in self._scopes:
-                    await self._relist(kind, namespace)
-        except ApiError as error:
-            log.warning("not everything could be listed: %s", error)
-            return False
-        self._queue.add(self._store.keys())
-        return True
+    def _note(self, scope: Scope, error: ApiError | None) -> None:
+        """Say it once for as long as it stays the same."""
+        before, known = scope.trouble, scope.known
+        if error:
+            scope.failed(error)
+        else:
+            scope.listed()
+        if scope.trouble and scope.trouble != before:
+            consequence = "what is known still holds" if scope.known else "nothing is done there"
+            log.warning("%s: not everything could be listed, %s: %s", scope, consequence, scope.trouble)
+        elif scope.known and not known:
+            log.info("%s: everything is known", scope)
 
     async def _relist(self, kind: Kind, namespace: str | None) -> None:
         before = self._store.snapshot(kind)
-        selector = "" if kind == MODEL_DEPLOYMENT else _SELECTOR
-        things: list[Object] = [thing async for thing in self._api.list(kind, namespace, selector)]
+        things: list[Object] = [thing async for thing in self._api.list(kind, namespace, selector(kind))]
         self._queue.add(self._store.replace(kind, things, namespace, before))
 
 
-class _Backoffs:
-    """Delays between tries of kopf's calls, without end: the API server may be away for as long as it likes."""
-
-    def __iter__(self) -> Iterator[float]:
-        return itertools.chain([0.2, 0.5, 1], itertools.repeat(2))
-
-
-class _NoDiffs(kopf.DiffBaseStorage):
-    """Handlers of changes would need copies of every object to compare; these only watch."""
-
-    def build(self, **_: Any) -> Any:
-        return {}
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def store(self, **_: Any) -> None:
-        """Nothing."""
-
-
-def _kopf_settings() -> kopf.OperatorSettings:
-    """A watch ends after half a minute, by the server or, where its connection died in silence, by us."""
-    settings = kopf.OperatorSettings()
-    settings.process.ultimate_exiting_timeout = None  # it would kill the process, which goes on to wait for the Lease
-    settings.watching.server_timeout = 30
-    settings.watching.inactivity_timeout = 35
-    settings.watching.client_timeout = 40
-    settings.watching.connect_timeout = 5
-    settings.networking.connect_timeout = 5
-    settings.networking.request_timeout = 20
-    settings.networking.error_backoffs = _Backoffs()
-    settings.scanning.disabled = True  # neither namespaces nor CRDs need watching, nor the rights for it
-    settings.posting.enabled = False
-    settings.persistence.diffbase_storage = _NoDiffs()
-    for kind in WATCHED:
-        if kind != MODEL_DEPLOYMENT:
-            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = _SELECTOR
-    return settings
-
-
-def _log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _delay(failures: int, error: ApiError) -> float:
+    """Seconds until the next try: twice as long each time."""
+    longest = _LONGEST_FINAL_DELAY_SECONDS if error.final else _LONGEST_DELAY_SECONDS
+    return max(error.retry_after, min(longest, _FIRST_DELAY_SECONDS * 2.0 ** min(failures - 1, 10)))

@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 8.0
 _LONGEST_FINAL_DELAY_SECONDS = 60.0
+_NEWS_SECONDS = 1.0
+"""Of a key that is to wait, news are looked at this often: most are of what it waits for to stop."""
 
 
 class Queue:
@@ -24,11 +26,15 @@ class Queue:
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._slowed: set[Key] = set()
+        self._said: dict[Key, str] = {}
 
     def add(self, keys: Iterable[Key]) -> None:
         for key in keys:
             if key in self._running:
                 self._again.add(key)
+            elif key in self._slowed:
+                self._start_timer(key, min(_NEWS_SECONDS, self._timers[key].when() - self._now()))
             elif key not in self._waiting:
                 self._waiting.add(key)
                 self._ready.put_nowait(key)
@@ -51,6 +57,7 @@ class Queue:
             try:
                 await reconcile(key)
                 self._failures.pop(key, None)
+                self._said.pop(key, None)
             except ApiError as error:
                 self._retry(key, error)
             except Exception:  # one object must not stop all others; what it was is logged
@@ -63,18 +70,33 @@ class Queue:
                 self.add([key])
 
     def _retry(self, key: Key, error: ApiError | None) -> None:
-        """Again after a while: twice as long each time, up to a minute where the answer will hardly change."""
+        """Again after a while: twice as long each time, up to a minute where the answer will hardly change.
+
+        Not before the time that the API server asked for.
+        """
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         longest = _LONGEST_DELAY_SECONDS if error is not None and not error.final else _LONGEST_FINAL_DELAY_SECONDS
         delay = min(longest, _FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10))
         if error is not None:
-            log.warning("%s: %s; again in %.1f s", key, error, delay)
+            delay = max(delay, error.retry_after)
+            if self._said.get(key) != str(error):
+                log.warning("%s: %s; again in %.1f s", key, error, delay)
+            self._said[key] = str(error)
+        self._start_timer(key, delay)
+        if error is not None and error.retry_after:
+            self._slowed.add(key)
+
+    def _start_timer(self, key: Key, delay: float) -> None:
         self._cancel_timer(key)
         self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key)
 
     def _due(self, key: Key) -> None:
         self._timers.pop(key, None)
+        self._slowed.discard(key)
         self.add([key])
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _cancel_timer(self, key: Key) -> None:
         timer = self._timers.pop(key, None)

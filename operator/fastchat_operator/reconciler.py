@@ -9,12 +9,15 @@ from fastchat.naming import GATEWAY, WORKERS
 from fastchat_operator import gateway, worker
 from fastchat_operator.api import Api, ApiError
 from fastchat_operator.cause import Cause
+from fastchat_operator.contest import ContestedError, Contests, Subject, rival_of, words
 from fastchat_operator.drift import drifted
 from fastchat_operator.events import tell
-from fastchat_operator.kind import MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of
+from fastchat_operator.kind import DEPLOYMENT, MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of
+from fastchat_operator.meta import HASH_ANNOTATION as HASH
 from fastchat_operator.meta import is_ours, owner_name
+from fastchat_operator.retry import ask_to_retry
 from fastchat_operator.settings import Settings
-from fastchat_operator.status import Observed, status_of
+from fastchat_operator.status import Observed, pod_refused, status_of
 from fastchat_operator.store import Key, Store
 from fastchat_operator.token import Tokens
 
@@ -33,6 +36,7 @@ class Reconciler:
         store: Store,
         settings: Settings,
         tokens: Tokens,
+        contests: Contests,
         scaling: Callable[[Key], Cause | None],
         wake: Callable[[Iterable[Key]], None],
     ) -> None:
@@ -41,9 +45,10 @@ class Reconciler:
         self._store = store
         self._settings = settings
         self._tokens = tokens
+        self._contests = contests
         self._scaling = scaling
         self._wake = wake
-        self._gateway_refused: dict[str, str] = {}
+        self._gateway_trouble: dict[str, Cause | None] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Make it so; raises ApiError where it could not, to be tried again."""
@@ -54,9 +59,10 @@ class Reconciler:
         if deployment is None or deployment.metadata.deletion_timestamp:
             return  # owner references take the children along
         taken = self._store.taken(deployment)
-        refused = None
+        refused, planned = None, list[dict[str, Any]]()
         if not any(name == deployment.name for name, _ in taken):
-            refused = await self._apply(key.namespace, worker.plan(deployment, self._settings))
+            planned = [*worker.plan(deployment, self._settings)]
+            refused = await self._apply(key.namespace, planned)
         seen = Observed(
             deployment,
             workers=self._store.workers(key),
@@ -64,20 +70,27 @@ class Reconciler:
             gateway=self._store.gateway(key.namespace),
             gateway_pods=self._store.pods(Key(key.namespace)),
             taken=taken,
-            refused=str(refused or ""),
-            gateway_refused=self._gateway_refused.get(key.namespace, ""),
+            trouble=self._trouble(refused, [*map(_subject, planned), _status_subject(key)]),
+            gateway_trouble=self._gateway_trouble.get(key.namespace),
             scaling=self._scaling(key),
         )
         await self._report(key, seen)
+        await self._ask_to_retry(seen.workers)
         if refused is not None:
             raise refused
+
+    async def _ask_to_retry(self, workload: Object | None) -> None:
+        if workload is not None and pod_refused(workload):
+            written = await ask_to_retry(self._api, workload)
+            self._wake(self._store.see(DEPLOYMENT, written) if written else ())
 
     async def _reconcile_gateway(self, namespace: str) -> None:
         """A gateway where there is a model, none where there is none."""
         wanted = any(not each.metadata.deletion_timestamp for each in self._store.models(namespace))
         planned = gateway.plan(namespace, self._settings) if wanted else ()
         refused = await self._apply(namespace, planned)
-        self._note_refusal(namespace, str(refused or ""))
+        self._note_trouble(namespace, self._trouble(refused, map(_subject, planned)))
+        await self._ask_to_retry(self._store.gateway(namespace) if wanted else None)
         if refused is not None:
             raise refused
         leftovers = self._leftovers(namespace, planned)
@@ -88,11 +101,18 @@ class Reconciler:
         for each in leftovers:
             await self._api.delete(kind_of(each), namespace, each["metadata"]["name"])
 
-    def _note_refusal(self, namespace: str, text: str) -> None:
+    def _note_trouble(self, namespace: str, trouble: Cause | None) -> None:
         """Every model of the namespace tells it in its status."""
-        if text != self._gateway_refused.get(namespace, ""):
-            self._gateway_refused[namespace] = text
+        if trouble != self._gateway_trouble.get(namespace):
+            self._gateway_trouble[namespace] = trouble
             self._wake(Key(namespace, each.metadata.name) for each in self._store.models(namespace))
+
+    def _trouble(self, refused: ApiError | None, subjects: Iterable[Subject]) -> Cause | None:
+        """What keeps objects from being as planned, or lately did."""
+        if refused is not None and not isinstance(refused, ContestedError):
+            return Cause("ApplyFailed", str(refused))
+        contested = ((subject, rival) for subject in subjects if (rival := self._contests.rival(subject)))
+        return next((Cause("Contested", words(subject, rival)) for subject, rival in contested), None)
 
     def _leftovers(self, namespace: str, planned: Iterable[Object]) -> list[Object]:
         """What is there of a gateway and is not planned: all of it, or what a setting has taken out."""
@@ -126,14 +146,27 @@ class Reconciler:
         if not drifted(desired, there):
             return
         _must_not_belong_to_others(desired, there or await self._api.get(kind, meta["namespace"], meta["name"]))
-        self._wake(self._store.see(kind, await self._api.apply(desired)))
+        self._wake(self._store.see(kind, await self._write(_subject(desired), desired, meta["annotations"][HASH])))
         log.info("%s %s/%s: %s", kind.name, meta["namespace"], meta["name"], "changed" if there else "created")
+
+    async def _write(self, subject: Subject, body: Object, mark: str) -> Object:
+        """Apply what says `mark`; raises ContestedError where somebody has just undone that, and had been told."""
+        wait, rival = self._contests.wait(subject), ""
+        if wait:
+            raise ContestedError(words(subject, self._contests.rival(subject)), wait)
+        if self._contests.contested(subject, mark):
+            live = await self._api.get(subject.kind, subject.namespace, subject.name)
+            rival = rival_of(live, subject.subresource)
+        written = await self._api.apply(body, subject.subresource or None)
+        self._contests.wrote(subject, mark, rival)
+        return written
 
     async def _report(self, key: Key, seen: Observed) -> None:
         """Write the status where it has changed, and an Event where a person would want to know."""
         deployment, status = seen.deployment, status_of(seen)
         if status == deployment.status:
             return
+        mark = status.model_dump_json(exclude={"conditions": {"__all__": {"last_transition_time"}}})
         body = {
             "apiVersion": MODEL_DEPLOYMENT.api_version,
             "kind": MODEL_DEPLOYMENT.name,
@@ -141,7 +174,7 @@ class Reconciler:
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         try:
-            self._wake(self._store.see(MODEL_DEPLOYMENT, await self._api.apply(body, "status")))
+            self._wake(self._store.see(MODEL_DEPLOYMENT, await self._write(_status_subject(key), body, mark)))
         except ApiError as error:
             if error.status == 404:
                 return  # deleted meanwhile
@@ -149,6 +182,14 @@ class Reconciler:
         for condition in _news(deployment.status, status):
             log.info("%s: %s %s: %s", key, condition.type, condition.reason, condition.message)
             await tell(self._api, deployment, condition.reason, condition.message)
+
+
+def _subject(thing: Object) -> Subject:
+    return Subject(kind_of(thing), thing["metadata"]["namespace"], thing["metadata"]["name"])
+
+
+def _status_subject(key: Key) -> Subject:
+    return Subject(MODEL_DEPLOYMENT, key.namespace, key.name, "status")
 
 
 def _must_not_belong_to_others(desired: Object, there: Object | None) -> None:

@@ -30,9 +30,9 @@ class Observed:
     gateway_pods: Sequence[Object] = ()
     taken: Sequence[tuple[str, str]] = ()
     """Names that it claims and an older ModelDeployment serves: (name, that ModelDeployment)."""
-    refused: str = ""
-    """The API server's words, where it refused one of the workers' objects."""
-    gateway_refused: str = ""
+    trouble: Cause | None = None
+    """What keeps one of its objects from being as it should be: the API server refused it, or somebody contests it."""
+    gateway_trouble: Cause | None = None
     """The same of the gateway's."""
     scaling: Cause | None = None
     """Why the autoscaler leaves it as it is; None: it has not said yet, and what was said before holds."""
@@ -66,12 +66,12 @@ def _trouble(seen: Observed) -> Cause | None:
     if seen.taken:
         who = "; ".join(f"{name!r} is served by the older ModelDeployment {other!r}" for name, other in seen.taken)
         return Cause("NameTaken", f"{who}: choose another spec.model.name or alias")
-    if seen.refused:
-        return Cause("ApplyFailed", seen.refused)
-    return _pod_refused(seen.workers)
+    if seen.trouble:
+        return seen.trouble
+    return pod_refused(seen.workers)
 
 
-def _pod_refused(workload: Object | None) -> Cause | None:
+def pod_refused(workload: Object | None) -> Cause | None:
     """No pod could be made: a quota, a Pod Security Standard, a webhook."""
     conditions = (workload or {}).get("status", {}).get("conditions", [])
     failed = next((each for each in conditions if each["type"] == "ReplicaFailure" and each["status"] == "True"), None)
@@ -111,11 +111,11 @@ def _progressing(seen: Observed, ready: int) -> dict[str, Any]:
 
 def _gateway_ready(seen: Observed) -> dict[str, Any]:
     ready = _count(seen.gateway, "availableReplicas")
-    cause = Cause("ApplyFailed", seen.gateway_refused) if seen.gateway_refused else None
+    cause = seen.gateway_trouble
     if ready:
         cause = cause or Cause("Ready", f"{ready} gateway pods answer", trouble=False)
         return _condition("GatewayReady", "True", cause)
-    cause = cause or _pod_refused(seen.gateway) or root_cause(seen.gateway_pods)
+    cause = cause or pod_refused(seen.gateway) or root_cause(seen.gateway_pods)
     return _condition("GatewayReady", "False", cause or Cause("Starting", "no gateway pod answers yet", trouble=False))
 
 

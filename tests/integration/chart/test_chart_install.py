@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -256,3 +257,59 @@ def test_who_may_view_changes_nothing(release, make_namespace, api_server):
     assert api_server.kubectl(*bob, "get", "modeldeployments", "--output=name") == ""
     with pytest.raises(RuntimeError, match='cannot create resource "modeldeployments"'):
         api_server.kubectl(*bob, "create", "--filename=-", input=MODEL)
+
+
+# --- a second release
+
+
+@pytest.fixture
+def second(release, helm, api_server, make_namespace) -> Iterator[str]:
+    """Namespace of a second release called `other`, beside the first."""
+    release.install()
+    time.sleep(1.1)  # the API server counts age in whole seconds
+    namespace = make_namespace()
+    yield namespace
+    helm("uninstall", "other", f"--namespace={namespace}", "--ignore-not-found")
+    api_server.kubectl("delete", "clusterrole,clusterrolebinding", "--selector=app.kubernetes.io/instance=other")
+
+
+REFUSED = (
+    "the release {quote}fastchat{quote} in namespace {quote}fastchat-system{quote} acts on all namespaces already, "
+    "and two would undo each other's work: uninstall"
+)
+
+
+def test_a_second_release_for_all_namespaces_is_not_installed(release, second, helm):
+    with pytest.raises(RuntimeError, match=REFUSED.format(quote='"')):
+        helm("install", "other", str(CHART), f"--namespace={second}", "--set=crds.install=false")
+    release.helm("upgrade", str(CHART))
+
+
+def test_a_release_for_namespaces_of_another_is_not_installed(release, helm, api_server, make_namespace):
+    one, both = make_namespace(), make_namespace()
+    release.install(f"--set=namespaces={{{both}}}")
+    place = ["other", str(CHART), f"--namespace={one}", "--set=crds.install=false"]
+    with pytest.raises(RuntimeError, match=f'the release "fastchat" in namespace "fastchat-system" acts on {both}'):
+        helm("install", *place, f"--set=namespaces={{{one},{both}}}")
+    helm("install", *place, f"--set=namespaces={{{one}}}")
+    helm("uninstall", "other", f"--namespace={one}")
+
+
+def test_an_operator_beside_the_first_release_ends_and_says_why(release, second, helm, api_server, tmp_path):
+    """Its objects may have come past Helm, by kubectl or a GitOps tool."""
+    place = [str(CHART), f"--namespace={second}", "--set=crds.install=false"]
+    objects = yaml.safe_load_all(helm("template", "other", *place, "--kube-version=1.34"))
+    kinds = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap"}
+    kept = [each for each in objects if each["kind"] in kinds and "helm.sh/hook" not in str(each)]
+    api_server.kubectl("apply", f"--namespace={second}", "--filename=-", input=yaml.safe_dump_all(kept))
+    with operator(release, api_server, tmp_path):
+        until(lambda: "acting on all namespaces" in (tmp_path / "log").read_text())
+        settings = next(each["data"]["operator.yaml"] for each in kept if each["kind"] == "ConfigMap")
+        (tmp_path / "other.yaml").write_text(settings)
+        environ = os.environ | {"POD_NAMESPACE": second, "POD_NAME": "other-1"}
+        environ |= {"KUBECONFIG": str(api_server.service_account(second, "other-fastchat-operator"))}
+        command = [sys.executable, "-m", "fastchat_operator", f"--config={tmp_path / 'other.yaml'}", "--health-port=0"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1
+        assert re.search(REFUSED.format(quote="'"), done.stderr.splitlines()[-1])
+    assert "acts on all namespaces already" not in (tmp_path / "log").read_text()

@@ -18,7 +18,10 @@ from fastchat_gateway.catalog import Catalog, EndpointRecord, ModelRecord
 from fastchat_gateway.discovery import Contact
 from fastchat_gateway.metrics import Metrics as GatewayMetrics
 from fastchat_operator import gateway, worker
+from fastchat_operator.contest import Contests, Subject
+from fastchat_operator.kind import DEPLOYMENT
 from fastchat_operator.metrics import Metrics as OperatorMetrics
+from fastchat_operator.scopes import Scopes
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Key
 from fastchat_worker.engine import Engine
@@ -117,10 +120,15 @@ def operator_text() -> str:
     async def reconcile(key: Key) -> None:
         metrics.decided(key, 1, 1)
 
-    metrics = OperatorMetrics()
+    metrics, scopes, contests = OperatorMetrics(), Scopes(["team-a"]), Contests()
+    subject = Subject(DEPLOYMENT, "team-a", "m-worker")
+    for _ in range(9):
+        contests.wrote(subject, "same", "field manager 'x'")
+    metrics.show(scopes, contests)
     metrics.scaled("up")
     asyncio.run(metrics.counted(reconcile)(Key("team-a", "m")))
-    return metrics.render().decode()
+    with scopes.leading():
+        return metrics.render().decode()
 
 
 def test_nothing_of_it_is_there_by_default(helm):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fastchat_operator.kind import MADE, MODEL_DEPLOYMENT, POD, Kind
+from fastchat_operator.kind import CLUSTER_ROLE_BINDING, MADE, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind
 from fastchat_operator.settings import RESERVED_IN_GATEWAYS, RESERVED_IN_WORKERS, Settings
 
 ROOT = Path(__file__).parents[3]
@@ -159,6 +159,8 @@ def test_the_operators_rights_are_what_its_code_calls(helm):
     wanted["", "secrets fastchat-internal"] = {"get", "patch", "delete"}
     wanted["", "secrets"] = {"create"}
     wanted[resource(POD)] = {"list", "watch", "patch"}
+    wanted[resource(REPLICA_SET)] = {"list", "watch"}
+    wanted[resource(CLUSTER_ROLE_BINDING)] = {"list"}
     wanted["", "events"] = {"create"}
     wanted["discovery.k8s.io", "endpointslices"] = READ
     assert grants(helm.object("ClusterRole")) == wanted
@@ -168,6 +170,7 @@ def test_limited_to_namespaces_it_has_the_same_rights_in_each_and_nothing_cluste
     objects = helm.objects(f"--values={Path(__file__).parent / 'values/namespaces.yaml'}")
     roles = {each["metadata"]["namespace"]: grants(each) for each in objects if each["kind"] == "Role"}
     everywhere = grants(helm.object("ClusterRole"))
+    assert everywhere.pop(resource(CLUSTER_ROLE_BINDING)) == {"list"}
     assert roles["team-a"] == roles["team-b"] == everywhere
     assert not [each for each in objects if "namespace" not in each["metadata"]]
 

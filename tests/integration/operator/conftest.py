@@ -23,6 +23,7 @@ RULES = [
         "verbs": ["patch"],
     },
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": WRITE},
+    {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["services", "serviceaccounts"], "verbs": WRITE},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": WRITE},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": WRITE},
@@ -34,6 +35,12 @@ RULES = [
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ},
 ]
 """What the chart grants the operator, cluster-wide or by Role in each namespace."""
+EVERYWHERE = {
+    "apiGroups": ["rbac.authorization.k8s.io"],
+    "resources": ["clusterrolebindings"],
+    "verbs": ["list"],
+}
+"""And one for all namespaces."""
 LEASES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}]
 SYSTEM = "fastchat-system"
 
@@ -124,7 +131,7 @@ def make_account(api_server, admin) -> Callable[..., Path]:
         for namespace in namespaces:
             grant(name, "Role", f"/namespaces/{namespace.name}", rules)
         if not namespaces:
-            grant(name, "ClusterRole", "", rules)
+            grant(name, "ClusterRole", "", [*rules, EVERYWHERE])
         path: Path = api_server.service_account(SYSTEM, name)
         return path
 

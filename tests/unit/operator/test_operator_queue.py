@@ -146,3 +146,28 @@ async def test_news_of_a_key_that_waits_for_its_next_try_has_it_tried_at_once():
         pending.add([A])
         await settle()
         assert work.started == [A, A]
+
+
+async def test_a_key_is_not_tried_before_the_api_server_asked_for(delays):
+    await failing(ApiError(429, "too many requests", retry_after=7), 5)
+    assert delays == [7, 7, 7, 7, 8]
+
+
+async def test_news_of_a_key_that_is_to_wait_are_looked_at_once_a_second(monkeypatch):
+    pending, work, loop = Queue(), Work(), asyncio.get_running_loop()
+    asked, call_later = [], loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda delay, *rest: asked.append(delay) or call_later(delay, *rest))
+    pending.add([A])
+    async with working(pending, work):
+        await work.step(ApiError(429, "too many requests", retry_after=7))
+        for _ in range(100):
+            pending.add([A])
+            await settle()
+    assert work.started == [A]
+    assert asked[0] == 7
+    assert all(0 < delay <= 1 for delay in asked[1:])
+
+
+async def test_the_same_failure_is_logged_once(delays, caplog):
+    await failing(ApiError(503, "busy"), 5)
+    assert len([each for each in caplog.messages if "busy" in each]) == 1

@@ -133,7 +133,12 @@ def test_pods_that_are_refused_are_told_in_the_words_of_who_refused_them(model, 
 
 
 def test_an_object_that_the_api_server_refused_is_told_in_its_words(model, healthy):
-    status = told(model(), **healthy, refused="spec.affinity: Invalid value", gateway_refused="exists already")
+    status = told(
+        model(),
+        **healthy,
+        trouble=Cause("ApplyFailed", "spec.affinity: Invalid value"),
+        gateway_trouble=Cause("ApplyFailed", "exists already"),
+    )
     assert states(status)["Ready"] == ("True", "ApplyFailed")
     assert condition(status, "Ready").message == "spec.affinity: Invalid value"
     assert states(status)["Progressing"] == ("False", "ApplyFailed")
@@ -180,4 +185,4 @@ def test_whatever_reason_a_pod_gives_the_api_server_takes_it(model, pod, said, r
 
 
 def test_the_longest_complaint_fits_into_the_status(model):
-    assert len(condition(told(model(), refused="x" * 100_000), "Ready").message) == 32768
+    assert len(condition(told(model(), trouble=Cause("ApplyFailed", "x" * 100_000)), "Ready").message) == 32768

@@ -1,0 +1,65 @@
+"""Is there another release of FastChat that acts on all namespaces? Two would write the same objects.
+
+What tells is the chart's ClusterRoleBinding, which only an administrator of the cluster can make.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+
+from fastchat_operator.api import Api, ApiError
+from fastchat_operator.kind import CLUSTER_ROLE_BINDING, Object
+from fastchat_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SELECTOR = "app.kubernetes.io/name=fastchat-operator,app.kubernetes.io/component=operator"
+_INSTANCE = "app.kubernetes.io/instance"
+_RETRY_SECONDS = 2.0
+
+
+class OtherReleaseError(Exception):
+    """One that was there first, and what to do."""
+
+
+async def must_be_alone(api: Api, settings: Settings) -> None:
+    """Return where this is the first release for all namespaces, or one for some only; raises OtherReleaseError."""
+    if settings.namespaces:
+        return
+    bindings = await _bindings(api)
+    name, namespace = settings.leader_election.name or "", os.environ.get("POD_NAMESPACE", "")
+    first = first_of(bindings, name, namespace)
+    if first is not None:
+        raise OtherReleaseError(
+            f"the release {first[0]!r} in namespace {first[1]!r} acts on all namespaces already, and two would undo "
+            f"each other's work: uninstall one of them (helm uninstall {first[0]} -n {first[1]}), "
+            "or set `namespaces` to different ones in both"
+        )
+
+
+async def _bindings(api: Api) -> list[Object]:
+    """Of all releases; none where that may not be known, as outside of the chart."""
+    while True:
+        try:
+            return [each async for each in api.list(CLUSTER_ROLE_BINDING, None, _SELECTOR)]
+        except ApiError as error:
+            if error.final:
+                log.warning("whether another release acts on all namespaces is not known: %s", error)
+                return []
+            log.warning("%s; trying again", error)
+            await asyncio.sleep(max(_RETRY_SECONDS, error.retry_after))
+
+
+def first_of(bindings: Iterable[Object], name: str, namespace: str) -> tuple[str, str] | None:
+    """Name and namespace of the release that was there before ours, which is bound by `name`; None: ours was first."""
+    oldest = min(
+        bindings, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]), default=None
+    )
+    if oldest is None:
+        return None
+    about, subjects = oldest["metadata"], oldest.get("subjects") or [{}]
+    where = subjects[0].get("namespace", "")
+    return (
+        None if (about["name"], where) == (name, namespace) else (about["labels"].get(_INSTANCE, about["name"]), where)
+    )
