@@ -150,7 +150,9 @@ Quantities = Annotated[dict[str, Quantity], Field(max_length=32)]
 
 
 class Metadata(Part):
-    """Kubernetes' ObjectMeta."""
+    """Kubernetes' ObjectMeta. Fields of it that are not known here are another version's, and passed over."""
+
+    model_config = ConfigDict(extra="ignore")
 
     name: str = Field(
         max_length=63,

@@ -111,6 +111,12 @@ def test_a_resource_as_the_api_server_returns_it_is_read() -> None:
     assert deployment.model_dump(mode="json", exclude_unset=True) == returned
 
 
+def test_metadata_of_a_newer_kubernetes_is_read_without_what_is_not_known_here() -> None:
+    newer = resource({})
+    newer["metadata"] |= {"shardKey": "a", "relatedResources": [{"uid": "8a6e"}]}
+    assert ModelDeployment.parse(newer) == ModelDeployment.parse(resource({}))
+
+
 def test_fields_that_pass_through_to_the_pod_keep_what_is_not_named_here() -> None:
     volume = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
     deployment = ModelDeployment.parse(resource({"volumes": [volume]}))
