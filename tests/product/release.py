@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/fastchat"
 NAME = "fastchat"
 NAMESPACE = "fastchat-system"
+PARTS = ("operator", "gateway", "worker")
 
 
 class Release:
@@ -27,12 +28,12 @@ class Release:
             raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    def install(self, *settings: str) -> str:
-        """Install or upgrade, and wait until the operator is ready."""
-        images = [f"--set=images.{part}={self._cluster.image(part)}" for part in ("operator", "gateway", "worker")]
+    def install(self, *settings: str, chart: Path = CHART, images: str = "images") -> str:
+        """Install or upgrade, and wait until the operator is ready; our images are given as the value `images`."""
+        named = [f"--set={images}.{part}={self._cluster.image(part)}" for part in PARTS]
         wait = ["--create-namespace", "--wait", "--timeout=120s"]
         return self.helm(
-            "upgrade", "--install", NAME, str(CHART), *wait, *images, *[f"--set={each}" for each in settings]
+            "upgrade", "--install", NAME, str(chart), *wait, *named, *[f"--set={each}" for each in settings]
         )
 
     def uninstall(self) -> str:

@@ -1,4 +1,4 @@
-"""With `networkPolicies.enabled`, on a network that enforces them: who reaches whom, and who does not."""
+"""With the chart's NetworkPolicies, on a network that enforces them: who reaches whom, and who does not."""
 
 import pytest
 
@@ -34,12 +34,13 @@ def stranger(enforced_policies, make_namespace):
 @pytest.fixture(scope="module")
 def addresses(team, stranger, release):
     """Where a worker and a gateway of the team listen, closed to all but whom the chart's values name."""
+    release.install("operator.replicas=2", "networkPolicies.enabled=false")
     team.simulator("sim")
     team.wait_ready("sim")
     worker = (team.pods("sim")[0]["status"]["podIP"], "8000")
     assert stranger.ask(REACH, *worker)
     caller = "networkPolicies.gatewayFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name"
-    release.install("operator.replicas=2", "networkPolicies.enabled=true", f"{caller}={team.name}")
+    release.install("operator.replicas=2", f"{caller}={team.name}")
     team.wait(lambda: team.kubectl("get", "networkpolicies"), lambda seen: "fastchat-workers" in seen)
     yield {"worker": worker, "gateway": (team.gateways()[0]["status"]["podIP"], "8080")}
     release.install("operator.replicas=2")
@@ -70,3 +71,15 @@ def test_the_operator_may_ask_the_gateways_for_whom_to_wake(team, addresses):
 
 def test_the_operator_is_asked_by_everyone_how_it_does(release, addresses):
     assert "Phase:          Succeeded" in release.helm("test", "fastchat", "--timeout=60s")
+
+
+def test_workers_reach_dns_and_nobody_else_where_the_values_say_so(team, release, addresses):
+    def worker_reaches(host, port):
+        pod = team.pods("sim")[0]["metadata"]["name"]
+        return team.kubectl("exec", "-i", pod, "--", "python", "-", "", host, port, input=REACH).strip() == "true"
+
+    assert worker_reaches(*addresses["gateway"])
+    release.install("operator.replicas=2", "networkPolicies.workerEgress.enabled=true")
+    team.wait(lambda: worker_reaches(*addresses["gateway"]), lambda reached: not reached)
+    assert worker_reaches("kube-dns.kube-system.svc", "53")
+    assert team.ask(CHAT, "sim") == 200
