@@ -6,7 +6,7 @@ from typing import Any
 from fastchat.deployment import ModelDeployment
 from fastchat.naming import INTERNAL_TOKEN_VARIABLE, WORKER_PORT
 from fastchat_operator import source
-from fastchat_operator.settings import Images
+from fastchat_operator.settings import Settings
 
 _USER = 65532
 _PATIENCE_SECONDS = 6 * 3600
@@ -32,14 +32,14 @@ class Launch:
     """Where it looks for the key that gateways send."""
 
 
-def launch(deployment: ModelDeployment, images: Images) -> Launch:
+def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
     """How the workers of a ModelDeployment are started."""
     return {"Transformers": _transformers, "VLLM": _vllm, "Custom": _custom}[deployment.spec.engine.type](
-        deployment, images
+        deployment, settings
     )
 
 
-def _transformers(deployment: ModelDeployment, images: Images) -> Launch:
+def _transformers(deployment: ModelDeployment, settings: Settings) -> Launch:
     engine, model = deployment.spec.engine, deployment.spec.model
     args = [
         f"--model-name={deployment.name}",
@@ -51,7 +51,7 @@ def _transformers(deployment: ModelDeployment, images: Images) -> Launch:
         *engine.args,
     ]
     return Launch(
-        engine.image or images.worker,
+        engine.image or settings.image("worker"),
         engine.ready_path or "/ready",
         args,
         env=_caches() | {"FASTCHAT_CACHE_DIR": source.CACHE},
@@ -60,7 +60,7 @@ def _transformers(deployment: ModelDeployment, images: Images) -> Launch:
     )
 
 
-def _vllm(deployment: ModelDeployment, images: Images) -> Launch:
+def _vllm(deployment: ModelDeployment, settings: Settings) -> Launch:
     """`vllm serve`: https://docs.vllm.ai/en/stable/cli/serve/"""
     engine, model, gpus = deployment.spec.engine, deployment.spec.model, deployment.spec.gpus
     served = model.source.root if model.source.scheme == "hf" else source.path(deployment)
@@ -73,9 +73,10 @@ def _vllm(deployment: ModelDeployment, images: Images) -> Launch:
         args.append("--runner=pooling")
     if gpus > 1:
         args.append(f"--tensor-parallel-size={gpus}")
-    shared_memory = source.Mounted("fastchat-shm", "/dev/shm", {"emptyDir": {"medium": "Memory"}})  # noqa: S108
+    memory = {"medium": "Memory", "sizeLimit": str(settings.worker.size_limits.shared_memory)}
+    shared_memory = source.Mounted("fastchat-shm", "/dev/shm", {"emptyDir": memory})  # noqa: S108
     return Launch(
-        engine.image or images.vllm,
+        engine.image or settings.image("vllm"),
         engine.ready_path or "/health",
         [*args, *engine.args],
         command=["vllm", "serve"],
@@ -86,7 +87,7 @@ def _vllm(deployment: ModelDeployment, images: Images) -> Launch:
     )
 
 
-def _custom(deployment: ModelDeployment, images: Images) -> Launch:  # noqa: ARG001  # it brings its own
+def _custom(deployment: ModelDeployment, settings: Settings) -> Launch:  # noqa: ARG001  # it brings its own
     engine = deployment.spec.engine
     about = {
         "FASTCHAT_MODEL_NAME": deployment.name,

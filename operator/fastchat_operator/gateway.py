@@ -23,31 +23,39 @@ from fastchat_operator.kind import (
     SERVICE,
     SERVICE_ACCOUNT,
     Kind,
+    Object,
 )
 from fastchat_operator.meta import gateway_labels, make, marked
 from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
-from fastchat_operator.settings import NetworkPolicy, Settings
+from fastchat_operator.revision import ROLL_ANNOTATION, Template, record, settle
+from fastchat_operator.settings import NetworkPolicy, Settings, WorkerEgress
 
 PORT = 8080
 _USER = 65532
 _KEYS_DIR = "/etc/fastchat/keys"
+_TMP_SIZE_LIMIT = "64Mi"
 _LEAVE_SECONDS = 5
 _STOP_MARGIN_SECONDS = 15
 
 
-def plan(namespace: str, settings: Settings) -> Sequence[dict[str, Any]]:
-    """Everything that a gateway is made of, in the order in which it is applied."""
+def plan(namespace: str, settings: Settings, there: Object | None = None) -> Sequence[dict[str, Any]]:
+    """Everything that a gateway is made of, in the order in which it is applied.
+
+    `there`: its Deployment, whose pods are replaced only for a reason.
+    """
     selector = {"matchLabels": gateway_labels()}
+    template, made = settle(there, "", settings, _template)
     contents: Sequence[tuple[Kind, str, dict[str, Any]]] = [
         (SERVICE_ACCOUNT, GATEWAY, {}),
         (ROLE, GATEWAY, {"rules": _rules()}),
         (ROLE_BINDING, GATEWAY, _binding(namespace)),
         (SERVICE, GATEWAY, {"spec": _service()}),
         *((NETWORK_POLICY, name, {"spec": spec}) for name, spec in _network_policies(settings.network_policy).items()),
-        (DEPLOYMENT, GATEWAY, {"spec": _deployment(settings)}),
+        (DEPLOYMENT, GATEWAY, {"spec": _deployment(settings, template)}),
         (POD_DISRUPTION_BUDGET, GATEWAY, {"spec": {"maxUnavailable": 1, "selector": selector}}),
     ]
-    return [marked(make(kind, namespace, name, gateway_labels(), **content)) for kind, name, content in contents]
+    planned = [make(kind, namespace, name, gateway_labels(), **content) for kind, name, content in contents]
+    return [marked(record(each, made) if each["kind"] == DEPLOYMENT.name else each) for each in planned]
 
 
 def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
@@ -58,7 +66,7 @@ def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
     gateways = {"podSelector": {"matchLabels": gateway_labels()}}
     return {
         GATEWAY: _admit(gateway_labels(), PORT, wanted.gateway_from),
-        WORKERS: _admit(workers, WORKER_PORT, [gateways, *wanted.worker_from]),
+        WORKERS: _confine(_admit(workers, WORKER_PORT, [gateways, *wanted.worker_from]), wanted.worker_egress),
     }
 
 
@@ -66,6 +74,15 @@ def _admit(labels: dict[str, str], port: int, peers: Sequence[dict[str, Any]]) -
     """To pods with these labels, on this port only; without peers, from everywhere."""
     rule = {"ports": [{"port": port, "protocol": "TCP"}], **given(**{"from": peers})}
     return {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [rule]}
+
+
+def _confine(policy: dict[str, Any], wanted: WorkerEgress) -> dict[str, Any]:
+    """The policy, with whom its pods reach where that is limited: DNS in the cluster, and the peers that are wanted."""
+    if not wanted.enabled:
+        return policy
+    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    rules = [{"to": [{"namespaceSelector": {}}], "ports": dns}, *([{"to": wanted.to}] if wanted.to else [])]
+    return policy | {"policyTypes": ["Ingress", "Egress"], "egress": rules}
 
 
 def _rules() -> list[dict[str, Any]]:
@@ -89,14 +106,20 @@ def _service() -> dict[str, Any]:
     return {"type": "ClusterIP", "selector": gateway_labels(), "ports": ports}
 
 
-def _deployment(settings: Settings) -> dict[str, Any]:
+def _deployment(settings: Settings, template: Template) -> dict[str, Any]:
     return {
         "replicas": settings.gateway.replicas,
         "selector": {"matchLabels": gateway_labels()},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "revisionHistoryLimit": 2,
-        "template": {"metadata": {"labels": MANAGED_BY | gateway_labels()}, "spec": _pod(settings)},
+        "template": template,
     }
+
+
+def _template(settings: Settings) -> Template:
+    """The pods. tests/unit/operator/golden has those of this release, byte for byte."""
+    rolls = given(annotations=given(**{ROLL_ANNOTATION: settings.gateway.roll}))
+    return {"metadata": {"labels": MANAGED_BY | gateway_labels(), **rolls}, "spec": _pod(settings)}
 
 
 def _pod(settings: Settings) -> dict[str, Any]:
@@ -114,7 +137,7 @@ def _pod(settings: Settings) -> dict[str, Any]:
         "securityContext": pod_security(_USER),
         "containers": [_container(settings)],
         "volumes": [
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE_LIMIT}},
             {"name": "keys", "secret": {"secretName": KEYS, "optional": True}},
         ],
         "topologySpreadConstraints": [spread],
@@ -142,7 +165,7 @@ def _container(settings: Settings) -> dict[str, Any]:
     ]
     return {
         "name": "gateway",
-        "image": settings.images.gateway,
+        "image": settings.image("gateway"),
         "imagePullPolicy": settings.images.pull_policy,
         "args": args,
         "env": [

@@ -50,7 +50,8 @@ def owner_name(there: Object) -> str | None:
 def marked(desired: dict[str, Any]) -> dict[str, Any]:
     """The object with a mark of what it says."""
     mark = hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()[:16]
-    return desired | {"metadata": desired["metadata"] | {"annotations": {HASH_ANNOTATION: mark}}}
+    annotations = desired["metadata"].get("annotations", {}) | {HASH_ANNOTATION: mark}
+    return desired | {"metadata": desired["metadata"] | {"annotations": annotations}}
 
 
 def is_ours(there: Object) -> bool:

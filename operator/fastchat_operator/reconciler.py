@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastchat.deployment import Condition, Status
-from fastchat.naming import GATEWAY, WORKERS
+from fastchat.naming import GATEWAY, MODEL_LABEL, WORKERS
 from fastchat_operator import gateway, worker
 from fastchat_operator.api import Api, ApiError
 from fastchat_operator.cause import Cause
@@ -20,6 +20,7 @@ from fastchat_operator.settings import Settings
 from fastchat_operator.status import Observed, pod_refused, status_of
 from fastchat_operator.store import Key, Store
 from fastchat_operator.token import Tokens
+from fastchat_operator.turns import Turns, in_the_way, needs_turn, with_pods_of
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,12 @@ class Reconciler:
         self._scaling = scaling
         self._wake = wake
         self._gateway_trouble: dict[str, Cause | None] = {}
+        self._turns = Turns()
 
     async def reconcile(self, key: Key) -> None:
         """Make it so; raises ApiError where it could not, to be tried again."""
+        there = self._store.workers(key) if key.name else self._store.gateway(key.namespace)
+        self._wake(self._turns.next(key, there))
         if not key.name:
             await self._reconcile_gateway(key.namespace)
             return
@@ -61,7 +65,7 @@ class Reconciler:
         taken = self._store.taken(deployment)
         refused, planned = None, list[dict[str, Any]]()
         if not any(name == deployment.name for name, _ in taken):
-            planned = [*worker.plan(deployment, self._settings)]
+            planned = [*worker.plan(deployment, self._settings, there)]
             refused = await self._apply(key.namespace, planned)
         seen = Observed(
             deployment,
@@ -87,7 +91,7 @@ class Reconciler:
     async def _reconcile_gateway(self, namespace: str) -> None:
         """A gateway where there is a model, none where there is none."""
         wanted = any(not each.metadata.deletion_timestamp for each in self._store.models(namespace))
-        planned = gateway.plan(namespace, self._settings) if wanted else ()
+        planned = gateway.plan(namespace, self._settings, self._store.gateway(namespace)) if wanted else ()
         refused = await self._apply(namespace, planned)
         self._note_trouble(namespace, self._trouble(refused, map(_subject, planned)))
         await self._ask_to_retry(self._store.gateway(namespace) if wanted else None)
@@ -143,6 +147,21 @@ class Reconciler:
     async def _apply_one(self, desired: dict[str, Any]) -> None:
         kind, meta = kind_of(desired), desired["metadata"]
         there = self._store.find(kind, meta["namespace"], meta["name"])
+        if there is None or not needs_turn(desired, there):
+            await self._apply_difference(desired, there)
+            return
+        async with self._turns.lock:
+            key = Key(meta["namespace"], meta["labels"].get(MODEL_LABEL, ""))
+            before = in_the_way(key, self._store.workloads())
+            if before is None:
+                await self._apply_difference(desired, there)
+                return
+        log.info("%s: its pods are replaced when those of %s are ready", key, before)
+        self._turns.wait(key, before)
+        await self._apply_difference(with_pods_of(there, desired), there)
+
+    async def _apply_difference(self, desired: dict[str, Any], there: Object | None) -> None:
+        kind, meta = kind_of(desired), desired["metadata"]
         if not drifted(desired, there):
             return
         _must_not_belong_to_others(desired, there or await self._api.get(kind, meta["namespace"], meta["name"]))

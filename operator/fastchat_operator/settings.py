@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 from pydantic_core import PydanticCustomError
 
 from fastchat.naming import INTERNAL_TOKEN_VARIABLE
-from fastchat.resource import EnvVar, Part, ResourceName, Resources, Toleration, Unique
+from fastchat.resource import EnvVar, Part, Quantity, ResourceName, Resources, Toleration, Unique
 
 RESERVED_IN_GATEWAYS = frozenset({"POD_NAMESPACE", INTERNAL_TOKEN_VARIABLE})
 """Environment variables that FastChat sets itself."""
@@ -43,12 +43,20 @@ Origin = Annotated[str, Field(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/,?#@
 """As browsers send it: scheme, host and perhaps a port, or `*`."""
 
 
-class Images(Part):
-    """Images of what the operator starts."""
+class Release(Part):
+    """Images that come with this release. Pods that are there keep those of the release that they were made by."""
 
     gateway: str = Field("fastchat-gateway:dev", description="The gateway.")
     worker: str = Field("fastchat-worker:dev", description="Workers of engine Transformers.")
-    vllm: str = Field("docker.io/vllm/vllm-openai:v0.11.0", description="Workers of engine VLLM.")
+    vllm: str = Field("docker.io/vllm/vllm-openai:v0.33.0", description="Workers of engine VLLM.")
+
+
+class Images(Part):
+    """Images that somebody has named, in place of the release's: a change replaces pods."""
+
+    gateway: str | None = Field(None, min_length=1, description="The gateway.")
+    worker: str | None = Field(None, min_length=1, description="Workers of engine Transformers.")
+    vllm: str | None = Field(None, min_length=1, description="Workers of engine VLLM.")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="For all of them.")
     pull_secrets: list[ResourceName] = Field(
         default_factory=list, description="Secrets of the models' namespaces that hold the registries' passwords."
@@ -83,6 +91,15 @@ class Gateway(Part):
     tolerations: list[Toleration] = Field(default_factory=list, description="Taints that gateways tolerate.")
     affinity: dict[str, JsonValue] | None = Field(None, description="Affinity of gateways, as in a Pod.")
     priority_class_name: ResourceName | None = Field(None, description="PriorityClass of gateways.")
+    roll: str = Field("", description="Any text; another one replaces all gateways, one namespace after another.")
+
+
+class SizeLimits(Part):
+    """What each volume of a worker that is on its node may hold; more, and the kubelet evicts the pod."""
+
+    tmp: Quantity = Field("10Gi", description="Temporary files, and what engines compile.")
+    cache: Quantity = Field("200Gi", description="Downloaded models, where spec.cache.sizeLimit does not say.")
+    shared_memory: Quantity = Field("16Gi", description="Memory that the processes of vLLM share.")
 
 
 class Worker(Part):
@@ -97,18 +114,30 @@ class Worker(Part):
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes for workers.")
     tolerations: list[Toleration] = Field(default_factory=list, description="Taints that workers tolerate.")
     runtime_class_name: ResourceName | None = Field(None, description="RuntimeClass of workers with GPUs.")
+    size_limits: SizeLimits = Field(default_factory=SizeLimits, description="What volumes on the node may hold.")
+    roll: str = Field("", description="Any text; another one replaces all workers, one model after another.")
+
+
+class WorkerEgress(Part):
+    """Whom workers reach."""
+
+    enabled: bool = Field(False, description="Whether workers reach nobody but the cluster's DNS and those in `to`.")
+    to: list[dict[str, JsonValue]] = Field(
+        default_factory=list, description="Peers that workers may reach, as in a NetworkPolicy; none: only DNS."
+    )
 
 
 class NetworkPolicy(Part):
     """Who reaches gateways and workers: each may be asked on its port only, and workers by their gateways only."""
 
-    enabled: bool = Field(False, description="Whether there are NetworkPolicies at all.")
+    enabled: bool = Field(True, description="Whether there are NetworkPolicies at all.")
     gateway_from: list[dict[str, JsonValue]] = Field(
         default_factory=list, description="Peers that may ask gateways, as in a NetworkPolicy; none: everyone."
     )
     worker_from: list[dict[str, JsonValue]] = Field(
         default_factory=list, description="Peers that may ask workers, beside the gateways of their namespace."
     )
+    worker_egress: WorkerEgress = Field(default_factory=WorkerEgress, description="Whom workers reach.")
 
 
 class LeaderElection(Part):
@@ -133,7 +162,8 @@ class Settings(Part):
     namespaces: list[ResourceName] = Field(
         default_factory=list, description="Namespaces whose ModelDeployments count; none: all."
     )
-    images: Images = Field(default_factory=Images, description="Images of what the operator starts.")
+    release: Release = Field(default_factory=Release, description="Images of what the operator starts.")
+    images: Images = Field(default_factory=Images, description="Images named in place of the release's.")
     gateway: Gateway = Field(default_factory=Gateway, description="The gateway that each namespace with a model gets.")
     worker: Worker = Field(default_factory=Worker, description="Defaults of workers.")
     network_policy: NetworkPolicy = Field(
@@ -141,6 +171,11 @@ class Settings(Part):
     )
     leader_election: LeaderElection = Field(default_factory=LeaderElection, description="Which operator acts.")
     resync_seconds: int = Field(60, ge=1, description="How often everything is read again, in seconds.")
+
+    def image(self, part: Literal["gateway", "worker", "vllm"]) -> str:
+        """The image that is named, else the release's."""
+        named: str | None = getattr(self.images, part)
+        return named or str(getattr(self.release, part))
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -20,16 +20,19 @@ class Mounted:
     read_only: bool = False
 
 
-def mounts(deployment: ModelDeployment) -> list[Mounted]:
-    """The volumes that hold a model's files: the claim it is on, or the cache it is downloaded to."""
+def mounts(deployment: ModelDeployment, size_limit: str) -> list[Mounted]:
+    """The volumes that hold a model's files: the claim it is on, or the cache it is downloaded to.
+
+    `size_limit` is for a cache on the node of which the ModelDeployment does not say how much it may hold.
+    """
     source, cache = deployment.spec.model.source, deployment.spec.cache
     if source.scheme == "pvc":
         claim = {"persistentVolumeClaim": {"claimName": source.root, "readOnly": True}}
         return [Mounted("fastchat-model", _MODEL, claim, read_only=True)]
     if cache.claim_name:
         return [Mounted("fastchat-cache", CACHE, {"persistentVolumeClaim": {"claimName": cache.claim_name}})]
-    limit = {} if cache.size_limit is None else {"sizeLimit": str(cache.size_limit)}
-    return [Mounted("fastchat-cache", CACHE, {"emptyDir": limit})]
+    limit = size_limit if cache.size_limit is None else str(cache.size_limit)
+    return [Mounted("fastchat-cache", CACHE, {"emptyDir": {"sizeLimit": limit}})]
 
 
 def path(deployment: ModelDeployment) -> str:

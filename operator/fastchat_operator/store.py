@@ -54,6 +54,12 @@ class Store:
     def gateway(self, namespace: str) -> Object | None:
         return self.find(DEPLOYMENT, namespace, GATEWAY)
 
+    def workloads(self) -> Iterator[tuple[Key, Object]]:
+        """Every Deployment of workers or of a gateway, with what it belongs to."""
+        for there in self._objects[DEPLOYMENT].values():
+            if owner := _belongs_to(there):
+                yield owner, there
+
     def pods(self, key: Key) -> Sequence[Object]:
         """Pods of a ModelDeployment's workers, or of a namespace's gateway."""
         return [self._objects[POD][key.namespace, name] for name in self._pods.get(key, ())]

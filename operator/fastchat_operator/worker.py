@@ -1,24 +1,34 @@
 """Plan of a ModelDeployment's workers: a Deployment, and a headless Service whose EndpointSlices the gateway reads."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastchat.deployment import ModelDeployment
 from fastchat.naming import MANAGED_BY, WORKER_PORT, worker_name
 from fastchat_operator import source, token
 from fastchat_operator.engine import Launch, launch, probes
-from fastchat_operator.kind import DEPLOYMENT, SERVICE
+from fastchat_operator.kind import DEPLOYMENT, SERVICE, Object
 from fastchat_operator.meta import make, marked, owned, worker_labels
 from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated, variables
+from fastchat_operator.revision import ROLL_ANNOTATION, Template, mark, record, settle
 from fastchat_operator.settings import Settings
 
 _STOP_MARGIN_SECONDS = 15
 """What a worker has beyond the grace period to close down."""
 
 
-def plan(deployment: ModelDeployment, settings: Settings) -> Sequence[dict[str, Any]]:
-    """Everything that a ModelDeployment's workers are made of, in the order in which it is applied."""
-    return [marked(owned(each, deployment)) for each in (_service(deployment), _deployment(deployment, settings))]
+_BESIDE_THE_PODS = {"replicas", "autoscaling", "queue", "load_balancing", "max_surge"}
+"""Fields of a ModelDeployment that say nothing of its pods."""
+
+
+def plan(deployment: ModelDeployment, settings: Settings, there: Object | None = None) -> Sequence[dict[str, Any]]:
+    """Everything that a ModelDeployment's workers are made of, in the order in which it is applied.
+
+    `there`: the Deployment of its workers, whose pods are replaced only for a reason.
+    """
+    planned = (_service(deployment), _deployment(deployment, settings, there))
+    return [marked(owned(each, deployment)) for each in planned]
 
 
 def _service(deployment: ModelDeployment) -> dict[str, Any]:
@@ -28,8 +38,9 @@ def _service(deployment: ModelDeployment) -> dict[str, Any]:
     return make(SERVICE, *_place(deployment), labels, spec=spec)
 
 
-def _deployment(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
+def _deployment(deployment: ModelDeployment, settings: Settings, there: Object | None) -> dict[str, Any]:
     labels = worker_labels(deployment)
+    template, made = settle(there, _asked(deployment), settings, partial(_template, deployment))
     surge = _surge(deployment)
     spec = {
         "replicas": deployment.spec.replicas,
@@ -39,12 +50,27 @@ def _deployment(deployment: ModelDeployment, settings: Settings) -> dict[str, An
             "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge},
         },
         "revisionHistoryLimit": 2,
-        "template": {
-            "metadata": {"labels": MANAGED_BY | labels},
-            "spec": _pod(deployment, settings),
-        },
+        "template": template,
     }
-    return make(DEPLOYMENT, *_place(deployment), labels, spec=spec)
+    return record(make(DEPLOYMENT, *_place(deployment), labels, spec=spec), made)
+
+
+def _template(deployment: ModelDeployment, settings: Settings) -> Template:
+    """The pods. tests/unit/operator/golden has those of this release, byte for byte."""
+    rolls = " ".join(filter(None, (settings.worker.roll, _own_roll(deployment))))
+    annotations = given(annotations=given(**{ROLL_ANNOTATION: rolls}))
+    metadata = {"labels": MANAGED_BY | worker_labels(deployment), **annotations}
+    return {"metadata": metadata, "spec": _pod(deployment, settings)}
+
+
+def _asked(deployment: ModelDeployment) -> str:
+    """Mark of what a ModelDeployment says of its pods. What is left out counts as nothing, also in a later release."""
+    spec = deployment.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_BESIDE_THE_PODS)
+    return mark([spec, _own_roll(deployment)])
+
+
+def _own_roll(deployment: ModelDeployment) -> str:
+    return deployment.metadata.annotations.get(ROLL_ANNOTATION, "")
 
 
 def _place(deployment: ModelDeployment) -> tuple[str, str]:
@@ -58,8 +84,8 @@ def _surge(deployment: ModelDeployment) -> int:
 
 def _pod(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
     spec, defaults = deployment.spec, settings.worker
-    started = launch(deployment, settings.images)
-    volumes = _volumes(deployment, started)
+    started = launch(deployment, settings)
+    volumes = _volumes(deployment, settings, started)
     return {
         "enableServiceLinks": False,  # a Service named vllm would set VLLM_PORT
         "automountServiceAccountToken": False,
@@ -115,10 +141,12 @@ def _env(deployment: ModelDeployment, settings: Settings, started: Launch) -> li
     return [each for each in preset if each["name"] not in taken] + [dump(variable) for variable in own]
 
 
-def _volumes(deployment: ModelDeployment, started: Launch) -> list[source.Mounted]:
+def _volumes(deployment: ModelDeployment, settings: Settings, started: Launch) -> list[source.Mounted]:
     """Our volumes; the team's own mount at the same path takes the place of ours."""
     taken = {mount.mount_path.rstrip("/") for mount in deployment.spec.volume_mounts}
-    ours = [source.Mounted("fastchat-tmp", TMP, {"emptyDir": {}}), *source.mounts(deployment), *started.mounts]
+    limits = settings.worker.size_limits
+    temporary = source.Mounted("fastchat-tmp", TMP, {"emptyDir": {"sizeLimit": str(limits.tmp)}})
+    ours = [temporary, *source.mounts(deployment, str(limits.cache)), *started.mounts]
     return [each for each in ours if each.path not in taken]
 
 

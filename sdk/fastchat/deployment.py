@@ -124,7 +124,7 @@ class Cache(Part):
         None, description="PersistentVolumeClaim that keeps the files; workers on several nodes need ReadWriteMany."
     )
     size_limit: Quantity | None = Field(
-        None, description="Most that may be kept in the pod, such as 100Gi. Default: what the node has."
+        None, description="Most that may be kept in the pod, such as 100Gi. Default: what the operator allows, 200Gi."
     )
 
     rules = (

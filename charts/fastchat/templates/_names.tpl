@@ -23,12 +23,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- /* Reference of one of our images: list of the root and the part. */ -}}
+{{- /* Reference of one of our images, named or this release's: list of the root and the part. */ -}}
 {{- define "fastchat.image" -}}
+{{- index (first .).Values.images (last .) | default (include "fastchat.releaseImage" .) -}}
+{{- end -}}
+
+{{- define "fastchat.releaseImage" -}}
 {{- $root := first . -}}
 {{- $part := last . -}}
 {{- $images := $root.Values.images -}}
 {{- $registry := empty $images.registry | ternary "" (printf "%s/" (trimSuffix "/" $images.registry)) -}}
 {{- $tag := default $root.Chart.AppVersion $images.tag -}}
-{{- index $images $part | default (printf "%sfastchat-%s:%s" $registry $part $tag) -}}
+{{- printf "%sfastchat-%s:%s" $registry $part $tag -}}
 {{- end -}}

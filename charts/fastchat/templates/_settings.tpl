@@ -6,9 +6,10 @@
 {{- fail "leaderElection.renewSeconds must be at most half of leaderElection.leaseSeconds: a Lease is renewed before it runs out" -}}
 {{- end -}}
 {{- include "fastchat.checkEnv" . -}}
-{{- $images := pick $values.images "vllm" "pullPolicy" "pullSecrets" -}}
+{{- $images := pick $values.images "gateway" "worker" "vllm" "pullPolicy" "pullSecrets" -}}
+{{- $release := dict -}}
 {{- range list "gateway" "worker" -}}
-{{- $_ := include "fastchat.image" (list $ .) | set $images . -}}
+{{- $_ := include "fastchat.releaseImage" (list $ .) | set $release . -}}
 {{- end -}}
 {{- $gateway := include "fastchat.given" $values.gateway | fromYaml -}}
 {{- if $values.monitoring.podMonitors -}}
@@ -16,19 +17,18 @@
 {{- end -}}
 {{- $settings := dict
   "namespaces" $values.namespaces
+  "release" $release
   "images" (include "fastchat.given" $images | fromYaml)
   "gateway" $gateway
   "worker" (include "fastchat.given" $values.worker | fromYaml)
   "leaderElection" (include "fastchat.name" . | set (deepCopy $election) "name")
   "resyncSeconds" $values.resyncSeconds
 -}}
-{{- if $values.networkPolicies.enabled -}}
 {{- $policy := include "fastchat.given" $values.networkPolicies | fromYaml -}}
 {{- with $policy.gatewayFrom -}}
 {{- $_ := include "fastchat.operatorPeer" $ | fromYaml | prepend . | set $policy "gatewayFrom" -}}
 {{- end -}}
 {{- $_ := set $settings "networkPolicy" $policy -}}
-{{- end -}}
 {{- include "fastchat.given" $settings -}}
 {{- end -}}
 

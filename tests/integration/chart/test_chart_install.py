@@ -158,7 +158,7 @@ def test_the_operator_works_with_the_settings_and_the_rights_of_the_chart(
 ):
     team = make_namespace()
     namespaces = json.dumps([team] if limited else [])
-    release.install("--set=networkPolicies.enabled=true", f"--set-json=namespaces={namespaces}")
+    release.install(f"--set-json=namespaces={namespaces}")
     here, wait = f"--namespace={team}", ["wait", f"--namespace={team}", "--timeout=30s"]
     with operator(release, api_server, tmp_path):
         api_server.kubectl("apply", here, "--filename=-", input=MODEL)
@@ -181,7 +181,7 @@ def test_network_policies_go_when_they_are_no_longer_wanted(release, make_namesp
     def policies() -> list[str]:
         return api_server.kubectl("get", "networkpolicies", here, "--output=name").split()
 
-    release.install("--set=networkPolicies.enabled=true")
+    release.install()
     api_server.kubectl("apply", here, "--filename=-", input=MODEL)
     with operator(release, api_server, tmp_path):
         until(lambda: len(policies()) == 2)

@@ -26,8 +26,8 @@ def settings(helm, folder: Path, *arguments: str) -> Settings:
 
 
 def images(helm, *arguments: str) -> list[str]:
-    """The images of the operator, the gateway and the workers."""
-    rendered = yaml.safe_load(helm.object("ConfigMap", *arguments)["data"]["operator.yaml"])["images"]
+    """This release's images of the operator, the gateway and the workers."""
+    rendered = yaml.safe_load(helm.object("ConfigMap", *arguments)["data"]["operator.yaml"])["release"]
     pod = helm.object("Deployment", *arguments)["spec"]["template"]["spec"]
     return [pod["containers"][0]["image"], rendered["gateway"], rendered["worker"]]
 
@@ -73,7 +73,8 @@ def test_the_operator_takes_the_settings(helm, tmp_path, values):
 
 def test_the_charts_defaults_are_the_operators_own(helm, tmp_path):
     rendered, own = settings(helm, tmp_path), Settings()
-    named = {"images": rendered.images.model_copy(update={"gateway": own.images.gateway, "worker": own.images.worker})}
+    assert rendered.release.vllm == own.release.vllm
+    named: dict[str, object] = {"release": own.release}
     named["leader_election"] = rendered.leader_election.model_copy(update={"name": None})
     assert rendered.model_copy(update=named) == own
 
@@ -141,8 +142,22 @@ def test_without_a_registry_images_are_those_of_make_images(helm):
     ]
 
 
-def test_a_whole_reference_stands_for_itself(helm):
+def test_a_whole_reference_stands_for_itself(helm, tmp_path):
     assert images(helm, "--set=images.operator=example.com/o@sha256:00")[0] == "example.com/o@sha256:00"
+    mine = settings(helm, tmp_path, "--set=images.worker=example.com/w@sha256:00")
+    assert mine.image("worker") == "example.com/w@sha256:00"
+
+
+def test_registry_and_tag_are_the_releases_and_name_no_image(helm, tmp_path):
+    """An upgrade that changes them leaves pods as they are."""
+    tagged = settings(helm, tmp_path, "--set=images.registry=registry.example.com/ai,images.tag=1.2.3")
+    assert tagged.images == Settings().images
+    assert tagged.image("worker") == "registry.example.com/ai/fastchat-worker:1.2.3"
+
+
+def test_the_guide_names_the_vllm_that_is_taken():
+    for text in (CHART / "values.yaml", ROOT / "docs/install.md"):
+        assert Settings().release.vllm in text.read_text(), text
 
 
 def test_secrets_of_registries_are_for_the_operator_its_test_and_what_it_starts(helm, tmp_path):
@@ -181,7 +196,7 @@ def test_several_operators_are_not_all_evicted_at_once(helm):
 
 
 def test_a_network_policy_lets_the_operator_be_asked_for_its_health_only(helm):
-    policy = helm.object("NetworkPolicy", "--set=networkPolicies.enabled=true")["spec"]
+    policy = helm.object("NetworkPolicy")["spec"]
     pod = helm.object("Deployment")["spec"]["template"]["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"].items() <= pod.items()
     assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
@@ -194,7 +209,13 @@ def test_gateways_that_do_not_admit_everyone_admit_the_operator(helm, tmp_path):
     assert first["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "fastchat-system"}}
     assert first["podSelector"]["matchLabels"].items() <= pod.items()
     assert len(others) == 2
-    assert settings(helm, tmp_path, "--set=networkPolicies.enabled=true").network_policy.gateway_from == []
+    assert settings(helm, tmp_path).network_policy.gateway_from == []
+
+
+def test_network_policies_are_left_out_where_a_value_says_so(helm, tmp_path):
+    without = "--set=networkPolicies.enabled=false"
+    assert not settings(helm, tmp_path, without).network_policy.enabled
+    assert not [each for each in helm.objects(without) if each["kind"] == "NetworkPolicy"]
 
 
 def test_only_a_change_of_settings_rolls_the_operator(helm):
@@ -202,12 +223,14 @@ def test_only_a_change_of_settings_rolls_the_operator(helm):
         return helm.object("Deployment", *arguments)["spec"]["template"]
 
     assert pod("--set=gateway.replicas=3") != pod()
-    assert pod("--set=rbac.aggregate=false,networkPolicies.workerFrom[0].podSelector.matchLabels.a=b") == pod()
+    assert pod("--set=rbac.aggregate=false,admissionPolicies.modelDeployments.enabled=true") == pod()
 
 
 def test_a_release_of_another_name_has_names_of_its_own(helm):
     rendered = list(yaml.safe_load_all(helm("template", "blue", str(CHART), "--kube-version=1.34")))
+    checked = ("objects", "pods", "rights", "bindings", "services", "idleness")
     assert {each["metadata"]["name"] for each in rendered} == {
+        *(f"blue-fastchat-operator-{each}.default" for each in checked),
         "blue-fastchat-edit",
         "blue-fastchat-operator",
         "blue-fastchat-operator-lease",

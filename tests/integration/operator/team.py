@@ -19,7 +19,10 @@ PATHS = {
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
     "roles": "apis/rbac.authorization.k8s.io/v1",
 }
-GATEWAY_KINDS = ("deployments", "services", "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets")
+GATEWAY_KINDS = (
+    *("deployments", "services", "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets"),
+    "networkpolicies",
+)
 
 Object = dict[str, Any]
 

@@ -101,7 +101,7 @@ def test_each_object_is_written_once_and_then_the_status(api_server, team):
     settled(team, "a")
     written = writes_to(api_server, team)
     ours = [each for each in written if "events" not in each and "/status" not in each]
-    assert len(ours) == len(set(ours)) == len(CHILD) + len(GATEWAY_KINDS) + len({"secrets"})
+    assert len(ours) == len(set(ours)) == len(CHILD) + len(GATEWAY_KINDS) + len({"secrets", "networkpolicy of workers"})
 
 
 def test_a_restart_and_further_passes_over_everything_write_nothing(api_server, team, start_operator):

@@ -10,7 +10,7 @@ def test_network_policies_come_and_go_with_their_setting(team, start_operator):
     first = start_operator(namespaces=[team.name], networkPolicy=closed)
     eventually(lambda: team.names("networkpolicies") == {"fastchat-gateway", "fastchat-workers"})
     assert first.stop() == 0
-    start_operator(namespaces=[team.name])
+    start_operator(namespaces=[team.name], networkPolicy={"enabled": False})
     eventually(lambda: team.names("networkpolicies") == set())
     assert team.get("deployments", "fastchat-gateway")
 

@@ -27,10 +27,11 @@ def labels_of_pods(deployment):
 def test_a_gateway_is_all_that_it_needs_and_nothing_owns_it():
     things = gateway.plan("team", Settings())
     assert {each["kind"] for each in things} == {
-        *("ServiceAccount", "Role", "RoleBinding", "Service", "Deployment", "PodDisruptionBudget")
+        *("ServiceAccount", "Role", "RoleBinding", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget")
     }
     for each in things:
-        assert (each["metadata"]["namespace"], each["metadata"]["name"]) == ("team", "fastchat-gateway")
+        assert each["metadata"]["namespace"] == "team"
+        assert each["metadata"]["name"] in ("fastchat-gateway", "fastchat-workers")
         assert each["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "fastchat-operator"
         assert "ownerReferences" not in each["metadata"]
 
@@ -140,8 +141,9 @@ def test_the_variables_that_it_gets_are_those_that_no_setting_may_name():
     assert {each["name"] for each in container()["env"]} == RESERVED_IN_GATEWAYS
 
 
-def test_without_the_setting_there_are_no_network_policies():
-    assert "NetworkPolicy" not in planned()
+def test_network_policies_are_there_unless_a_setting_leaves_them_out():
+    assert "NetworkPolicy" in planned()
+    assert "NetworkPolicy" not in planned(networkPolicy={"enabled": False})
 
 
 def test_workers_are_reached_by_their_gateways_and_gateways_by_whoever_may():
@@ -155,6 +157,28 @@ def test_workers_are_reached_by_their_gateways_and_gateways_by_whoever_may():
     gateways = {"podSelector": of_gateways["podSelector"]}
     assert of_workers["ingress"][0]["from"] == [gateways, *peers["workerFrom"]]
     assert of_workers["ingress"][0]["ports"] == [{"port": 8000, "protocol": "TCP"}]
+
+
+def policy_of_workers(**wanted):
+    things = gateway.plan("team", Settings.model_validate({"networkPolicy": wanted}))
+    return next(each["spec"] for each in things if each["metadata"]["name"] == "fastchat-workers")
+
+
+def test_by_default_gateways_are_asked_by_everyone_and_workers_reach_whom_they_like():
+    things = gateway.plan("team", Settings())
+    (of_gateways,) = [each["spec"] for each in things if each["kind"] == "NetworkPolicy"][:1]
+    assert of_gateways["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
+    assert policy_of_workers()["policyTypes"] == ["Ingress"]
+
+
+def test_workers_whose_way_out_is_limited_reach_dns_and_whom_the_setting_names():
+    hub = {"ipBlock": {"cidr": "192.0.2.0/24"}}
+    closed = policy_of_workers(workerEgress={"enabled": True})
+    opened = policy_of_workers(workerEgress={"enabled": True, "to": [hub]})
+    (dns,) = closed["egress"]
+    assert [(each["port"], each["protocol"]) for each in dns["ports"]] == [(53, "UDP"), (53, "TCP")]
+    assert opened["egress"] == [dns, {"to": [hub]}]
+    assert closed["policyTypes"] == opened["policyTypes"] == ["Ingress", "Egress"]
 
 
 def test_the_network_policy_of_workers_selects_the_workers(model):
