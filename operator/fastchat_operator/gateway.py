@@ -25,7 +25,7 @@ from fastchat_operator.kind import (
     Kind,
     Object,
 )
-from fastchat_operator.meta import gateway_labels, make, marked
+from fastchat_operator.meta import PROGRESS_SECONDS, gateway_labels, make, marked
 from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
 from fastchat_operator.revision import ROLL_ANNOTATION, Template, record, settle
 from fastchat_operator.settings import NetworkPolicy, Settings, WorkerEgress
@@ -112,6 +112,7 @@ def _deployment(settings: Settings, template: Template) -> dict[str, Any]:
         "selector": {"matchLabels": gateway_labels()},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "revisionHistoryLimit": 2,
+        "progressDeadlineSeconds": PROGRESS_SECONDS,
         "template": template,
     }
 

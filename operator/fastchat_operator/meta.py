@@ -8,6 +8,8 @@ from fastchat.deployment import GROUP, ModelDeployment
 from fastchat.naming import COMPONENT_LABEL, GATEWAY, MANAGED_BY, MODEL_LABEL
 from fastchat_operator.kind import MODEL_DEPLOYMENT, Kind, Object
 
+PROGRESS_SECONDS = 600
+"""How long the controller of Deployments waits for new pods before it says that they make no progress."""
 HASH_ANNOTATION = f"{GROUP}/applied-hash"
 """Tells that what is asked for has changed, fields that were dropped from it included."""
 

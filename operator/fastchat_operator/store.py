@@ -55,10 +55,12 @@ class Store:
         return self.find(DEPLOYMENT, namespace, GATEWAY)
 
     def workloads(self) -> Iterator[tuple[Key, Object]]:
-        """Every Deployment of workers or of a gateway, with what it belongs to."""
-        for there in self._objects[DEPLOYMENT].values():
-            if owner := _belongs_to(there):
-                yield owner, there
+        """The Deployments of all models that there are, and of their namespaces' gateways, with what they belong to."""
+        for namespace, models in self._models.items():
+            for key in (*(Key(namespace, name) for name in models), Key(namespace)):
+                there = self.workers(key) if key.name else self.gateway(namespace)
+                if there is not None and models:
+                    yield key, there
 
     def pods(self, key: Key) -> Sequence[Object]:
         """Pods of a ModelDeployment's workers, or of a namespace's gateway."""

@@ -36,8 +36,8 @@ def needs_turn(desired: Object, there: Object | None) -> bool:
 def in_the_way(key: Key, workloads: Iterable[tuple[Key, Object]]) -> Key | None:
     """Whose workload must be ready before this one's pods are replaced: models wait for models, gateways for gateways.
 
-    One whose new pods do not become ready (its progress deadline is over) holds up its own namespace only: a tenant
-    whose model cannot start must not keep the others' as they are.
+    One whose new pods do not become ready (its progress deadline is over, or it was paused) holds up its own namespace
+    only: a tenant whose model cannot start must not keep the others' as they are.
     """
     for other, workload in workloads:
         same_kind = other != key and bool(other.name) == bool(key.name)
@@ -66,7 +66,7 @@ def under_way(workload: Object) -> bool:
 
 
 def stuck(workload: Object) -> bool:
-    return bool(_progressing(workload).get("status") == "False")
+    return bool(_progressing(workload).get("status", "True") != "True")
 
 
 def _progressing(workload: Object) -> Object:

@@ -9,7 +9,7 @@ from fastchat.naming import MANAGED_BY, WORKER_PORT, worker_name
 from fastchat_operator import source, token
 from fastchat_operator.engine import Launch, launch, probes
 from fastchat_operator.kind import DEPLOYMENT, SERVICE, Object
-from fastchat_operator.meta import make, marked, owned, worker_labels
+from fastchat_operator.meta import PROGRESS_SECONDS, make, marked, owned, worker_labels
 from fastchat_operator.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated, variables
 from fastchat_operator.revision import ROLL_ANNOTATION, Template, mark, record, settle
 from fastchat_operator.settings import Settings
@@ -50,6 +50,7 @@ def _deployment(deployment: ModelDeployment, settings: Settings, there: Object |
             "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge},
         },
         "revisionHistoryLimit": 2,
+        "progressDeadlineSeconds": PROGRESS_SECONDS,
         "template": template,
     }
     return record(make(DEPLOYMENT, *_place(deployment), labels, spec=spec), made)

@@ -225,6 +225,18 @@ def test_a_spec_of_another_version_is_left_alone_and_claims_no_name(store, resou
     assert taken(store, "other") == []
 
 
+def test_workloads_are_those_of_models_that_are_there_and_of_their_gateways(store, workload):
+    for of in ("vicuna", "nobody", ""):
+        store.see(DEPLOYMENT, workload(of))
+    stranger = workload("vicuna")
+    stranger["metadata"] |= {"name": "another", "uid": "uid-another"}
+    store.see(DEPLOYMENT, stranger)
+    assert {key: there["metadata"]["name"] for key, there in store.workloads()} == {
+        VICUNA: "vicuna-worker",
+        GATEWAY: "fastchat-gateway",
+    }
+
+
 # --- whose a pod is
 
 

@@ -12,6 +12,7 @@ OLD, NEW = Settings(), Settings(images=Images(worker="new:1", gateway="new:1"))
 DONE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
 UNDER_WAY = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
 TOO_LONG = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+PAUSED = {"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"}
 ME = Key("team", "me")
 
 
@@ -67,8 +68,9 @@ def test_it_does_not_wait_for_models_that_were_never_ready_or_are_replaced_at_th
     assert in_the_way(ME, [(other, workload(UNDER_WAY, settings=NEW, before=workload(), gpus=1))]) is None
 
 
-def test_a_model_that_cannot_start_holds_up_its_own_namespace_only(rolled):
-    there = rolled(TOO_LONG)
+@pytest.mark.parametrize("condition", [TOO_LONG, PAUSED])
+def test_a_model_that_cannot_start_holds_up_its_own_namespace_only(rolled, condition):
+    there = rolled(condition)
     assert stuck(there)
     assert in_the_way(ME, [(Key("elsewhere", "other"), there)]) is None
     assert in_the_way(ME, [(Key("elsewhere", "other"), rolled(UNDER_WAY))]) == Key("elsewhere", "other")
