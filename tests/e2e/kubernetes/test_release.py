@@ -62,7 +62,7 @@ def test_an_upgrade_to_another_release_replaces_no_pod_and_fails_no_request(team
     team.wait(team.gateways, lambda seen: len(seen) == 2)
     before, operators = pods(), release.operators()
     with contextlib.ExitStack() as stack:
-        traffic = [stack.enter_context(Traffic(team, name, clients=2)) for name in names]
+        traffic = [stack.enter_context(Traffic(team, name, clients=2, max_tokens=2)) for name in names]
         gone = [f"global.release.{part}=registry.invalid/{part}:2.0.0" for part in ("gateway", "worker")]
         settings = ("operator.replicas=2", "resyncSeconds=5", *gone)
         release.install(*settings, chart=chart_of("2.0.0", tmp_path), images="global.release")
@@ -70,7 +70,7 @@ def test_an_upgrade_to_another_release_replaces_no_pod_and_fails_no_request(team
         team.simulator("new", replicas=0)
         team.wait(lambda: team.condition("new"), lambda seen: seen.get("reason") == "ScaledToZero")
         for each in traffic:
-            each.wait_for(6)
+            each.wait_for(2)
         assert pods() == before
         assert [each.stop()["failures"] for each in traffic] == [[], [], []]
 
