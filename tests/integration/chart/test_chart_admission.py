@@ -41,25 +41,30 @@ def modeldeployment(**spec: Any) -> dict[str, Any]:
 # --- the operator's ServiceAccount
 
 
-@pytest.fixture
-def refusal(release, api_server, make_namespace):
-    """What the API server says to the operator about a write; empty: it takes it."""
-    release.install()
-    team = make_namespace()
-    account = api_server.service_account(release.namespace, "fastchat-operator")
+class AsOperator:
+    """The operator's account in one team's namespace; it tries, and changes nothing."""
 
-    def write(*command: str, thing: Any = None) -> str:
-        options = [f"--kubeconfig={account}", f"--namespace={team}", "--dry-run=server"]
+    def __init__(self, kubectl: Callable[..., str], account: Path, team: str) -> None:
+        self._kubectl, self.account, self.team = kubectl, account, team
+
+    def refused(self, *command: str, thing: Any = None) -> str:
+        """What the API server says against a write; empty: it takes it."""
+        options = [f"--kubeconfig={self.account}", f"--namespace={self.team}", "--dry-run=server"]
         piped = ["--filename=-"] if thing else []
         try:
-            api_server.kubectl(*options, *command, *piped, input=json.dumps(thing) if thing else None)
+            self._kubectl(*options, *command, *piped, input=json.dumps(thing) if thing else None)
         except RuntimeError as error:
             return str(error)
         return ""
 
-    write.team = team  # type: ignore[attr-defined]
-    until(lambda: DENIED in write("create", thing=_named(_secret(), "another")))
-    return write
+
+@pytest.fixture
+def operator(release, api_server, make_namespace) -> AsOperator:
+    release.install()
+    account = api_server.service_account(release.namespace, "fastchat-operator")
+    operator = AsOperator(api_server.kubectl, account, make_namespace())
+    until(lambda: DENIED in operator.refused("create", thing=_named(_secret(), "another")))
+    return operator
 
 
 def _secret() -> dict[str, Any]:
@@ -116,36 +121,36 @@ NOT_ITS_OWN = [
 ]
 
 
-def test_the_operator_writes_what_it_plans_and_nothing_beside_it(refusal, api_server):
+def test_the_operator_writes_what_it_plans_and_nothing_beside_it(operator, api_server):
     """One test, for an installation each would take minutes."""
-    planned = _planned(refusal.team)
+    planned = _planned(operator.team)
     for kind, thing in planned.items():
         if kind == "RoleBinding":  # for which its Role must be there
             api_server.kubectl("create", "--filename=-", input=json.dumps(planned["Role"]))
-        assert refusal("create", thing=thing) == "", kind
+        assert operator.refused("create", thing=thing) == "", kind
     for kind, path, value, why in NOT_ITS_OWN:
-        said = refusal("create", thing=_changed(planned[kind], path, value))
+        said = operator.refused("create", thing=_changed(planned[kind], path, value))
         assert said, (kind, path)
         assert why in said, (kind, path, said)
 
 
-def test_the_operator_leaves_alone_what_somebody_else_made(refusal, api_server):
-    here = f"--namespace={refusal.team}"
+def test_the_operator_leaves_alone_what_somebody_else_made(operator, api_server):
+    here = f"--namespace={operator.team}"
     own = [
-        each for each in _planned(refusal.team).values() if each["kind"] in ("Deployment", "Service", "NetworkPolicy")
+        each for each in _planned(operator.team).values() if each["kind"] in ("Deployment", "Service", "NetworkPolicy")
     ]
     foreign = [_changed(_changed(each, "metadata.labels", {}), "metadata.annotations", {}) for each in own]
     api_server.kubectl("create", here, "--filename=-", input=yaml.safe_dump_all(foreign))
     for thing in own:
         name = f"{thing['kind'].lower()}/{thing['metadata']['name']}"
         patch = json.dumps({"metadata": {"labels": thing["metadata"]["labels"]}})
-        assert "only what it has made" in refusal("patch", name, "--type=merge", f"--patch={patch}")
-        assert "only what it has made" in refusal("delete", name)
+        assert "only what it has made" in operator.refused("patch", name, "--type=merge", f"--patch={patch}")
+        assert "only what it has made" in operator.refused("delete", name)
 
 
-async def test_the_operator_says_which_of_its_pods_is_idle_and_changes_nothing_else(refusal, release, api_server):
-    here = f"--namespace={refusal.team}"
-    template = _planned(refusal.team)["Deployment"]["spec"]["template"]
+async def test_the_operator_says_which_of_its_pods_is_idle_and_changes_nothing_else(operator, api_server):
+    here = f"--namespace={operator.team}"
+    template = _planned(operator.team)["Deployment"]["spec"]["template"]
     pod = template | {"apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"] | {"name": "ours"}}
     del pod["spec"]["tolerations"]
     foreign = _changed(_named(pod, "foreign"), "metadata.labels", {"app": "foreign"})
@@ -153,11 +158,10 @@ async def test_the_operator_says_which_of_its_pods_is_idle_and_changes_nothing_e
     api_server.kubectl("create", here, "--filename=-", input=yaml.safe_dump_all([pod, foreign]))
 
     configuration = Configuration()
-    account = api_server.service_account(release.namespace, "fastchat-operator")
-    await load_kube_config(str(account), client_configuration=configuration)
+    await load_kube_config(str(operator.account), client_configuration=configuration)
 
     async def patched(api: Api, name: str, **metadata: Any) -> str:
-        path, body = POD.path(refusal.team, name), {"metadata": metadata}
+        path, body = POD.path(operator.team, name), {"metadata": metadata}
         try:
             await api.call("PATCH", path, {"dryRun": "All"}, body, "application/merge-patch+json")
         except ApiError as error:
