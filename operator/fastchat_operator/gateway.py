@@ -77,11 +77,11 @@ def _admit(labels: dict[str, str], port: int, peers: Sequence[dict[str, Any]]) -
 
 
 def _confine(policy: dict[str, Any], wanted: WorkerEgress) -> dict[str, Any]:
-    """The policy, with whom its pods reach where that is limited: DNS in the cluster, and the peers that are wanted."""
+    """The policy, with whom its pods reach where that is limited: who tells them names, and the peers wanted."""
     if not wanted.enabled:
         return policy
-    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    rules = [{"to": [{"namespaceSelector": {}}], "ports": dns}, *([{"to": wanted.to}] if wanted.to else [])]
+    ports = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    rules = [{"ports": ports, **given(to=wanted.dns)}, *([{"to": wanted.to}] if wanted.to else [])]
     return policy | {"policyTypes": ["Ingress", "Egress"], "egress": rules}
 
 

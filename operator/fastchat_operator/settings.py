@@ -118,12 +118,20 @@ class Worker(Part):
     roll: str = Field("", description="Any text; another one replaces all workers, one model after another.")
 
 
+_PODS_OF_THE_CLUSTER: dict[str, JsonValue] = {"namespaceSelector": {}}
+
+
 class WorkerEgress(Part):
     """Whom workers reach."""
 
-    enabled: bool = Field(False, description="Whether workers reach nobody but the cluster's DNS and those in `to`.")
+    enabled: bool = Field(False, description="Whether workers reach nobody but those in `dns` and `to`.")
+    dns: list[dict[str, JsonValue]] = Field(
+        default_factory=lambda: [_PODS_OF_THE_CLUSTER],
+        description="Peers that workers may ask for names, on port 53, as in a NetworkPolicy; none: everyone.",
+    )
     to: list[dict[str, JsonValue]] = Field(
-        default_factory=list, description="Peers that workers may reach, as in a NetworkPolicy; none: only DNS."
+        default_factory=list,
+        description="Peers that workers may reach on any port, as in a NetworkPolicy; none: DNS alone.",
     )
 
 

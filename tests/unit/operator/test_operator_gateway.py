@@ -176,7 +176,9 @@ def test_workers_whose_way_out_is_limited_reach_dns_and_whom_the_setting_names()
     closed = policy_of_workers(workerEgress={"enabled": True})
     opened = policy_of_workers(workerEgress={"enabled": True, "to": [hub]})
     (dns,) = closed["egress"]
+    assert dns["to"] == [{"namespaceSelector": {}}]
     assert [(each["port"], each["protocol"]) for each in dns["ports"]] == [(53, "UDP"), (53, "TCP")]
+    assert policy_of_workers(workerEgress={"enabled": True, "dns": []})["egress"] == [{"ports": dns["ports"]}]
     assert opened["egress"] == [dns, {"to": [hub]}]
     assert closed["policyTypes"] == opened["policyTypes"] == ["Ingress", "Egress"]
 
