@@ -122,6 +122,7 @@ CHANGED: dict[str, Any] = {
     "images.pullSecrets": ["registry"],
     "gateway.replicas": 5,
     "gateway.requireApiKeys": True,
+    "gateway.allowedOrigins": ["https://chat.example"],
     "gateway.args": ["--no-access-log"],
     "gateway.env": [{"name": "A", "value": "1"}],
     "gateway.resources": {"limits": {"memory": "1Gi"}},
