@@ -100,7 +100,7 @@ def decide(
 
 
 def _demand(requests: int, scaling: Autoscaling) -> str:
-    return f"{requests} request{'' if requests == 1 else 's'} in flight and held, {scaling.target_requests} per worker"
+    return f"{requests} sequence{'' if requests == 1 else 's'} in flight and held, {scaling.target_requests} per worker"
 
 
 def _calm(requests: int, scaling: Autoscaling) -> str:

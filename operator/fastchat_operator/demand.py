@@ -1,4 +1,4 @@
-"""What a gateway pod says of the requests it has: how many wait, and how many each worker answers."""
+"""What a gateway pod says of what it has, in sequences: how many wait, and how many each worker has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Demand:
-    """Requests of one model in one gateway pod."""
+    """Sequences of one model in one gateway pod."""
 
     held: int = 0
     outstanding: Mapping[str, int] = field(default_factory=dict)

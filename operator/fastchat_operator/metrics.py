@@ -33,7 +33,7 @@ class Metrics:
             self._decisions.labels(direction)
         model = ("namespace", "model")
         self._desired = self._gauge("desired_replicas", "Workers that the autoscaler wants.", *model)
-        self._demand = self._gauge("demand", "Requests in flight and held, over all gateway pods.", *model)
+        self._demand = self._gauge("demand", "Sequences in flight and held, over all gateway pods.", *model)
         self.leader = self._gauge("leader", "1 while this operator is the one that acts.")
         self._synced = self._gauge(
             "namespace_synced", "1 while a namespace can be listed, 0 where it cannot; *: all of them.", "namespace"

@@ -73,7 +73,9 @@ def _add_keys(commands: Any) -> None:
     create.add_argument("--models", metavar="A,B", type=_names, help="models that it may use; default: all")
     create.add_argument("--requests-per-minute", metavar="N", type=_limit, help="default: no limit")
     create.add_argument("--tokens-per-minute", metavar="N", type=_limit, help="in and out; default: no limit")
-    create.add_argument("--max-concurrent", metavar="N", type=_limit, help="requests at once; default: no limit")
+    create.add_argument(
+        "--max-concurrent", metavar="N", type=_limit, help="sequences at once, n for each prompt; default: no limit"
+    )
     create.add_argument("--expires", metavar="WHEN", type=_expiry, help="2027-01-01 (UTC), or after 30d or 12h")
     create.add_argument("--replace", action="store_true", help="put it in the place of the one with this name")
     create.set_defaults(run=_create_key)

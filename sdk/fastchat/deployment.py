@@ -101,7 +101,10 @@ class Autoscaling(Part):
     min_replicas: int = Field(1, ge=0, le=1000, description="Fewest workers; 0 lets the model sleep while nobody asks.")
     max_replicas: int = Field(ge=1, le=1000, description="Most workers.")
     target_requests: int = Field(
-        16, ge=1, le=100_000, description="Requests in flight and held, per worker, that the number of workers aims at."
+        16,
+        ge=1,
+        le=100_000,
+        description="Sequences in flight and held (n for each prompt, or texts to embed), per worker, to aim at.",
     )
     scale_down_delay_seconds: int = Field(
         300, ge=0, le=86_400, description="How long demand must have been lower before workers are stopped, in seconds."
@@ -223,7 +226,7 @@ class Spec(Part):
     )
     load_balancing: Literal["LeastRequests", "PrefixHash"] = Field(
         "LeastRequests",
-        description="LeastRequests: the worker with the fewest requests in flight. "
+        description="LeastRequests: the worker with the fewest sequences in flight. "
         "PrefixHash: the same beginning of a prompt goes to the same worker, which has it in its cache.",
     )
 

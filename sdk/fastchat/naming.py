@@ -27,6 +27,9 @@ INTERNAL = "fastchat-internal"
 INTERNAL_TOKEN_VARIABLE = "FASTCHAT_INTERNAL_TOKEN"  # noqa: S105  # its name
 """Environment variable in which gateways and workers get that token."""
 
+KEY_HEADER = "x-fastchat-key"
+"""Header in which a gateway tells its workers the name of a request's API key, never the key."""
+
 KEYS = "fastchat-keys"
 """Name of the Secret with a namespace's API keys: an entry per key, by the key's name."""
 

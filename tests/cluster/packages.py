@@ -45,7 +45,7 @@ CILIUM = {
 }
 
 PROXIES = {
-    "nginx": "nginx-light",
+    "nginx": "nginx",
     "haproxy": "haproxy",
 }
 

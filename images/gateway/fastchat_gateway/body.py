@@ -1,4 +1,4 @@
-"""What is read of a request's body: which model, and whether the answer streams. The rest passes through unseen."""
+"""What is read of a request's body: which model, whether the answer streams, how much it is. The rest passes unseen."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -7,38 +7,100 @@ import msgspec
 
 from fastchat_gateway.errors import Refused, bad_request
 
+MOST_SEQUENCES = 2048
+"""For so many a request counts at most: more than that no worker takes."""
 
-class _Head(msgspec.Struct):
+_BRACKET = ord("[")
+_Value = msgspec.Raw | msgspec.UnsetType
+
+
+class Asked(msgspec.Struct):
+    """What a request asks for, as far as it matters here; what is wrong with its other fields is for its worker."""
+
     model: str
     stream: bool | None = None
+    n: _Value = msgspec.UNSET
+    prompt: _Value = msgspec.UNSET
+    input: _Value = msgspec.UNSET
+    stream_options: _Value = msgspec.UNSET
+
+    @property
+    def sequences(self) -> int:
+        """Answers to be generated, or inputs to be embedded: `n` for each prompt; at least 1."""
+        texts = self.input if isinstance(self.prompt, msgspec.UnsetType) else self.prompt
+        if isinstance(self.n, msgspec.UnsetType) and isinstance(texts, msgspec.UnsetType):
+            return 1
+        return min(_number(self.n) * _length(texts), MOST_SEQUENCES)
+
+    @property
+    def has_stream_options(self) -> bool:
+        return self.stream_options is not msgspec.UNSET
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """The client wants usage at the stream's end, or something of which only the worker knows what it means."""
+        if isinstance(self.stream_options, msgspec.UnsetType):
+            return False
+        try:
+            options = _options.decode(self.stream_options)
+        except msgspec.DecodeError:
+            return True
+        return bool(options and options.include_usage)
 
 
-_head = msgspec.json.Decoder(_Head)
+class _Options(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+_asked = msgspec.json.Decoder(Asked)
+_options = msgspec.json.Decoder(_Options | None)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
 _LARGE = 2**14
 
 
-def read(body: bytes) -> tuple[str, bool]:
-    """The model and whether to stream; raises Refused for what is not a JSON object with those fields, each key once.
+def read(body: bytes) -> Asked:
+    """Raises Refused for what is not a JSON object with a model, each key once, and a stream that is true or false.
 
     Of two values of a key another reader, the worker, might take the other one.
     """
     try:
         fields = _fields.decode(body)
-        head = _head.decode(body if len(body) < _LARGE else _read_of(fields))
+        asked = _asked.decode(body) if len(body) < _LARGE else _asked_in(fields)
         body.decode()  # msgspec does not look into strings that it skips
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _what_is_wrong(body) from None
     if not _is_each_once(body, fields.values()):
         raise _twice(body, fields)
-    return head.model, bool(head.stream)
+    return asked
 
 
-def _read_of(fields: Mapping[str, msgspec.Raw]) -> bytes:
-    """The document without what is not read of it: to go through a long one twice would cost."""
-    read = [b'"%b":%b' % (name.encode(), fields[name]) for name in _Head.__struct_fields__ if name in fields]
-    return b"{%b}" % b",".join(read)
+def _asked_in(fields: Mapping[str, msgspec.Raw]) -> Asked:
+    """From the values that were found: to go through a long document twice would cost."""
+    typed = [b'"%b":%b' % (name.encode(), fields[name]) for name in ("model", "stream") if name in fields]
+    asked = _asked.decode(b"{%b}" % b",".join(typed))
+    for name in ("n", "prompt", "input", "stream_options"):
+        setattr(asked, name, fields.get(name, msgspec.UNSET))
+    return asked
+
+
+def _number(n: _Value) -> int:
+    digits = b"" if isinstance(n, msgspec.UnsetType) else bytes(n)
+    return max(1, int(digits[:9])) if digits.isdigit() else 1  # with more of them it is too much anyway
+
+
+def _length(texts: _Value) -> int:
+    """How many texts these are, by their quotes or brackets: to make an object of each would take longer."""
+    if isinstance(texts, msgspec.UnsetType) or memoryview(texts)[0] != _BRACKET:
+        return 1
+    data = bytes(texts)
+    first = data[1:].lstrip()[:1]
+    if first == b"[":  # of token ids
+        return max(1, data.count(b"[") - 1)
+    if first == b"{":
+        return data.count(b"{")
+    data = data.replace(b"\\\\", b"")  # what remains of backslashes escapes
+    return max(1, (data.count(b'"') - data.count(b'\\"')) // 2)
 
 
 def _is_each_once(body: bytes, values: Collection[msgspec.Raw]) -> bool:

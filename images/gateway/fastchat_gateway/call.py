@@ -10,7 +10,9 @@ from fastchat_gateway.head import render
 if TYPE_CHECKING:
     from fastchat_gateway.trace import Trace
 
+_ASKS_FOR_USAGE = b'{"stream_options":{"include_usage":true},'
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 @dataclass(slots=True)
@@ -27,6 +29,11 @@ class Call:
     stream: bool = False
     key: str = ""
     """Name of the API key."""
+    sequences: int = 1
+    """Answers that it asks for, or inputs that it wants embedded."""
+    hides_usage: bool = False
+    """It is a stream whose client did not ask what it used: the gateway does, for itself."""
+    has_stream_options: bool = False
     trace: "Trace | None" = None
     """What is told of its way, where traces are asked for."""
 
@@ -41,10 +48,24 @@ class Call:
             length,
         )
 
-    def body_for(self, name: str) -> bytes:
-        """The body under the model's own name; byte for byte the client's unless it used an alias."""
+    def body_for(self, name: str, *, with_usage: bool = False) -> bytes:
+        """The body under the model's own name; byte for byte the client's unless it used an alias.
+
+        `with_usage`: it asks what the stream used, too.
+        """
         if name == self.model:
-            return self.body
+            if not with_usage:
+                return self.body
+            if not self.has_stream_options:
+                return _ASKS_FOR_USAGE + self.body[self.body.index(b"{") + 1 :]
         fields = _fields.decode(self.body)
         fields["model"] = msgspec.Raw(msgspec.json.encode(name))
+        if with_usage:
+            fields["stream_options"] = _asking(fields.get("stream_options"))
         return msgspec.json.encode(fields)
+
+
+def _asking(options: msgspec.Raw | None) -> msgspec.Raw:
+    """A stream's options, and that its usage be told."""
+    given = None if options is None else _options.decode(options)
+    return msgspec.Raw(msgspec.json.encode({**(given or {}), "include_usage": True}))

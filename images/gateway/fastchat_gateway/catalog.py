@@ -78,6 +78,7 @@ class Endpoint:
         "ready",
         "seed",
         "suspect",
+        "tells_usage",
         "uid",
         "url",
     )
@@ -87,6 +88,9 @@ class Endpoint:
         self.uid = uid
         self.ready = False
         self.outstanding = 0
+        """Sequences."""
+        self.tells_usage: bool | None = None
+        """It can be asked to say at the end of a stream what it used; None: that was not tried yet."""
         self.failures = 0
         self.ejections = 0
         self.ejected_until = 0.0
@@ -113,6 +117,7 @@ class Endpoint:
         self.failures = self.ejections = 0
         self.ejected_until = 0.0
         self.on_trial = False
+        self.tells_usage = None
 
 
 class Model:
@@ -130,15 +135,15 @@ class Model:
         self.record = record
         self.name = record.name
 
-    def take(self, endpoint: Endpoint) -> None:
-        """A request goes to this worker, until `release`."""
+    def take(self, endpoint: Endpoint, sequences: int = 1) -> None:
+        """A request of so many sequences goes to this worker, until `release`."""
         self.in_flight += 1
-        endpoint.outstanding += 1
+        endpoint.outstanding += sequences
         endpoint.on_trial = endpoint.ejections > 0
 
-    def release(self, endpoint: Endpoint) -> None:
+    def release(self, endpoint: Endpoint, sequences: int = 1) -> None:
         self.in_flight -= 1
-        endpoint.outstanding -= 1
+        endpoint.outstanding -= sequences
         endpoint.on_trial = False
 
     @property
@@ -150,7 +155,8 @@ class Model:
         """What one worker may have at a time, while others start: its share of all there is; else any number."""
         if now >= self.spread_until or not self.hold.length:
             return NO_LIMIT
-        return math.ceil((self.in_flight + self.hold.length) / max(self.record.replicas, self.ready, 1))
+        sequences = self.hold.sequences + sum(endpoint.outstanding for endpoint in self.endpoints)
+        return math.ceil(sequences / max(self.record.replicas, self.ready, 1))
 
     def card(self, alias: str | None = None) -> ModelCard:
         """The entry of `GET /v1/models`; an alias names the model as its root."""

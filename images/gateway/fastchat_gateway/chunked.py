@@ -1,7 +1,6 @@
-"""A chunked body as it arrives, read strictly (RFC 9112, 7.1) and written anew where it is not plain."""
+"""A chunked body as it arrives, read strictly (RFC 9112, 7.1)."""
 
 import re
-from typing import Final
 
 from fastchat_gateway.response import BadAnswer
 
@@ -9,7 +8,6 @@ LONGEST_LINE = 4096
 _MOST_TRAILERS = 64
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\0\r\n]*)?")
-LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class Chunked:
@@ -30,13 +28,25 @@ class Chunked:
         self._in_trailers = False
         self._trailers = 0
 
-    def framed(self, data: bytes) -> bytes:
-        """What comes next of the body, in whole plain chunks: what came, if it is just that; raises BadAnswer."""
-        if not (self._left or self._line or self._line_end or self._in_trailers) and self._is_plain(data):
-            return data
-        body = self.body(data)
-        framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return framed + LAST_CHUNK if self.complete else framed
+    def framing(self, data: bytes) -> int:
+        """How many bytes are framing, where what comes next is whole plain chunks and may go on as it came; else 0.
+
+        The last chunk is not among them then.
+        """
+        if self._left or self._line or self._line_end or self._in_trailers:
+            return 0
+        at, size, body = 0, len(data), 0
+        while at < size:
+            line = _SIZE.match(data, at)
+            length = 0 if line is None else int(line[1], 16)
+            if line is None or not length:
+                return 0
+            at = line.end() + length
+            if not data.startswith(b"\r\n", at):
+                return 0
+            at += 2
+            body += length
+        return size - body
 
     def body(self, data: bytes) -> bytes:
         """What comes next of the body, without framing; raises BadAnswer."""
@@ -60,23 +70,6 @@ class Chunked:
             at = end + 1
         self.surplus = at < size and self.complete
         return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _is_plain(self, data: bytes) -> bool:
-        """Whole chunks and nothing else, the last one perhaps among them."""
-        at, size = 0, len(data)
-        while at < size:
-            line = _SIZE.match(data, at)
-            if line is None:
-                return False
-            length = int(line[1], 16)
-            at = line.end() + length
-            if not data.startswith(b"\r\n", at):
-                return False
-            at += 2
-            if not length:
-                self.complete = at == size
-                return self.complete
-        return True
 
     def _keep_line(self, line: bytes) -> None:
         if self._line_end and line != b"\r":
@@ -104,3 +97,8 @@ class Chunked:
                 raise BadAnswer("a chunk whose size is no number")
             self._left = int(given[1], 16)
             self._in_trailers = not self._left
+
+
+def unframed(chunks: bytes) -> bytes:
+    """What is in whole plain chunks."""
+    return Chunked().body(chunks)

@@ -1,4 +1,4 @@
-"""What the autoscaler is told: requests held and in flight, by model and worker, as lines of JSON without end."""
+"""What the autoscaler is told: sequences held and in flight, by model and worker, as lines of JSON without end."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ _SILENCE_SECONDS = 2.0
 
 
 class Worker(NamedTuple):
-    """One worker of a model."""
+    """One worker of a model, and the sequences that it has."""
 
     url: str
     uid: str
@@ -25,7 +25,7 @@ class Worker(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """One model's."""
+    """One model's, in sequences: answers to one prompt, or inputs to be embedded."""
 
     held: int = 0
     workers: tuple[Worker, ...] = ()
@@ -53,7 +53,7 @@ async def lines(catalog: Catalog, over: Callable[[], bool]) -> AsyncIterator[byt
 def demands(catalog: Catalog) -> Demands:
     """Every model's demand."""
     return {
-        model.name: Demand(model.hold.length, tuple(Worker(e.url, e.uid, e.outstanding) for e in model.endpoints))
+        model.name: Demand(model.hold.sequences, tuple(Worker(e.url, e.uid, e.outstanding) for e in model.endpoints))
         for model in catalog
     }
 

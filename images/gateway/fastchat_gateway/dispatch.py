@@ -8,6 +8,7 @@ from fastchat_gateway.errors import no_worker
 
 MOST_ROUNDS = 3
 MOST_LOST = 3
+MOST_FULL = 3
 
 _NONE: frozenset[tuple[str, int]] = frozenset()
 
@@ -22,7 +23,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Enough workers failed: answer with the last one's own refusal, or with a 502."""
+    """Enough workers failed or are full: answer with the last one's own refusal, or with a 502."""
 
     model: Model
 
@@ -34,6 +35,8 @@ class Dispatch:
     endpoint, until a new endpoint appears or discovery confirms a failed one: that is a worker that was restarted or
     has only dropped a connection, and a fresh chance. A worker's own 502 or 503 says "not me, not now" and is a
     failure like a refused connection; discovery, a moment behind, soon says the same or confirms the worker.
+    One whose queue is full has not failed: another one is tried, and when MOST_FULL are, or no other is left, the
+    client hears that at once.
     Two bounds: after MOST_ROUNDS such rounds, and after MOST_LOST workers were lost while they had this request (it
     may be what kills them), the request is given up.
     """
@@ -42,6 +45,7 @@ class Dispatch:
     _failed = False
     _rounds = 0
     _lost = 0
+    _full = 0
     _deadline: float | None = None
     model: Model
 
@@ -65,7 +69,7 @@ class Dispatch:
         model = self._catalog.find(self._name)
         if model is None:
             raise self._catalog.unknown(self._name)
-        if self._lost >= MOST_LOST:
+        if self._lost >= MOST_LOST or self._full >= MOST_FULL:
             return GiveUp(model)
         if model.hold.length and not self._in_line and not self._tried:
             return self._wait(model, now)  # behind those who came before
@@ -74,7 +78,7 @@ class Dispatch:
         if endpoint is not None:
             self.model = model
             return endpoint
-        return self._wait(model, now)
+        return GiveUp(model) if self._full else self._wait(model, now)
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
         """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""
@@ -82,6 +86,11 @@ class Dispatch:
         self._failed = True
         self._lost += lost
         return balancer.note_failure(endpoint, now)
+
+    def turned_away(self, endpoint: Endpoint) -> None:
+        """The endpoint's queue is full."""
+        self._tried = self._tried.union((endpoint.incarnation,))
+        self._full += 1
 
     def _wait(self, model: Model, now: float) -> Wait | GiveUp:
         if self._failed:

@@ -2,12 +2,15 @@
 
 from datetime import datetime
 
+import msgspec
 from pydantic import ValidationError
 
 from fastchat.api import Error, ErrorResponse
 from fastchat.naming import INTERNAL_TOKEN_VARIABLE
 
 RETRY_AFTER_SECONDS = 5
+QUEUE_FULL = "queue_full"
+"""Code of a worker, or of the gateway, where as many wait as may."""
 
 
 class Refused(Exception):  # noqa: N818  # an answer, not a fault
@@ -95,6 +98,11 @@ def rate_limited(message: str, retry_after: int, *headers: tuple[bytes, bytes]) 
     return Refused(429, error, (b"retry-after", b"%d" % retry_after), *headers)
 
 
+def too_many_sequences(key: str, sequences: int, most: int) -> Refused:
+    message = f"This request is for {sequences} sequences (n for each prompt), and the API key '{key}' may have {most} "
+    return bad_request(message + "in progress at a time; send several requests.", code="too_many_sequences")
+
+
 def model_not_found(name: str) -> Refused:
     message = f"The model '{name[:256]}' does not exist; GET /v1/models lists those that do."
     return Refused(404, Error(message=message, param="model", code="model_not_found"))
@@ -125,7 +133,7 @@ def overloaded() -> Refused:
 
 def queue_full(model: str) -> Refused:
     message = f"No worker of '{model}' is ready and too many requests wait for one already; try again later."
-    return Refused(429, Error(message=message, type="rate_limit_error", code="queue_full"), _RETRY_LATER)
+    return Refused(429, Error(message=message, type="rate_limit_error", code=QUEUE_FULL), _RETRY_LATER)
 
 
 def no_worker(model: str, seconds: float) -> Refused:
@@ -155,6 +163,22 @@ def from_worker(status: int, body: bytes) -> Refused:
     except ValidationError:
         error = Error(message=f"The worker answered with status {status}.", type="server_error")
     return Refused(status, error)
+
+
+class _Code(msgspec.Struct):
+    code: str | None = None
+
+
+class _Coded(msgspec.Struct):
+    error: _Code
+
+
+def code_of(body: bytes) -> str | None:
+    """The code in a worker's own answer; None where it has none."""
+    try:
+        return msgspec.json.decode(body, type=_Coded).error.code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def shutting_down() -> Refused:

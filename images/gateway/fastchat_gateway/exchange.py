@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from fastchat_gateway import usage
 from fastchat_gateway.errors import Refused, from_worker, shutting_down
 from fastchat_gateway.head import RequestHead, render
 from fastchat_gateway.keyring import NO_KEY
-from fastchat_gateway.usage import usage_of
 
 if TYPE_CHECKING:
     from fastchat_gateway.limits import Account
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _JSON = b"content-type: application/json\r\n"
+_WAITING = b": waiting for a worker\n\n"
 _EVENT_STREAM = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-_TAIL_BYTES = 4096
+_FIRST_BYTES = 2**16
 
 Stopped = Literal["client_gone", "shutdown", None]
 
@@ -55,6 +56,8 @@ class Exchange:
     """What it counts against."""
     admitted = False
     """The key may use its model now."""
+    sequences = 1
+    """It counts for so many of them."""
     model = ""
     endpoint = ""
     relay: "Relay | None" = None
@@ -68,14 +71,14 @@ class Exchange:
     broken = False
     stopped: Stopped = None
     sent = 0
-    newlines = 0
-    framed = False
-    tail = b""
-    """The end of the answer, where a worker says what it used."""
-    _last_but_one = b""
-    """What was written before it: `[DONE]` may come by itself."""
+    _delivered = 0
+    """Bytes of the worker's answer that were sent on in parts."""
+    _events = 0
+    _first = b""
+    _last = b""
+    """What was sent on of a stream's events, by their number, first and last."""
+    _tokens: usage.Tokens | None = None
     first_byte: float | None = None
-    _usage: tuple[int, int] | None = None
 
     def __init__(self, line: Line, head: RequestHead, body: bytes, done: Callable[["Exchange"], None]) -> None:
         self._line = line
@@ -104,8 +107,9 @@ class Exchange:
             return
         self._first_byte(status)
         self.sent = len(body)
-        self.tail = body[-_TAIL_BYTES:]
         self._line.write_answer(status, lines + self.lines, body)
+        if status == 200:
+            self._tokens = usage.of_document(body) or self._about(usage.of_text(body))
         self.finish()
 
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
@@ -119,30 +123,29 @@ class Exchange:
         self.streams = streams
         self._first_byte(self.status or status)
 
-    def write(self, data: bytes, *, framed: bool = False) -> None:
+    def write(self, data: bytes, *, framing: int = 0) -> None:
         self.sent += len(data)
+        self._delivered += len(data) - framing
         if self.streams:
-            self.framed = framed
-            self.newlines += data.count(b"\n")
-            self._last_but_one, self.tail = self.tail, data
-        self._line.write_part(data, framed=framed)
+            self._events += data.count(b"data:")
+            if not self._first:
+                self._first = data[:_FIRST_BYTES]
+            self._last = data
+        self._line.write_part(data, framed=framing > 0)
 
-    def end(self, data: bytes, *, framed: bool = False) -> None:
-        self.sent += len(data)
-        self._line.write_part(data, last=True, framed=framed)
+    def end(self) -> None:
+        self._line.write_part(b"", last=True)
         self.finish()
 
-    def tear(self, refused: Refused) -> None:  # noqa: ARG002  # it cannot be told any more
-        self.broken = True
-        self._line.cut()
-        self.finish()
+    def used(self, tokens: usage.Tokens) -> None:
+        self._tokens = tokens
 
     def comment(self) -> None:
         """Keep a held stream alive. Its status is decided by the first comment."""
         if not self.status:
             self.status, self.streams = 200, True
             self._line.write_head(200, _EVENT_STREAM + self.lines)
-        self.write(b": waiting for a worker\n\n")
+        self._send_aside(_WAITING)
 
     def refuse(self, refused: Refused) -> None:
         """Answer with an error; as an event where a stream has begun, by cutting off any other answer that has."""
@@ -153,24 +156,37 @@ class Exchange:
             self._line.write_answer(refused.status, _JSON + render(refused.headers) + self.lines, body)
         elif self.streams:
             self.broken = True
-            event = refused.event
-            self.sent += len(event)
-            self._line.write_part(event, last=True)
+            self._send_aside(refused.event, last=True)
         else:
             self.broken = True
             self._line.cut()
         self.finish()
 
-    def usage(self) -> tuple[int, int]:
-        """Tokens of prompt and answer."""
-        if self._usage is None:
-            self._usage = usage_of(self._last_but_one + self.tail, self._events, self.asked_bytes)
-        return self._usage
+    def _send_aside(self, event: bytes, *, last: bool = False) -> None:
+        self.sent += len(event)
+        self._line.write_part(event, last=last)
 
     @property
-    def _events(self) -> int:
-        """Of a stream: each has two line ends, and a chunk with its two of its own where they pass as they come."""
-        return self.newlines // (4 if self.framed else 2)
+    def tokens(self) -> usage.Tokens:
+        """Of prompt and answer, once it is over: what the worker said, else about what it was given and has delivered.
+
+        Nothing where no worker had it, or the answer was an error.
+        """
+        if self._tokens is None:
+            self._tokens = self._estimate()
+        return self._tokens
+
+    def _estimate(self) -> usage.Tokens:
+        if not self.endpoint or not (self.status == 200 or self.stopped):
+            return 0, 0
+        if self.status != 200 or not self._delivered:
+            return self._about(0) if self.stopped else (0, 0)
+        if self.streams:
+            return self._about(usage.of_events(self._delivered, self._events, self._first, self._last))
+        return self._about(usage.of_bytes(self._delivered))
+
+    def _about(self, completion: int) -> usage.Tokens:
+        return usage.of_bytes(self.asked_bytes), 0 if self.path.endswith("embeddings") else completion
 
     # How it ends.
 

@@ -27,7 +27,7 @@ from fastchat_gateway.errors import (
 )
 from fastchat_gateway.exchange import Exchange
 from fastchat_gateway.head import RequestHead
-from fastchat_gateway.keyring import Keyring
+from fastchat_gateway.keyring import Key, Keyring
 from fastchat_gateway.limits import Meter, may_use
 from fastchat_gateway.relay import Lanes, Relay
 from fastchat_gateway.tracing import Tracer
@@ -50,6 +50,8 @@ INFERENCE: Mapping[str, bytes] = {
     "/v1/create_embeddings": b"/v1/embeddings",
 }
 """Our path → the worker's."""
+
+_GENERATES = frozenset({b"/v1/chat/completions", b"/v1/completions"})
 
 _SETTLE_SECONDS = 0.1
 _MOST_TO_SETTLE = 64
@@ -195,13 +197,18 @@ class Gateway:
             raise host_not_allowed(host.decode("latin-1"))
 
     def _infer(self, exchange: Exchange) -> None:
-        name, stream = body.read(exchange.body)
+        asked, path = body.read(exchange.body), INFERENCE[exchange.path]
+        name, stream, generates = asked.model, bool(asked.stream), path in _GENERATES
+        sequences = asked.sequences
+        exchange.sequences = sequences if generates else _places(exchange.key, sequences)
         model = self.admit(exchange, name)
         exchange.model = model.name
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
-        lines = to_worker(exchange, with_trace=trace is None)
-        outgoing = Call(name, INFERENCE[exchange.path], exchange.body, lines, stream, exchange.key.name, trace)
-        exchange.relay = Relay(self.lanes, outgoing, exchange, model, chunks=stream and exchange.takes_chunks)
+        call = Call(name, path, exchange.body, to_worker(exchange, with_trace=trace is None), stream)
+        call.key, call.sequences, call.trace = exchange.key.name, sequences, trace
+        if stream and generates:
+            call.hides_usage, call.has_stream_options = not asked.asks_for_usage, asked.has_stream_options
+        exchange.relay = Relay(self.lanes, call, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.relay.start(exchange.started)
 
     def admit(self, exchange: Exchange, name: str) -> Model:
@@ -209,7 +216,9 @@ class Gateway:
         key, model = exchange.key, self.lanes.catalog.find(name)
         own_name = model.name if model else name
         if not exchange.admitted:
-            account = exchange.account = self._meter.admit(key, own_name, exchange.started, name=name)
+            account = exchange.account = self._meter.admit(
+                key, own_name, exchange.started, name=name, sequences=exchange.sequences
+            )
             exchange.admitted = True
             if account is not None:
                 exchange.extra = account.lines()
@@ -227,9 +236,9 @@ class Gateway:
         self._in_flight.discard(exchange)
         account = exchange.account
         if account is not None:
-            account.in_flight -= 1
-            if account.tokens is not None and exchange.status == 200:
-                account.charge(sum(exchange.usage()), exchange.started + exchange.duration)
+            account.in_flight -= exchange.sequences
+            if account.tokens is not None:
+                account.charge(sum(exchange.tokens), exchange.started + exchange.duration)
         if exchange.trace is not None:
             self._end_trace(exchange.trace, exchange)
         self._to_settle.append(exchange)
@@ -267,8 +276,8 @@ class Gateway:
         outcome = _outcome(exchange, status)
         self._metrics.request(model, route, status, outcome, key)
         self._metrics.times(model, route, first_byte, exchange.duration)
-        if model and status == 200:
-            self._metrics.tokens(model, key, *exchange.usage())
+        if model:
+            self._metrics.tokens(model, key, *exchange.tokens)
         if self._access_log is not None:
             line = Line(
                 timestamp(exchange.came),
@@ -291,6 +300,11 @@ def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
     """Header lines by which a worker knows the request; without a trace of our own, the client's."""
     head = exchange.head
     return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
+
+
+def _places(key: Key, inputs: int) -> int:
+    """Of a key's for a request to embed so many: at most all, for they are embedded in batches, one after another."""
+    return inputs if key.max_concurrent is None else min(inputs, key.max_concurrent)
 
 
 def _outcome(exchange: Exchange, status: int) -> str:

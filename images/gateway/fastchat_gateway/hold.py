@@ -7,6 +7,9 @@ from typing import Protocol
 class Waiter(Protocol):
     """A request in the queue."""
 
+    sequences: int
+    """What it will take of a worker."""
+
     def look(self) -> bool:
         """Look for a worker again, and leave the queue where there is one. False: whoever comes next finds none."""
 
@@ -21,6 +24,8 @@ class Hold:
         self._lines: dict[str, dict[Waiter, None]] = {}
         self.length = 0
         """Requests that wait."""
+        self.sequences = 0
+        """What they will take together."""
 
     def enter(self, waiter: Waiter, key: str, limit: int) -> bool:
         """Take the last place of a key's line; False where as many wait as may.
@@ -34,6 +39,7 @@ class Hold:
             return False
         self._lines.setdefault(key, line)[waiter] = None
         self.length += 1
+        self.sequences += waiter.sequences
         return True
 
     def leave(self, waiter: Waiter, key: str) -> None:
@@ -44,6 +50,7 @@ class Hold:
         if waiter in line:
             del line[waiter]
             self.length -= 1
+            self.sequences -= waiter.sequences
         if line:
             self._lines[key] = line
 

@@ -1,9 +1,9 @@
-"""What an API key may use: which models, how many requests and tokens a minute, how many requests at once."""
+"""What an API key may use: which models, how many requests and tokens a minute, how many sequences at once."""
 
 import math
 from collections.abc import Mapping
 
-from fastchat_gateway.errors import Refused, model_not_allowed, rate_limited
+from fastchat_gateway.errors import Refused, model_not_allowed, rate_limited, too_many_sequences
 from fastchat_gateway.head import pairs
 from fastchat_gateway.keyring import Key
 
@@ -65,7 +65,7 @@ class Bucket:
 
 
 class Account:
-    """What a key has left, and how many of its requests are in progress."""
+    """What a key has left, and how many of its sequences are in progress."""
 
     __slots__ = ("_limits", "in_flight", "requests", "tokens")
 
@@ -93,9 +93,9 @@ class Account:
             self.tokens.refill(now)
             self.tokens.left -= min(tokens, _MOST_AT_ONCE)
 
-    def release(self) -> None:
+    def release(self, sequences: int = 1) -> None:
         """A request has ended."""
-        self.in_flight -= 1
+        self.in_flight -= sequences
 
     def lines(self) -> bytes:
         """`x-ratelimit-*` for an answer."""
@@ -117,11 +117,11 @@ class Meter:
         """So many gateways share every limit; each lets its part through, at least 1."""
         self._share = gateways
 
-    def admit(self, key: Key, model: str, now: float, *, name: str = "") -> Account | None:
+    def admit(self, key: Key, model: str, now: float, *, name: str = "", sequences: int = 1) -> Account | None:
         """Count a request that begins, to be followed by one `release`; None for a key without limits.
 
         `model`: its own name, or what was asked for where there is no such model; `name`: what was asked for.
-        Raises Refused (403, 429), and then has counted nothing.
+        Raises Refused (400 for more sequences than the key may ever have, 403, 429), and then has counted nothing.
         """
         if key.models is not None and not may_use(key, model, name):
             raise model_not_allowed(key.name, name or model)
@@ -131,17 +131,21 @@ class Meter:
         if account is None:
             account = self._accounts[key.name] = Account()
         account.refill(key, self._share, now)
-        self._refuse_too_much(key, account)
+        self._refuse_too_much(key, account, sequences)
         if account.requests is not None:
             account.requests.left -= 1
-        account.in_flight += 1
+        account.in_flight += sequences
         return account
 
-    def _refuse_too_much(self, key: Key, account: Account) -> None:
+    def _refuse_too_much(self, key: Key, account: Account, sequences: int) -> None:
         most, requests, tokens = key.max_concurrent, account.requests, account.tokens
-        if most is not None and account.in_flight >= max(1, most // self._share):
-            message = f"The API key '{key.name}' may make {most} requests at the same time, and has; try again later."
-            raise rate_limited(message, _BUSY_RETRY_SECONDS, *pairs(account.lines()))
+        if most is not None:
+            if sequences > most:
+                raise too_many_sequences(key.name, sequences, most)
+            # One that is larger than this gateway's part has its turn when nothing else of its key is in progress.
+            if account.in_flight and account.in_flight + sequences > max(1, most // self._share):
+                message = f"The API key '{key.name}' may have {most} sequences in progress at a time; try again later."
+                raise rate_limited(message, _BUSY_RETRY_SECONDS, *pairs(account.lines()))
         if requests is not None and requests.left < 1:
             raise _used_up(key, f"{key.requests_per_minute} requests", requests, account)
         if tokens is not None and tokens.left < 1:

@@ -5,16 +5,21 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
+from urllib.parse import quote
 
+from fastchat.naming import KEY_HEADER
 from fastchat_gateway import balancer
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Catalog, Endpoint, Model
+from fastchat_gateway.chunked import unframed
 from fastchat_gateway.dispatch import MOST_LOST, Dispatch, Wait
 from fastchat_gateway.errors import (
+    QUEUE_FULL,
     Refused,
     bad_answer,
+    code_of,
     no_worker,
     queue_full,
     server_error,
@@ -26,6 +31,7 @@ from fastchat_gateway.metrics import Metrics
 from fastchat_gateway.prefix import prefix_of
 from fastchat_gateway.response import AnswerHead
 from fastchat_gateway.upstream import Pool, Upstream, WorkerFailed
+from fastchat_gateway.usage import FIELD, Search, StreamUsage, Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +39,11 @@ BUFFERED_BYTES = 2**20
 """An answer that is not a stream is taken whole up to this size, so that a worker may die in the middle of it."""
 
 _DECLINED = (502, 503)
+_MAY_BE_FULL = 429
+_REFUSED = (400, 422)
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 _CHUNK_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
-"""Of an event that ends its chunk."""
-_WHOLE_ENDS = (*_CHUNK_ENDS, *(end + b"0\r\n\r\n" for end in _CHUNK_ENDS))
-"""The last chunk may follow."""
+"""Of a chunk that ends with an event."""
 _LONGEST_EVENT = 2**16
 
 
@@ -50,17 +56,17 @@ class Sink(Protocol):
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
         """An answer whose parts follow."""
 
-    def write(self, data: bytes, *, framed: bool = False) -> None:
-        """A part: of a stream, whole events; `framed`: chunked as it is."""
+    def write(self, data: bytes, *, framing: int = 0) -> None:
+        """A part: of a stream, whole events; `framing`: bytes of it that are, where it is whole chunks as they came."""
 
-    def end(self, data: bytes, *, framed: bool = False) -> None:
-        """The last part, which may be empty; `framed`: chunked, with the last chunk."""
+    def end(self) -> None:
+        """That was the last part."""
+
+    def used(self, tokens: Tokens) -> None:
+        """The worker has said what it used."""
 
     def refuse(self, refused: Refused) -> None:
         """There is no answer, or no more of it."""
-
-    def tear(self, refused: Refused) -> None:
-        """As `refuse`, where what was written last ends in the middle of a chunk."""
 
     def comment(self) -> None:
         """The call is held, and the answer would be a stream."""
@@ -82,6 +88,12 @@ class Lanes:
         """The header line that tells it."""
         return b"" if self.token is None else b"authorization: Bearer %b\r\n" % self.token
 
+    def identity(self, key: str) -> bytes:
+        """Header lines that tell it, and whose request it is: only workers who know the token can believe that."""
+        if self.token is None or not key:
+            return self.token_line
+        return self.token_line + _key_line(key)
+
 
 class Relay:
     """One call."""
@@ -101,9 +113,12 @@ class Relay:
     _head: AnswerHead | None = None
     _begun = False
     _streams = False
-    _framed = False
-    _torn = False
     _size = 0
+    _may_ask = True
+    _adds_usage = False
+    """The client did not ask for usage, and the gateway did."""
+    _usage: StreamUsage
+    _search: Search
 
     def __init__(self, lanes: Lanes, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
         """`chunks`: the sink takes a stream chunked as it comes."""
@@ -112,8 +127,13 @@ class Relay:
         self._call = call
         self._sink = sink
         self._dispatch = Dispatch(lanes.catalog, call.model, prefix)
-        self._chunks = chunks
+        self._takes_chunks = chunks
         self._parts: list[bytes] = []
+
+    @property
+    def sequences(self) -> int:
+        """What the call counts for."""
+        return self._call.sequences
 
     def start(self, now: float) -> None:
         """`now` is a time of the monotonic clock, in seconds."""
@@ -210,8 +230,12 @@ class Relay:
     # The call.
 
     def _send(self, endpoint: Endpoint) -> None:
-        self._dispatch.model.take(endpoint)
+        self._dispatch.model.take(endpoint, self._call.sequences)
         self._endpoint = endpoint
+        self._may_ask = True
+        self._open(endpoint)
+
+    def _open(self, endpoint: Endpoint) -> None:
         if self._head is not None:
             self._forget_answer()
         upstream = self._lanes.pool.take(endpoint.url)
@@ -247,18 +271,32 @@ class Relay:
         self.endpoint = upstream.url
         if self._call.trace is not None:
             self._call.trace.mark("sent")
-        body = self._call.body_for(self._dispatch.model.name)
-        head = self._call.head(upstream.host_line, self._lanes.token_line, len(body))
+        endpoint = self._endpoint
+        knows_usage = endpoint is not None and endpoint.tells_usage is not False
+        self._adds_usage = self._call.hides_usage and self._may_ask and knows_usage
+        body = self._call.body_for(self._dispatch.model.name, with_usage=self._adds_usage)
+        head = self._call.head(upstream.host_line, self._lanes.identity(self._call.key), len(body))
         parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
-        upstream.send(self, *parts, chunks=self._chunks)
+        upstream.send(self, *parts, chunks=self._takes_chunks)
 
     def _release(self, endpoint: Endpoint) -> None:
         """The worker does not have the call any more; there may be room for one that is held."""
         model = self._dispatch.model
-        model.release(endpoint)
+        model.release(endpoint, self._call.sequences)
         self._endpoint = None
         if model.hold.length:
             asyncio.get_running_loop().call_soon(model.hold.release)
+
+    def _turned_away(self, endpoint: Endpoint) -> None:
+        """The worker's queue is full, which is no fault of its own; another one's may not be."""
+        model = self._dispatch.model
+        self._release(endpoint)
+        balancer.note_success(endpoint)
+        self._dispatch.turned_away(endpoint)
+        self._lanes.metrics.retry(model.name, ejected=False)
+        if self._call.trace is not None:
+            self._call.trace.failed(endpoint.url, QUEUE_FULL)
+        self._advance(time.monotonic())
 
     def _failed(self, reason: str, *, lost: bool) -> None:
         endpoint, model = self._endpoint, self._dispatch.model
@@ -277,12 +315,12 @@ class Relay:
 
     def _forget_answer(self) -> None:
         self._head = None
-        self._begun = self._framed = self._torn = False
+        self._begun = False
         self._parts = []
         self._size = 0
 
     def on_answer(self, head: AnswerHead, body: bytes) -> None:
-        if head.status in _DECLINED or head.streams or self._call.trace is not None:
+        if head.status != 200 or head.streams or self._call.trace is not None:
             self.on_head(head)
             self.on_body(body)
             self.on_complete()
@@ -291,8 +329,8 @@ class Relay:
         if endpoint is not None:
             self._release(endpoint)
             self._over = True
-            balancer.note_success(endpoint)
-            self._sink.answer(head.status, head.to_client, body)
+            self._note_success(endpoint, 200)
+            self._sink.answer(200, head.to_client, body)
 
     def on_head(self, head: AnswerHead) -> None:
         self._head = head
@@ -311,33 +349,54 @@ class Relay:
         elif self._size > BUFFERED_BYTES and self._upstream is not None:
             self._upstream.fail("it declined at great length")
 
-    def on_chunks(self, data: bytes) -> None:
+    def on_chunks(self, data: bytes, framing: int) -> None:
         if not self._begun and self._head is not None:
-            self._framed = True
             self._begin(self._head)
         if self._over:
             return
-        if not self._parts and data.endswith(_WHOLE_ENDS):
-            self._torn = False
-            self._sink.write(data, framed=True)
+        if self._parts or not data.endswith(_CHUNK_ENDS) or (FIELD in data and self._usage.concerns(data)):
+            self._pass_on(unframed(data))
         else:
-            self._pass_on(data)
+            self._sink.write(data, framing=framing)
 
     def on_complete(self) -> None:
         endpoint, head = self._endpoint, self._head
         if endpoint is None or head is None:
             return
-        if head.status in _DECLINED:
-            self._declined = head.status, head.to_client, b"".join(self._parts)
-            self._failed(f"status {head.status}", lost=False)
+        if self._begun:
+            self._end(endpoint)
             return
+        body = b"".join(self._parts)
+        if head.status in _REFUSED and self._adds_usage and endpoint.tells_usage is None:
+            self._ask_without_usage(endpoint)
+        elif head.status in _DECLINED:
+            self._declined = head.status, head.to_client, body
+            self._failed(f"status {head.status}", lost=False)
+        elif head.status == _MAY_BE_FULL and code_of(body) == QUEUE_FULL:
+            self._declined = head.status, head.to_client, body
+            self._turned_away(endpoint)
+        else:
+            self._release(endpoint)
+            self._over = True
+            self._note_success(endpoint, head.status)
+            self._sink.answer(head.status, head.to_client, body)
+
+    def _end(self, endpoint: Endpoint) -> None:
         self._release(endpoint)
         self._over = True
-        if self._begun:
-            self._sink.end(b"".join(self._parts), framed=self._framed)
-        else:
-            balancer.note_success(endpoint)
-            self._sink.answer(head.status, head.to_client, b"".join(self._parts))
+        if self._parts:
+            self._write(b"".join(self._parts))
+        self._sink.end()
+
+    def _ask_without_usage(self, endpoint: Endpoint) -> None:
+        """The worker may not know the field by which it was asked for usage, or the client's request may be wrong."""
+        self._may_ask = False
+        self._open(endpoint)
+
+    def _note_success(self, endpoint: Endpoint, status: int) -> None:
+        balancer.note_success(endpoint)
+        if status == 200 and self._call.hides_usage:
+            endpoint.tells_usage = self._adds_usage
 
     def on_lost(self, reason: str) -> None:
         endpoint = self._endpoint
@@ -347,7 +406,7 @@ class Relay:
             logger.warning("worker %s was lost in the middle of an answer: %s", endpoint.url, reason)
             self._release(endpoint)
             self._over = True
-            (self._sink.tear if self._torn else self._sink.refuse)(worker_lost(self._dispatch.model.name))
+            self._sink.refuse(worker_lost(self._dispatch.model.name))
         elif self._may_be_stale and self._head is None:
             # It may have closed the idle connection just as the call came: that says nothing of the worker.
             self._connecting = asyncio.get_running_loop().create_task(self._connect(endpoint))
@@ -364,9 +423,13 @@ class Relay:
 
     def _begin(self, head: AnswerHead) -> None:
         assert self._endpoint is not None  # noqa: S101  # an answer is being read
-        balancer.note_success(self._endpoint)
+        self._note_success(self._endpoint, head.status)
         self._begun = True
         self._streams = head.streams
+        if head.streams:
+            self._usage = StreamUsage(hidden=self._adds_usage)
+        else:
+            self._search = Search()
         self._sink.begin(head.status, head.to_client, streams=head.streams)
         parts, self._parts = self._parts, []
         if parts and not self._over:
@@ -374,13 +437,25 @@ class Relay:
 
     def _pass_on(self, data: bytes) -> None:
         """Whole events only, so that a worker's death leaves no half one in front of the error's."""
-        ends = _CHUNK_ENDS if self._framed else _EVENT_ENDS
-        if self._streams and (self._parts or not data.endswith(ends)):
-            data, rest = _split(b"".join([*self._parts, data]), ends)
+        if self._streams and (self._parts or not data.endswith(_EVENT_ENDS)):
+            data, rest = _split(b"".join([*self._parts, data]), _EVENT_ENDS)
             self._parts = [rest] if rest else []
-            self._torn = self._framed and bool(data) and not data.endswith(ends)
         if data:
-            self._sink.write(data, framed=self._framed)
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if not self._streams:
+            self._search.feed(data)
+            self._note_usage(self._search.found)
+        elif FIELD in data or self._usage.is_cut or not data.endswith(_EVENT_ENDS):
+            data = self._usage.read(data)
+            self._note_usage(self._usage.found)
+        if data:
+            self._sink.write(data)
+
+    def _note_usage(self, tokens: Tokens | None) -> None:
+        if tokens is not None:
+            self._sink.used(tokens)
 
 
 class _Waiting:
@@ -388,6 +463,7 @@ class _Waiting:
 
     def __init__(self, relay: Relay, step: Wait, comment_seconds: float | None) -> None:
         self.model = step.model
+        self.sequences = relay.sequences
         self._relay = relay
         self._deadline = step.deadline
         self._comment_seconds = comment_seconds
@@ -439,18 +515,18 @@ class Collected:
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
         self._status = status
 
-    def write(self, data: bytes, *, framed: bool = False) -> None:  # noqa: ARG002  # never asked for
+    def write(self, data: bytes, *, framing: int = 0) -> None:  # noqa: ARG002  # never asked for
         self._parts.append(data)
 
-    def end(self, data: bytes, *, framed: bool = False) -> None:  # noqa: ARG002  # never asked for
-        self._set(self._status, b"".join([*self._parts, data]))
+    def end(self) -> None:
+        self._set(self._status, b"".join(self._parts))
+
+    def used(self, tokens: Tokens) -> None:
+        """It costs nothing."""
 
     def refuse(self, refused: Refused) -> None:
         if not self.future.done():
             self.future.set_exception(refused)
-
-    def tear(self, refused: Refused) -> None:
-        self.refuse(refused)
 
     def comment(self) -> None:
         """Nobody listens meanwhile."""
@@ -470,6 +546,11 @@ async def collect(lanes: Lanes, call: Call, model: Model) -> tuple[int, bytes]:
     except asyncio.CancelledError:
         relay.cancel()
         raise
+
+
+@lru_cache(maxsize=1024)
+def _key_line(key: str) -> bytes:
+    return f"{KEY_HEADER}: {quote(key, safe='')}\r\n".encode()
 
 
 def _split(data: bytes, ends: Sequence[bytes]) -> tuple[bytes, bytes]:

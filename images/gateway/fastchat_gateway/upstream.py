@@ -43,8 +43,8 @@ class Reader(Protocol):
     def on_body(self, data: bytes) -> None:
         """Bytes of its body, free of any framing."""
 
-    def on_chunks(self, data: bytes) -> None:
-        """Bytes of a stream's body, in whole plain chunks: instead of `on_body` where it was asked for."""
+    def on_chunks(self, data: bytes, framing: int) -> None:
+        """Whole plain chunks of a stream's body as they came, `framing` bytes of it: where that was asked for."""
 
     def on_complete(self) -> None:
         """It was the whole answer."""
@@ -251,7 +251,11 @@ class Upstream:
         reader, chunked = self._reader, self._chunked
         complete = surplus = False
         if chunked is not None:
-            part = chunked.framed(data) if self._chunks else chunked.body(data)
+            framing = chunked.framing(data) if self._chunks else 0
+            if framing and reader is not None:
+                reader.on_chunks(data, framing)
+                return
+            part = chunked.body(data)
             complete, surplus = chunked.complete, chunked.surplus
         elif head.length is not None:
             part = data[: self._left]
@@ -260,10 +264,7 @@ class Upstream:
         else:
             part = data
         if part and reader is not None:
-            if self._chunks:
-                reader.on_chunks(part)
-            else:
-                reader.on_body(part)
+            reader.on_body(part)
         if complete and self._reader is not None:  # it may have gone meanwhile
             self._reader = None
             self._pool.give_back(self, usable=head.keep_alive and not surplus)

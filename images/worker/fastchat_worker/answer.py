@@ -42,9 +42,6 @@ class Answer:
         max_tokens: int,
     ) -> None:
         n = request.n or 1
-        if len(prompts) * n > engine.max_waiting:
-            message = f"{len(prompts)} prompts with {n} answers each are more than {engine.max_waiting} at once."
-            raise bad_request(message, "n")
         sampling = sampling_of(request)
         self._engine = engine
         self._prompts = prompts
@@ -92,11 +89,11 @@ class Answer:
     def choices(self) -> int:
         return len(self._sequences)
 
-    def start(self) -> None:
-        """Queues the sequences, on the event loop that reads `pieces`; RequestError 429 when the queue is full."""
+    def start(self, key: str = "") -> None:
+        """Queues a key's sequences, on the event loop that reads `pieces`; RequestError 429 when the queue is full."""
         self._loop = asyncio.get_running_loop()
         try:
-            self._engine.submit(self._sequences)
+            self._engine.submit(self._sequences, key)
         except QueueFullError:
             raise queue_full() from None
 
@@ -162,6 +159,7 @@ def sampling_of(request: ChatCompletionRequest | CompletionRequest) -> Sampling:
 
 def chat_answer(engine: Engine, decoder: Decoder, request: ChatCompletionRequest) -> Answer:
     """The answer to a conversation; without a limit it may take the rest of the context."""
+    _check_number(engine, 1, request.n or 1)
     prompt = decoder.chat_tokens(request.messages)
     limit = _fit(decoder, prompt, request.limit, "messages")
     return Answer(engine, decoder, [prompt], request, limit)
@@ -169,6 +167,7 @@ def chat_answer(engine: Engine, decoder: Decoder, request: ChatCompletionRequest
 
 def completion_answer(engine: Engine, decoder: Decoder, request: CompletionRequest) -> Answer:
     """The answers to one or more prompts, given as text or as tokens."""
+    _check_number(engine, len(request.prompts), request.n or 1)
     prompts = [
         decoder.tokens(p, "prompt") if isinstance(p, str) else decoder.checked(p, "prompt") for p in request.prompts
     ]
@@ -176,6 +175,16 @@ def completion_answer(engine: Engine, decoder: Decoder, request: CompletionReque
         raise bad_request("The prompt is empty.", "prompt")
     limit = min(_fit(decoder, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
     return Answer(engine, decoder, prompts, request, limit)
+
+
+def _check_number(engine: Engine, prompts: int, n: int) -> None:
+    """Refuse before any work is done what would keep others out for long."""
+    if prompts * n > engine.max_per_request:
+        message = (
+            f"This request asks for {prompts * n} answers ({prompts} prompts, n={n} for each); this worker takes "
+            f"at most {engine.max_per_request} in one request (--max-sequences-per-request): send several."
+        )
+        raise bad_request(message, "n" if n > 1 else "prompt", "too_many_sequences")
 
 
 def _fit(decoder: Decoder, prompt: Sequence[int], wanted: int | None, param: str) -> int:

@@ -27,7 +27,7 @@ from fastchat.api import (
 )
 from fastchat_worker import openapi
 from fastchat_worker.answer import Answer, chat_answer, completion_answer
-from fastchat_worker.auth import Auth
+from fastchat_worker.auth import Auth, key_of
 from fastchat_worker.embedding import embed
 from fastchat_worker.errors import RequestError, model_not_found, server_error
 from fastchat_worker.exchange import EventStream, parse, unless_gone
@@ -84,7 +84,7 @@ def _add_inference(app: FastAPI, service: Service) -> None:
         """Turns texts into vectors."""
         wanted = await parse(request, EmbeddingRequest, limit)
         loaded = service.demand(wanted.model)
-        answer = await unless_gone(request, embed(loaded.embedder, loaded.batcher, wanted))
+        answer = await unless_gone(request, embed(loaded.embedder, loaded.batcher, wanted, key_of(request)))
         used = answer.usage.prompt_tokens if answer.usage else 0
         service.metrics.tokens.labels("prompt").inc(used)
         if trace := request.scope["trace"]:
@@ -154,7 +154,7 @@ def _check_tokens(service: Service, wanted: TokenCheckRequest) -> bytes:
 async def _respond(
     request: Request, service: Service, answer: Answer, reply: Reply, wanted: ChatCompletionRequest | CompletionRequest
 ) -> Response:
-    answer.start()
+    answer.start(key_of(request))
 
     def end() -> None:
         _end(answer, service, wanted.model, request.scope["trace"])

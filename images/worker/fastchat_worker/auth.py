@@ -1,12 +1,20 @@
-"""Turns away whoever does not know the internal token of the namespace's gateways and workers."""
+"""Turns away whoever does not know the internal token of the namespace's gateways and workers; who does is believed."""
 
 import hmac
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fastchat.naming import KEY_HEADER
 from fastchat_worker.errors import unauthorized
 from fastchat_worker.exchange import PROBES, refuse
+
+
+def key_of(request: Request) -> str:
+    """Name of the API key whose request it is, as a gateway says; nobody else is asked."""
+    key: str = request.scope.get("key", "")
+    return key
 
 
 class Auth:
@@ -16,9 +24,13 @@ class Auth:
         self._app, self._token = app, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES or self._admits(Headers(scope=scope)):
+        if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
-        return await refuse(send, unauthorized())
+        headers = Headers(scope=scope)
+        if not self._admits(headers):
+            return await refuse(send, unauthorized())
+        scope["key"] = headers.get(KEY_HEADER, "")
+        return await self._app(scope, receive, send)
 
     def _admits(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -1,7 +1,6 @@
 """Texts to vectors, batched across requests."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from fastchat_worker.files import ModelFiles
 from fastchat_worker.runner import Runner
 from fastchat_worker.scheduler import QueueFullError
 from fastchat_worker.settings import Settings
+from fastchat_worker.turns import Turns, has_room
 
 Vector = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class _Job:
 
 
 class Batcher:
-    """Collects the texts of all requests and encodes them together, first come, first served.
+    """Collects the texts of all requests and encodes them together, by turns of key and request.
 
     budget: tokens of a batch, padding included. max_waiting: texts that may wait.
     """
@@ -53,7 +53,7 @@ class Batcher:
         self._embedder = embedder
         self._budget = budget
         self._max_waiting = max_waiting
-        self._waiting: deque[_Job] = deque()
+        self._waiting: Turns[_Job] = Turns()
         self._wake = threading.Condition()
         self.embedded = 0
         threading.Thread(target=self._loop, name="embedder", daemon=True).start()
@@ -62,13 +62,19 @@ class Batcher:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def submit(self, texts: Sequence[list[int]]) -> "list[Future[Vector]]":
-        """The vectors of one request's texts, all or none; QueueFullError when too many wait already."""
+    def submit(self, texts: Sequence[list[int]], key: str = "") -> "list[Future[Vector]]":
+        """The vectors of one request's texts, all or none; QueueFullError when too many wait already.
+
+        `key`: whose they are. Where that is known no key fills the queue alone.
+        """
         jobs = [_Job(tokens, Future()) for tokens in texts]
+        request = object()
         with self._wake:
-            if self._waiting and len(self._waiting) + len(jobs) > self._max_waiting:
+            waiting, of_key = len(self._waiting), self._waiting.count(key) if key else 0
+            if waiting and not has_room(self._max_waiting, waiting, of_key, len(jobs)):
                 raise QueueFullError
-            self._waiting.extend(jobs)
+            for job in jobs:
+                self._waiting.add(key, request, job)
             self._wake.notify()
         return [job.future for job in jobs]
 
@@ -84,10 +90,10 @@ class Batcher:
         batch: list[_Job] = []
         longest = 0
         while self._waiting:
-            longest = max(longest, len(self._waiting[0].tokens))
+            longest = max(longest, len(self._waiting.next.tokens))
             if batch and longest * (len(batch) + 1) > self._budget:
                 break
-            job = self._waiting.popleft()
+            job = self._waiting.pop()
             if job.future.set_running_or_notify_cancel():
                 batch.append(job)
         return batch

@@ -14,12 +14,12 @@ from fastchat_worker.scheduler import QueueFullError
 log = logging.getLogger(__name__)
 
 
-async def embed(embedder: Embedder, batcher: Batcher, wanted: EmbeddingRequest) -> EmbeddingResponse:
-    """The vectors of a request's inputs; RequestError where one cannot be had."""
+async def embed(embedder: Embedder, batcher: Batcher, wanted: EmbeddingRequest, key: str = "") -> EmbeddingResponse:
+    """The vectors of the inputs of a key's request; RequestError where one cannot be had."""
     _check_dimensions(embedder, wanted)
     texts = await asyncio.to_thread(_tokens_of, embedder, wanted)
     try:
-        jobs = batcher.submit(texts)
+        jobs = batcher.submit(texts, key)
     except QueueFullError:
         raise queue_full() from None
     return _response(wanted, texts, await _gather(jobs))

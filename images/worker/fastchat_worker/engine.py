@@ -15,6 +15,7 @@ from fastchat_worker.runner import Runner
 from fastchat_worker.sampler import sample
 from fastchat_worker.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.sequence import Sequence
+from fastchat_worker.turns import has_room
 
 log = logging.getLogger(__name__)
 _SECONDS = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 3)
@@ -28,9 +29,11 @@ class Engine:
     `error`; the engine goes on with the next.
     """
 
-    def __init__(self, runner: Runner, scheduler: Scheduler) -> None:
+    def __init__(self, runner: Runner, scheduler: Scheduler, max_per_request: int | None = None) -> None:
         self._runner = runner
         self._scheduler = scheduler
+        self.max_per_request = min(max_per_request or scheduler.slots, scheduler.max_waiting)
+        """Sequences that one request may have: as many as run at once, where nothing else is asked for."""
         self._arrived: deque[Sequence] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
@@ -54,11 +57,6 @@ class Engine:
         self._thread.join()
 
     @property
-    def max_waiting(self) -> int:
-        """Sequences that may wait, and so the most that one request can ask for."""
-        return self._scheduler.max_waiting
-
-    @property
     def slots(self) -> int:
         """Sequences that can run at once."""
         return self._scheduler.slots
@@ -76,10 +74,18 @@ class Engine:
     def waiting(self) -> int:
         return len(self._arrived) + len(self._scheduler.waiting)
 
-    def submit(self, sequences: list[Sequence]) -> None:
-        """Queues the sequences of one request, all or none; QueueFullError when too many wait already."""
-        if self.waiting + len(sequences) > self.max_waiting:
+    def submit(self, sequences: list[Sequence], key: str = "") -> None:
+        """Queues the sequences of one request, all or none; QueueFullError when too many wait already.
+
+        `key`: whose they are. Where that is known no key fills the queue alone.
+        """
+        arrived = list(self._arrived)
+        of_key = self._scheduler.waiting.count(key) + sum(each.key == key for each in arrived) if key else 0
+        if not has_room(self._scheduler.max_waiting, self.waiting, of_key, len(sequences)):
             raise QueueFullError
+        request = object()
+        for sequence in sequences:
+            sequence.key, sequence.request = key, request
         self._arrived.extend(sequences)
         self._wake.set()
 

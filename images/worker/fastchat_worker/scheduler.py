@@ -4,10 +4,10 @@ A sequence's slot is its place in `running`. Those that decode come first and th
 follow in the order they came, so the decode rows of a step are always the slots 0, 1, … without a hole.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 from fastchat_worker.sequence import Sequence
+from fastchat_worker.turns import Turns
 
 
 class QueueFullError(Exception):
@@ -55,7 +55,7 @@ class Move:
 
 
 class Scheduler:
-    """Admits waiting sequences first come, first served, and splits each step between decoding and reading prompts.
+    """Admits waiting sequences by turns of key and request, and splits each step between decoding and reading prompts.
 
     slots: sequences that run at once. budget: tokens a step may carry, so that a long prompt does not stall the
     others for longer than a step of this size. max_waiting: sequences that may wait for a slot.
@@ -65,16 +65,16 @@ class Scheduler:
         self.slots = slots
         self.budget = max(budget, slots + 1)
         self.max_waiting = max_waiting
-        self.waiting: deque[Sequence] = deque()
+        self.waiting: Turns[Sequence] = Turns()
         self.running: list[Sequence] = []
 
     def add(self, sequence: Sequence) -> None:
-        self.waiting.append(sequence)
+        self.waiting.add(sequence.key, sequence.request, sequence)
 
     def schedule(self) -> Batch | None:
         """The next step, or None when there is nothing to do. Its tokens count as cached from here on."""
         while self.waiting and len(self.running) < self.slots:
-            self.running.append(self.waiting.popleft())
+            self.running.append(self.waiting.pop())
         decode = tuple(sequence for sequence in self.running if sequence.decoding)
         chunks = self._chunks(first_slot=len(decode))
         if not decode and not chunks:
@@ -97,7 +97,7 @@ class Scheduler:
 
     def retire(self) -> list[Move]:
         """Drops what has ended and closes the holes it leaves; returns what the cache has to copy, in this order."""
-        self.waiting = deque(sequence for sequence in self.waiting if not sequence.finish)
+        self.waiting.keep(lambda sequence: not sequence.finish)
         moves: list[Move] = []
         for slot in reversed(range(len(self.running))):
             if self.running[slot].finish:

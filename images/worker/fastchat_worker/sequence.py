@@ -33,6 +33,7 @@ class Sequence:
     `cached` counts the tokens, from the first of the prompt on, whose keys and values stand in the cache.
     `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled`
     (the caller's wish), `aborted` (the worker stops) and `error` the token is None.
+    `key` and `request` say to whom and to what it belongs: they take turns where sequences wait.
     `prefill_at` and `decode_at` are when its prompt began to be read and when its first token was there, on
     time.monotonic's clock.
     """
@@ -46,6 +47,8 @@ class Sequence:
     cached: int = 0
     finish: Finish | None = None
     cancelled: bool = False
+    key: str = ""
+    request: object = field(default_factory=object)
     prefill_at: float | None = None
     decode_at: float | None = None
     counts: Counter[int] = field(default_factory=Counter)

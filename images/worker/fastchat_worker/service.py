@@ -141,7 +141,8 @@ class Service:
         log.info("room for %d sequences of %d tokens", room.slots, room.max_len)
         decoder.max_len = room.max_len
         runner.open_cache(Cache(shapes, room.slots, room.max_len, model.dtype, runner.device))
-        engine = Engine(runner, Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue))
+        scheduler = Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue)
+        engine = Engine(runner, scheduler, settings.max_sequences_per_request)
         engine.start()
         self.metrics.watch_engine(engine, room.max_len)
         embedder = DecoderEmbedder(decoder, runner, engine)

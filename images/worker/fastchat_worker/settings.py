@@ -72,6 +72,9 @@ class Settings:
         512, "tokens of one step; a longer prompt is read in several, so that others go on meanwhile", parse=_count
     )
     max_queue: int = _option(256, "sequences that may wait; with more a request is answered 429", parse=_count)
+    max_sequences_per_request: int | None = _option(
+        None, "answers that one request may ask for, n for each prompt; default: as many as run at once", parse=_count
+    )
     max_body_bytes: int = _option(8 * 2**20, "largest request body", parse=_count)
     grace_period_seconds: int = _option(
         30, "after SIGTERM, how long what is in flight may take", parse=_between(0, 86_400)

@@ -148,3 +148,58 @@ async def test_while_the_gateway_drains_its_demand_is_told_until_the_last_reques
         began = time.monotonic()
         await demand.end()
         assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "sequences"),
+    [
+        ("/v1/chat/completions", {"n": 3}, 3),
+        ("/v1/completions", {"prompt": ["a", "b", "c"], "n": 2}, 6),
+        ("/v1/embeddings", {"input": ["a"] * 40}, 40),
+    ],
+)
+async def test_a_request_counts_for_its_sequences_as_long_as_it_lasts(gateway, worker, path, fields, sequences) -> None:
+    worker.behaviour = worker.hangs
+    async with listening(gateway) as demand:
+        asking = asyncio.create_task(gateway.chat(path, **fields))
+        await demand.until(lambda said: outstanding(said) == [sequences])
+        asking.cancel()
+        await demand.until(lambda said: outstanding(said) == [0])
+
+
+async def test_a_held_request_counts_for_its_sequences(start_gateway, start_worker) -> None:
+    worker = await start_worker()
+    gateway = await start_gateway(worker)
+    worker.ready_status = 503
+    async with listening(gateway) as demand:
+        await gateway_has_lost(gateway)
+        asking = asyncio.create_task(gateway.chat(n=5))
+        await demand.until(lambda said: said.get("held") == 5)
+        asking.cancel()
+        await demand.until(lambda said: said.get("held") == 0)
+
+
+async def gateway_has_lost(gateway) -> None:
+    """Its worker is not ready any more."""
+    async with asyncio.timeout(10):
+        while await gateway.metric("endpoints_ready", model="m"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_a_worker_with_many_sequences_of_one_request_is_left_alone(start_gateway, start_worker) -> None:
+    busy, other = await start_worker(), await start_worker()
+    gateway = await start_gateway(busy, other)
+    other.behaviour = busy.behaviour = busy.hangs
+    large = asyncio.create_task(gateway.chat(n=8))
+    async with asyncio.timeout(10):
+        while not busy.requests and not other.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    if other.requests:
+        busy, other = other, busy
+    small = [asyncio.create_task(gateway.chat()) for _ in range(7)]
+    async with asyncio.timeout(10):
+        while len(other.requests) < 7:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert len(busy.requests) == 1
+    for task in (large, *small):
+        task.cancel()

@@ -224,3 +224,48 @@ async def test_no_key_reaches_a_worker(start_gateway, worker, folder) -> None:
     gateway = await start_gateway(worker, keys_dir=folder)
     await ask(gateway, "alice")
     assert "alice" not in str(worker.requests[0])
+
+
+async def test_the_name_of_the_key_goes_to_workers_who_know_the_internal_token(start_gateway, worker, folder) -> None:
+    add(folder, "alice")
+    gateway = await start_gateway(worker, keys_dir=folder, internal_token=b"token")
+    headers = {**bearer("alice"), "x-fastchat-key": "bob"}
+    await gateway.client.post(CHAT, json={"model": "m"}, headers=headers)
+    assert worker.requests[0].headers["x-fastchat-key"] == "alice"
+    assert worker.requests[0].headers["authorization"] == "Bearer token"
+
+
+async def test_a_client_cannot_say_whose_its_request_is(gateway, worker) -> None:
+    await gateway.client.post(CHAT, json={"model": "m"}, headers={"x-fastchat-key": "bob"})
+    assert "x-fastchat-key" not in worker.requests[0].headers
+
+
+async def test_a_batch_counts_for_its_sequences_against_what_a_key_may_have_at_once(
+    start_gateway, worker, folder
+) -> None:
+    add(folder, "alice", max_concurrent=4)
+    gateway = await start_gateway(worker, keys_dir=folder)
+    over = asyncio.Event()
+    worker.behaviour = worker.waits_for(over, worker.says())
+    first = asyncio.create_task(ask(gateway, "alice", n=3))
+    await worker.arrived.wait()
+    assert (await ask(gateway, "alice", n=2)).status_code == 429
+    second = asyncio.create_task(ask(gateway, "alice"))
+    over.set()
+    assert (await first).status_code == (await second).status_code == 200
+    answer = await ask(gateway, "alice", n=5)
+    assert (answer.status_code, code_of(answer)) == (400, "too_many_sequences")
+
+
+async def test_many_inputs_to_embed_take_all_of_a_keys_places_and_are_served(start_gateway, worker, folder) -> None:
+    add(folder, "alice", max_concurrent=4)
+    gateway = await start_gateway(worker, keys_dir=folder)
+    over = asyncio.Event()
+    worker.behaviour = worker.waits_for(over, worker.says())
+    body = {"model": "m", "input": ["a"] * 2000}
+    first = asyncio.create_task(gateway.client.post("/v1/embeddings", json=body, headers=bearer("alice")))
+    await worker.arrived.wait()
+    assert (await ask(gateway, "alice")).status_code == 429
+    over.set()
+    assert (await first).status_code == 200
+    assert (await ask(gateway, "alice")).status_code == 200

@@ -120,3 +120,39 @@ async def test_the_only_worker_is_restarted_and_the_request_waits_for_it(gateway
     await asyncio.sleep(0.3)
     await worker.start()
     assert (await waiting).status_code == 200
+
+
+FULL = {"error": {"message": "full", "type": "rate_limit_error", "code": "queue_full"}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_where_one_workers_queue_is_full_another_is_asked_and_the_first_has_not_failed(two, stream) -> None:
+    gateway, good, bad = two
+    for _ in range(4):  # one more than failures before an ejection
+        bad.behaviour = bad.says(429, FULL)
+        assert (await gateway.chat(stream=stream)).json() == {"answer": "hello"}
+    assert len(bad.requests) == len(good.requests) == 4
+    assert await gateway.metric("ejections_total", model="m") == 0
+    bad.behaviour = bad.says()
+    assert (await gateway.chat()).status_code == 200
+    assert len(bad.requests) == 5
+
+
+async def test_where_all_queues_are_full_the_client_hears_it(start_worker, start_gateway) -> None:
+    workers = [await start_worker() for _ in range(2)]
+    for worker in workers:
+        worker.behaviour = worker.says(429, FULL, retry_after="7")
+    gateway = await start_gateway(*workers)
+    answer = await gateway.chat()
+    assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (429, FULL, "7")
+    assert [len(worker.requests) for worker in workers] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"code": "rate_limit_exceeded"}}, {"error": "queue_full"}, b"queue_full", [1]]
+)
+async def test_another_429_is_the_clients_own(two, body) -> None:
+    gateway, good, bad = two
+    bad.behaviour = bad.says(429, body)
+    assert (await gateway.chat()).status_code == 429
+    assert (len(bad.requests), len(good.requests)) == (1, 0)

@@ -119,7 +119,7 @@ def test_the_first_request_starts_a_worker_within_a_second_and_after_the_delay_i
     took = becomes(team, 1)
     print(f"from zero after {took:.2f} s")
     assert took < FROM_ZERO_SECONDS
-    assert ("ScaledUp", "0 → 1 workers: 1 request in flight and held, 1 per worker") in eventually(
+    assert ("ScaledUp", "0 → 1 workers: 1 sequence in flight and held, 1 per worker") in eventually(
         lambda: [each for each in team.events("m") if each[0] == "ScaledUp"]
     )
     place(team, "m", start(Worker, "m", 0.1))

@@ -167,7 +167,8 @@ def start_worker(tmp_path_factory) -> Iterator[StartWorker]:
 def smollm2(tmp_path_factory) -> Iterator[WorkerProcess]:
     """A language model behind a worker."""
     with _workers(tmp_path_factory) as start:
-        yield start("--model-name", "smollm2", "--model-path", SMOLLM2, "--max-queue", "64").wait_ready()
+        options = ("--max-queue", "64", "--max-sequences-per-request", "64")
+        yield start("--model-name", "smollm2", "--model-path", SMOLLM2, *options).wait_ready()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fastchat_gateway.body import read
+from fastchat_gateway.body import MOST_SEQUENCES, read
 from fastchat_gateway.call import Call
 from fastchat_gateway.errors import Refused
 
@@ -24,7 +27,8 @@ def refusal(body: bytes) -> Refused:
     ],
 )
 def test_model_and_stream_are_read(body: bytes, expected: tuple[str, bool]) -> None:
-    assert read(body) == expected
+    asked = read(body)
+    assert (asked.model, bool(asked.stream)) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,34 @@ def test_an_alias_is_replaced_and_nothing_else_is_touched() -> None:
     assert json.loads(sent)["model"] == "vicuna"
     for kept in (b"1.000000000000000000001", b'{"model": "gpt", "z": [1, 2e3]}', b'"\\u00fc"'):
         assert kept in sent
+
+
+@pytest.mark.parametrize(
+    ("fields", "sequences"),
+    [
+        ({}, 1),
+        ({"n": None, "prompt": "a"}, 1),
+        ({"n": 5}, 5),
+        ({"n": 3, "prompt": ["a", "b"]}, 6),
+        ({"prompt": ['a"b', "c\\\\", '\\"', "[,]", "ü"]}, 5),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1, 2], [3]]}, 2),
+        ({"prompt": []}, 1),
+        ({"input": "a"}, 1),
+        ({"input": ["a"] * 100}, 100),
+        ({"input": [{"text": "a"}, {"text": "b"}]}, 2),
+        ({"n": "many", "prompt": {"a": "b"}}, 1),
+        ({"n": -7}, 1),
+        ({"n": 1.5}, 1),
+        ({"n": 10**400}, MOST_SEQUENCES),
+        ({"n": 128, "prompt": ["a"] * 2048}, MOST_SEQUENCES),
+    ],
+)
+def test_a_request_counts_for_its_sequences(fields: dict[str, Any], sequences: int) -> None:
+    for ascii_only in (True, False):
+        assert read(json.dumps({"model": "m", **fields}, ensure_ascii=ascii_only).encode()).sequences == sequences
+
+
+@given(st.lists(st.text(), min_size=1, max_size=9), st.sampled_from([None, 1]))
+def test_texts_are_counted_whatever_is_in_them(texts: list[str], indent: int | None) -> None:
+    assert read(json.dumps({"prompt": texts, "model": "m"}, indent=indent).encode()).sequences == len(texts)

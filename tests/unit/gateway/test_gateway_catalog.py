@@ -136,6 +136,7 @@ class Looks:
     def __init__(self, models: Catalog, name: str = "m") -> None:
         model = models.find(name)
         assert model is not None
+        self.sequences = 1
         assert model.hold.enter(self, "key", 1)
         self.times = 0
 
@@ -192,7 +193,8 @@ def held(replicas: int, in_flight: int, *, ready: int) -> tuple[Catalog, Time]:
     Looks(models)
     endpoints = tuple(EndpointRecord(url, number < ready) for number, url in enumerate(urls))
     models.update([ModelRecord("m", ("m",), endpoints, replicas=replicas)])
-    next(iter(models)).in_flight = in_flight
+    model = next(iter(models))
+    model.take(model.endpoints[0], in_flight)
     return models, clock
 
 

@@ -95,3 +95,25 @@ def test_a_model_that_goes_while_its_request_waits_does_not_exist() -> None:
     with pytest.raises(Refused) as refused:
         dispatch.next(0)
     assert refused.value.status == 404
+
+
+def turned_away(dispatch: Dispatch) -> str:
+    """Take the next endpoint, whose queue is full; its URL."""
+    step = dispatch.next(0)
+    assert isinstance(step, Endpoint)
+    dispatch.turned_away(step)
+    return step.url
+
+
+def test_where_all_queues_are_full_the_request_is_given_up_at_once_and_nobody_has_failed() -> None:
+    models = catalog(*URLS)
+    dispatch = Dispatch(models, "m")
+    assert sorted([turned_away(dispatch), turned_away(dispatch)]) == list(URLS)
+    assert isinstance(dispatch.next(0), GiveUp)
+    assert models.suspects() == []
+
+
+def test_after_three_full_queues_no_fourth_is_tried() -> None:
+    dispatch = Dispatch(catalog(*URLS, "http://c", "http://d"), "m")
+    assert len({turned_away(dispatch) for _ in range(3)}) == 3
+    assert isinstance(dispatch.next(0), GiveUp)

@@ -13,6 +13,7 @@ class Waiting:
     served: list[str] = field(default_factory=list)
     turned_away: list[str] = field(default_factory=list)
     failed: bool = False
+    sequences: int = 1
 
     @property
     def key(self) -> str:

@@ -195,3 +195,35 @@ def test_no_number_of_tokens_breaks_an_account() -> None:
     meter, alice = Meter(), key(tokens_per_minute=100)
     begin(meter, alice, 0).charge(10**5000, 1)
     assert refusal(meter, alice, 2)[:2] == (429, "rate_limit_exceeded")
+
+
+def sequences_refused(meter: Meter, key: Key, sequences: int) -> tuple[int, str | None]:
+    with pytest.raises(Refused) as caught:
+        meter.admit(key, "m", 0, sequences=sequences)
+    return caught.value.status, caught.value.error.code
+
+
+def test_sequences_count_and_not_requests() -> None:
+    meter, alice = Meter(), key(max_concurrent=10)
+    first = meter.admit(alice, "m", 0, sequences=8)
+    assert sequences_refused(meter, alice, 3) == (429, "rate_limit_exceeded")
+    second = meter.admit(alice, "m", 0, sequences=2)
+    assert first is second is not None
+    first.release(8)
+    first.release(2)
+    assert first.in_flight == 0
+
+
+def test_more_sequences_than_a_key_may_ever_have_are_refused_for_good() -> None:
+    assert sequences_refused(Meter(), key(max_concurrent=10), 11) == (400, "too_many_sequences")
+
+
+def test_what_is_larger_than_a_gateways_part_has_its_turn_alone() -> None:
+    meter, alice = Meter(), key(max_concurrent=8)
+    meter.share_among(4)
+    account = meter.admit(alice, "m", 0, sequences=8)
+    assert account is not None
+    assert sequences_refused(meter, alice, 1) == (429, "rate_limit_exceeded")
+    account.release(8)
+    assert meter.admit(alice, "m", 0, sequences=2) is account
+    assert sequences_refused(meter, alice, 1) == (429, "rate_limit_exceeded")

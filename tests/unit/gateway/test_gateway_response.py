@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat_gateway.chunked import Chunked
+from fastchat_gateway.chunked import Chunked, unframed
 from fastchat_gateway.response import BadAnswer, read
 
 SIZE = st.sampled_from([b"%x", b"%X", b"0%x", b"%x;a=b", b"%x ; a"])
@@ -35,28 +35,53 @@ def by_h11(chunks: bytes) -> bytes:
 
 
 @given(CHUNKS, LAST, st.lists(st.integers(0, 400), max_size=6))
-def test_chunks_are_the_same_body_however_they_are_cut_and_go_on_plain(chunks, last, cuts) -> None:
+def test_chunks_are_the_same_body_however_they_are_cut(chunks, last, cuts) -> None:
     body = b"".join(data for data, _ in chunks)
     sent = b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in chunks) + last
-    read_as, passed_as = Chunked(), Chunked()
-    assert b"".join(map(read_as.body, pieces(sent, cuts))) == body
-    framed = [passed_as.framed(piece) for piece in pieces(sent, cuts)]
-    assert by_h11(b"".join(framed)) == body
-    assert read_as.complete
-    assert passed_as.complete
-    again = Chunked()
-    assert b"".join(again.framed(part) for part in framed if part) == b"".join(framed)
+    chunked = Chunked()
+    assert b"".join(map(chunked.body, pieces(sent, cuts))) == body
+    assert chunked.complete
+
+
+@given(CHUNKS, LAST, st.lists(st.integers(0, 400), max_size=6))
+def test_what_may_go_on_as_it_came_is_plain_and_is_what_was_read(chunks, last, cuts) -> None:
+    body = b"".join(data for data, _ in chunks)
+    sent = b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in chunks) + last
+    chunked, passed = Chunked(), b""
+    for piece in pieces(sent, cuts):
+        framing = chunked.framing(piece)
+        part = unframed(piece) if framing else chunked.body(piece)
+        assert not framing or (len(piece) - len(part) == framing and b";" not in piece.replace(part, b""))
+        passed += piece if framing else b"%x\r\n%b\r\n" % (len(part), part) if part else b""
+    assert by_h11(passed + b"0\r\n\r\n") == body
 
 
 @given(st.binary(max_size=30), st.lists(st.integers(0, 100), max_size=3))
 def test_what_comes_after_the_last_chunk_is_known_to_be_none_of_it(more, cuts) -> None:
     chunked = Chunked()
     for piece in pieces(b"5\r\nhello\r\n0\r\n\r\n" + more, cuts):
-        if not chunked.complete:
-            chunked.framed(piece)
+        if not (chunked.complete or chunked.framing(piece)):
+            chunked.body(piece)
     assert chunked.complete
     if not cuts:
         assert chunked.surplus == bool(more)
+
+
+def whole(parts: list[bytes], extension: bytes = b"") -> bytes:
+    return b"".join(b"%x%b\r\n%b\r\n" % (len(part), extension, part) for part in parts)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4), st.integers(0, 2000))
+def test_only_whole_plain_chunks_are_whole(parts, place) -> None:
+    data = whole(parts)
+    assert Chunked().framing(data) == len(data) - sum(map(len, parts))
+    assert not Chunked().framing(whole(parts, b";x"))
+    assert not Chunked().framing(data + b"0\r\n\r\n")
+    begun = Chunked()
+    at = place % len(data)
+    begun.body(data[:at])
+    between = {len(whole(parts[:number])) for number in range(len(parts) + 1)}
+    assert bool(begun.framing(data[at:])) == (at in between)
 
 
 @given(st.lists(st.sampled_from(list(b"0123;\r\n ax")), max_size=14).map(bytes))

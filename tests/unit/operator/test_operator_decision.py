@@ -63,7 +63,7 @@ def test_the_demand_of_all_gateways_is_served_by_as_many_workers_as_the_target_s
 def test_more_workers_come_at_once_and_the_numbers_are_told(scaled):
     model = scaled(2)
     assert model.see(0.0, (50, 11)) == 4
-    assert model.told.message == "2 → 4 workers: 61 requests in flight and held, 16 per worker"
+    assert model.told.message == "2 → 4 workers: 61 sequences in flight and held, 16 per worker"
 
 
 def test_what_the_gateways_that_answer_have_is_enough_to_start_workers(scaled):
@@ -86,7 +86,7 @@ def test_workers_go_when_the_need_was_lower_for_the_whole_delay(scaled):
     assert model.see(DELAY, (0, 0)) == 7
     assert model.see(DELAY + 0.1, (0, 0)) == 0
     assert model.told.message == (
-        "7 → 0 workers: for 300 s no more were needed; now 0 requests in flight and held, 16 per worker"
+        "7 → 0 workers: for 300 s no more were needed; now 0 sequences in flight and held, 16 per worker"
     )
 
 

@@ -96,10 +96,9 @@ class Page:
             return
         if start is not None:
             self._exchange.begin(*start, streams=False)
-        if more:
-            self._exchange.write(body)
-        else:
-            self._exchange.end(body)
+        self._exchange.write(body)
+        if not more:
+            self._exchange.end()
 
     def _fail(self, refused: Refused) -> None:
         """The app has ended: unless its answer has, too, say so."""
