@@ -1,14 +1,17 @@
 """OpenAI's wire types, shared by client, gateway and worker.
 
 Requests refuse what they do not know: a field that is dropped in silence changes an answer without a word.
+Lists stop at their first error (`fail_fast`): an error for each of a hundred thousand elements would take seconds.
+What else may be wrong is bounded by `fastchat.structure`, which is to be asked first.
 Responses keep what they do not know, so that another engine's additions reach the caller.
 Source: OpenAI's API reference (chat completions, completions, embeddings, models) and FastChat's `token_check`.
 """
 
 import time
 import uuid
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -44,6 +47,8 @@ class ErrorResponse(BaseModel):
     error: Error
 
 
+_LONGEST_PARAM = 256
+"""Characters: it may be a name that the caller chose."""
 _CODES = {
     "missing": "missing_required_parameter",
     "extra_forbidden": "unknown_parameter",
@@ -55,7 +60,9 @@ _CODES = {
 def request_error(invalid: ValidationError) -> Error:
     """The first thing wrong with a request, naming the field the way OpenAI does (`messages[0].role`)."""
     first = _most_telling(invalid)
-    kind, param = first["type"], _param(first["loc"])
+    kind, loc = first["type"], first["loc"]
+    # What is unknown has a name of the caller's choice, whatever that looks like.
+    param = _param([*_fields(loc[:-1]), str(loc[-1])] if kind == "extra_forbidden" else _fields(loc))
     if kind == "json_invalid":
         reason = first.get("ctx", {}).get("error", first["msg"])
         return Error(message=f"The body is not valid JSON: {reason}.", code="invalid_json")
@@ -71,10 +78,16 @@ def request_error(invalid: ValidationError) -> Error:
 
 
 def _most_telling(invalid: ValidationError) -> Mapping[str, Any]:
-    """Of the errors of a union's branches, the one that got deepest: it is about the branch the caller meant."""
+    """Of the errors of a union's branches, the one that got furthest: it is about the branch the caller meant."""
     errors = invalid.errors(include_url=False, include_input=False)
     head = _fields(errors[0]["loc"])[:1]
-    return max((e for e in errors if _fields(e["loc"])[:1] == head), key=lambda e: len(_fields(e["loc"])))
+    return max(takewhile(lambda error: _fields(error["loc"])[:1] == head, errors), key=_how_far)
+
+
+def _how_far(error: Mapping[str, Any]) -> tuple[bool, int, list[int]]:
+    """Past all elements where there are too many, else by depth, then by place."""
+    fields = _fields(error["loc"])
+    return error["type"] == "too_long", len(fields), [part for part in fields if isinstance(part, int)]
 
 
 def _fields(loc: tuple[int | str, ...]) -> list[int | str]:
@@ -84,11 +97,11 @@ def _fields(loc: tuple[int | str, ...]) -> list[int | str]:
     ]
 
 
-def _param(loc: tuple[int | str, ...]) -> str | None:
+def _param(fields: Iterable[int | str]) -> str | None:
     path = ""
-    for part in _fields(loc):
+    for part in fields:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path or None
+    return path[:_LONGEST_PARAM] or None
 
 
 def _sentence(text: str) -> str:
@@ -123,16 +136,14 @@ class _Request(BaseModel):
 
 
 Name = Annotated[str, Field(min_length=1, max_length=256, description="Name or alias of a served model.")]
-Tokens = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+Tokens = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(fail_fast=True, min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = (
     Text
     | Tokens
-    | Annotated[list[Text], Field(min_length=1, max_length=2048)]
-    | Annotated[list[Tokens], Field(min_length=1, max_length=2048)]
+    | Annotated[list[Text], Field(fail_fast=True, min_length=1, max_length=2048)]
+    | Annotated[list[Tokens], Field(fail_fast=True, min_length=1, max_length=2048)]
 )
-
-
 StopText = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -154,7 +165,7 @@ class _Sampling(_Request):
     top_k: int | None = Field(None, ge=-1, lt=2**31, description="Sample from this many tokens; 0 and -1: from all.")
     n: int | None = Field(None, ge=1, le=128, description="Answers per prompt. Default 1.")
     max_tokens: int | None = Field(None, ge=1, lt=2**31, description="Longest answer, in tokens.")
-    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = Field(
+    stop: StopText | Annotated[list[StopText], Field(fail_fast=True, max_length=16)] | None = Field(
         None, description="Texts that end the answer."
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="The same seed and request give the same answer.")
@@ -179,7 +190,7 @@ class _Sampling(_Request):
     def _keyed_by_token(cls, bias: dict[str, float] | None) -> dict[str, float] | None:
         for token in bias or {}:
             if not (token.isascii() and token.isdigit() and len(token) < 10):
-                raise PydanticCustomError("logit_bias", "keys are token ids, not {token}", {"token": repr(token)})
+                raise PydanticCustomError("logit_bias", "keys are token ids, not {token}", {"token": repr(token[:64])})
         return bias
 
     @property
@@ -198,7 +209,7 @@ class Message(_Request):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1)]
+    content: str | Annotated[list[TextPart], Field(fail_fast=True, min_length=1)]
     name: str | None = None
     refusal: str | None = None
     tool_calls: Annotated[None, Refused(([],))] = None
@@ -214,11 +225,11 @@ class Message(_Request):
 class ChatCompletionRequest(_Sampling):
     """`POST /v1/chat/completions`."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: list[Message] = Field(fail_fast=True, min_length=1, max_length=4096)
     max_completion_tokens: int | None = Field(None, ge=1, lt=2**31, description="OpenAI's newer name of max_tokens.")
     # Change nothing in the answer.
     store: bool | None = None
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, str] | None = Field(None, max_length=16)
     service_tier: str | None = None
     parallel_tool_calls: bool | None = None
     safety_identifier: str | None = None
@@ -301,7 +312,7 @@ class TokenCheckItem(_Request):
 class TokenCheckRequest(_Request):
     """`POST /api/v1/token_check`: do these prompts and their answers fit the models' context?"""
 
-    prompts: list[TokenCheckItem] = Field(min_length=1, max_length=2048)
+    prompts: list[TokenCheckItem] = Field(fail_fast=True, min_length=1, max_length=2048)
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -23,10 +23,10 @@ def pick(
 ) -> Endpoint | None:
     """The ready endpoint with the fewest requests outstanding that was not tried yet, ties broken at random.
 
-    One that is ejected, or was and is being tried, is the last resort: where all are, all are used. With a `prefix`,
-    the one to which it belongs, if that has room.
+    One that is ejected, or was and is being tried, is the last resort: where all are, all are used. One that fell
+    silent is not ready, whatever discovery said before. With a `prefix`, the one to which it belongs, if that has room.
     """
-    ready = [one for one in endpoints if one.ready and not (tried and one.incarnation in tried)]
+    ready = [one for one in endpoints if one.ready and not one.silent and not (tried and one.incarnation in tried)]
     fit = [one for one in ready if one.ejected_until <= now and not one.on_trial] or ready
     if prefix is not None:
         return _belongs_to(prefix, fit, most_outstanding)

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from fastchat_gateway.errors import Refused, bad_request
+from fastchat import structure
+from fastchat_gateway.errors import Refused, bad_request, too_complex
 
 MOST_SEQUENCES = 2048
 """For so many a request counts at most: more than that no worker takes."""
@@ -68,8 +69,8 @@ def read(body: bytes) -> Asked:
         fields = _fields.decode(body)
         asked = _asked.decode(body) if len(body) < _LARGE else _asked_in(fields)
         body.decode()  # msgspec does not look into strings that it skips
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _what_is_wrong(body) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _what_is_wrong(body, error) from None
     if not _is_each_once(body, fields.values()):
         raise _twice(body, fields)
     return asked
@@ -141,20 +142,33 @@ def _twice(body: bytes, fields: Mapping[str, msgspec.Raw]) -> Refused:
     return bad_request(f"The body has '{param}' more than once: give each key one value.", param, "invalid_value")
 
 
-def _what_is_wrong(body: bytes) -> Refused:
+def check_structure(body: bytes) -> None:
+    """Raises Refused where there is more in a body than may be built of one."""
+    try:
+        structure.check(body)
+    except structure.TooComplexError as error:
+        raise too_complex(str(error)) from None
+
+
+def _what_is_wrong(body: bytes, error: Exception) -> Refused:
+    """Nothing is built of the body, and none of it is looked at again but for its encoding."""
+    if isinstance(error, msgspec.ValidationError):
+        return _wrong_field(str(error))
     try:
         body.decode()
-        fields = msgspec.json.decode(body)
-    except UnicodeDecodeError as error:
-        return bad_request(f"The body is not valid UTF-8 at byte {error.start}.", code="invalid_json")
-    except RecursionError:
+    except UnicodeDecodeError as encoding:
+        return bad_request(f"The body is not valid UTF-8 at byte {encoding.start}.", code="invalid_json")
+    if isinstance(error, RecursionError):
         return bad_request("The body is nested too deeply.", code="invalid_json")
-    except msgspec.DecodeError as error:
-        return bad_request(f"The body is not valid JSON: {error}.", code="invalid_json")
-    if not isinstance(fields, dict):
-        return bad_request("The body must be a JSON object.", code="invalid_value")
-    if "model" not in fields:
+    return bad_request(f"The body is not valid JSON: {error}.", code="invalid_json")
+
+
+def _wrong_field(said: str) -> Refused:
+    """msgspec says it in words only."""
+    if "missing required field `model`" in said:
         return bad_request("Missing required parameter: 'model'.", "model", "missing_required_parameter")
-    if not isinstance(fields["model"], str):
+    if said.endswith("`$.model`"):
         return bad_request("Invalid value for 'model': it must be a string.", "model", "invalid_value")
-    return bad_request("Invalid value for 'stream': it must be true, false or null.", "stream", "invalid_value")
+    if said.endswith("`$.stream`"):
+        return bad_request("Invalid value for 'stream': it must be true, false or null.", "stream", "invalid_value")
+    return bad_request("The body must be a JSON object.", code="invalid_value")

@@ -77,6 +77,7 @@ class Endpoint:
         "outstanding",
         "ready",
         "seed",
+        "silent",
         "suspect",
         "tells_usage",
         "uid",
@@ -95,6 +96,8 @@ class Endpoint:
         self.ejections = 0
         self.ejected_until = 0.0
         self.suspect = False
+        self.silent = False
+        """It has left questions unanswered since discovery last confirmed it."""
         self.on_trial = False
         self.life = next(_LIVES)
         self.seed = int.from_bytes(blake2b(f"{url} {uid}".encode(), digest_size=8).digest())
@@ -110,7 +113,7 @@ class Endpoint:
 
     def revive(self) -> None:
         self.life = next(_LIVES)
-        self.suspect = False
+        self.suspect = self.silent = False
 
     def reset(self) -> None:
         """Forget its past: it was away and is back."""

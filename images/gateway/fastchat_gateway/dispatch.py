@@ -7,7 +7,7 @@ from fastchat_gateway.catalog import NO_LIMIT, Catalog, Endpoint, Model
 from fastchat_gateway.errors import no_worker
 
 MOST_ROUNDS = 3
-MOST_LOST = 3
+MOST_LOST = 2
 MOST_FULL = 3
 
 _NONE: frozenset[tuple[str, int]] = frozenset()
@@ -23,9 +23,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Enough workers failed or are full: answer with the last one's own refusal, or with a 502."""
+    """Enough workers failed or are full: answer as the last one did, or with a 502; with a 504 after `silence`."""
 
     model: Model
+    silence: bool = False
 
 
 class Dispatch:
@@ -37,8 +38,8 @@ class Dispatch:
     failure like a refused connection; discovery, a moment behind, soon says the same or confirms the worker.
     One whose queue is full has not failed: another one is tried, and when MOST_FULL are, or no other is left, the
     client hears that at once.
-    Two bounds: after MOST_ROUNDS such rounds, and after MOST_LOST workers were lost while they had this request (it
-    may be what kills them), the request is given up.
+    Three bounds: after MOST_ROUNDS such rounds, after MOST_LOST workers were lost while they had this request (it
+    may be what kills them), and after one that it may have silenced, the request is given up.
     """
 
     _in_line = False
@@ -46,6 +47,7 @@ class Dispatch:
     _rounds = 0
     _lost = 0
     _full = 0
+    _silenced = False
     _deadline: float | None = None
     model: Model
 
@@ -69,8 +71,8 @@ class Dispatch:
         model = self._catalog.find(self._name)
         if model is None:
             raise self._catalog.unknown(self._name)
-        if self._lost >= MOST_LOST or self._full >= MOST_FULL:
-            return GiveUp(model)
+        if self._silenced or self._lost >= MOST_LOST or self._full >= MOST_FULL:
+            return GiveUp(model, self._silenced)
         if model.hold.length and not self._in_line and not self._tried:
             return self._wait(model, now)  # behind those who came before
         most = model.most_outstanding(now) if model.spread_until else NO_LIMIT
@@ -79,6 +81,12 @@ class Dispatch:
             self.model = model
             return endpoint
         return GiveUp(model) if self._full else self._wait(model, now)
+
+    def fell_silent(self, endpoint: Endpoint, now: float, *, suspect: bool) -> bool:
+        """The endpoint answers nobody any more; `suspect`: it may be this request's doing. True: it is ejected now."""
+        endpoint.silent = True
+        self._silenced = suspect
+        return self.failed(endpoint, now, lost=False)
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
         """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""

@@ -117,6 +117,10 @@ def too_large(limit: int) -> Refused:
     return Refused(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
 
 
+def too_complex(reason: str) -> Refused:
+    return bad_request(f"The body is more than is served: {reason}.", code="too_complex")
+
+
 def head_too_large(limit: int) -> Refused:
     return Refused(431, Error(message=f"The request's head is larger than {limit} bytes.", code="head_too_large"))
 
@@ -144,6 +148,13 @@ def no_worker(model: str, seconds: float) -> Refused:
 def workers_failed(model: str) -> Refused:
     message = f"Each worker of '{model}' that was given this request failed before it answered."
     return Refused(502, Error(message=message, type="server_error", code="workers_failed"))
+
+
+def worker_silent(model: str) -> Refused:
+    message = (
+        f"The worker of '{model}' fell silent after it was given this request; no other one was, for that may be why."
+    )
+    return Refused(504, Error(message=message, type="server_error", code="worker_silent"))
 
 
 def worker_lost(model: str) -> Refused:

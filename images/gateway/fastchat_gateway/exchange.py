@@ -99,6 +99,11 @@ class Exchange:
         """A stream may be passed on chunked as it comes."""
         return self._line.takes_chunks
 
+    @property
+    def is_over(self) -> bool:
+        """It has been reported; the client may have gone while its request was being read."""
+        return self._done is None
+
     # What a relay tells.
 
     def answer(self, status: int, lines: bytes, body: bytes) -> None:

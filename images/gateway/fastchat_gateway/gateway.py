@@ -202,6 +202,8 @@ class Gateway:
         sequences = asked.sequences
         exchange.sequences = sequences if generates else _places(exchange.key, sequences)
         model = self.admit(exchange, name)
+        if name != model.name:
+            body.check_structure(exchange.body)  # it is put together anew under the model's own name
         exchange.model = model.name
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
         call = Call(name, path, exchange.body, to_worker(exchange, with_trace=trace is None), stream)

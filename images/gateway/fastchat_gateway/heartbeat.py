@@ -14,7 +14,11 @@ _TIMES = 3
 
 
 class Heartbeat:
-    """Gives up what a worker has when it leaves three questions in a row unanswered; any answer is a sign of life."""
+    """Gives up what a worker has when it leaves three questions in a row unanswered; any answer is a sign of life.
+
+    What may have silenced it is not sent to another: the requests that came after it was last heard and before the
+    first of these questions. Where its port refuses connections it is dead, and what it had is merely lost.
+    """
 
     def __init__(self, pool: Pool, probe: Probe, silence_seconds: float) -> None:
         self._pool = pool
@@ -39,12 +43,18 @@ class Heartbeat:
                 self._asking[url] = asyncio.create_task(self._ask(url))
 
     async def _ask(self, url: str) -> None:
+        asked, sign = self._pool.clock.now, "silent"
         try:
             for _ in range(_TIMES):
-                if await self._probe.lives(url):
+                sign = await self._probe.sign(url)
+                if sign == "alive":
+                    self._pool.note_life(url)
                     await asyncio.sleep(self._silence_seconds)  # it may well think for longer
                     return
             logger.warning("worker %s does not answer any more", url)
-            self._pool.fail(url, self._silence_seconds, "it is silent and does not answer /health")
+            if sign == "gone":
+                self._pool.lose(url, "its port refuses connections")
+            else:
+                self._pool.give_up(url, asked, "it is silent and does not answer /health")
         finally:
             del self._asking[url]

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from fastchat import structure
+
 LONGEST_PROMPT = 256
 """Characters of a completion's prompt that count."""
 
@@ -23,13 +25,14 @@ _decode = msgspec.json.Decoder(_Prompt).decode
 
 
 def prefix_of(body: bytes) -> int | None:
-    """A number for the beginning of the prompt in a request's body; None where there is none.
+    """A number for the beginning of the prompt in a request's body; None where there is none, or it is no text.
 
     Of a conversation it is everything up to the first thing that the user said, which does not change as it goes on.
     """
     try:
+        structure.check(body)
         prompt = _decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (structure.TooComplexError, msgspec.DecodeError, RecursionError):
         return None  # the worker will say what is wrong with it
     if prompt.messages:
         first = next((at for at, each in enumerate(prompt.messages) if each.role == "user"), 0)

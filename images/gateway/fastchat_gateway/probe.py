@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import aiohttp
 import msgspec
@@ -16,6 +16,9 @@ READY_PATHS = ("/ready", "/health")
 _LARGEST_LIST = 2**20
 _Text = Annotated[str, msgspec.Meta(max_length=512)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+Sign = Literal["alive", "gone", "silent"]
 
 
 class Card(msgspec.Struct):
@@ -65,14 +68,19 @@ class Probe:
             return None if descriptors.lacking(error) else False
         return status == 200
 
-    async def lives(self, url: str) -> bool:
-        """It answers, whatever it says; or it cannot be asked, which is no sign of its death."""
+    async def sign(self, url: str) -> Sign:
+        """alive: it answers, whatever it says, or cannot be asked. gone: nobody listens. silent: it does not answer."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._status(f"{url}/health")
         except (aiohttp.ClientError, OSError) as error:
-            return descriptors.lacking(error)
-        return True
+            if descriptors.lacking(error):
+                return "alive"
+            refused = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+                error.os_error, ConnectionRefusedError
+            )
+            return "gone" if refused else "silent"
+        return "alive"
 
     async def cards(self, url: str) -> list[Card] | None:
         """The models of a worker, each name once; None where it does not say, or says it compressed or endlessly."""

@@ -24,6 +24,7 @@ from fastchat_gateway.errors import (
     queue_full,
     server_error,
     worker_lost,
+    worker_silent,
     workers_failed,
 )
 from fastchat_gateway.hold import Hold
@@ -177,6 +178,8 @@ class Relay:
             self._stop_waiting()
         if isinstance(step, Endpoint):
             self._send(step)
+        elif step.silence:
+            self._refuse(worker_silent(step.model.name))
         elif self._declined is not None:
             self._over = True
             self._sink.answer(*self._declined)
@@ -299,12 +302,16 @@ class Relay:
         self._advance(time.monotonic())
 
     def _failed(self, reason: str, *, lost: bool) -> None:
-        endpoint, model = self._endpoint, self._dispatch.model
+        endpoint = self._endpoint
         if endpoint is None or self._over:
             return
         now = time.monotonic()
         self._release(endpoint)
-        ejected = self._dispatch.failed(endpoint, now, lost=lost)
+        self._go_on(endpoint, reason, now, ejected=self._dispatch.failed(endpoint, now, lost=lost))
+
+    def _go_on(self, endpoint: Endpoint, reason: str, now: float, *, ejected: bool) -> None:
+        """Another worker may have the call."""
+        model = self._dispatch.model
         self._lanes.metrics.retry(model.name, ejected=ejected)
         if self._call.trace is not None:
             self._call.trace.failed(endpoint.url, reason)
@@ -403,10 +410,7 @@ class Relay:
         if endpoint is None:
             return
         if self._begun:
-            logger.warning("worker %s was lost in the middle of an answer: %s", endpoint.url, reason)
-            self._release(endpoint)
-            self._over = True
-            self._sink.refuse(worker_lost(self._dispatch.model.name))
+            self._break_off(endpoint, reason)
         elif self._may_be_stale and self._head is None:
             # It may have closed the idle connection just as the call came: that says nothing of the worker.
             self._connecting = asyncio.get_running_loop().create_task(self._connect(endpoint))
@@ -420,6 +424,24 @@ class Relay:
             return
         self._bad_answers += 1
         self._failed(f"its answer makes no sense: {reason}", lost=False)
+
+    def on_silent(self, reason: str, *, suspect: bool) -> None:
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        if self._begun:
+            self._break_off(endpoint, reason)
+            return
+        now = time.monotonic()
+        self._release(endpoint)
+        ejected = self._dispatch.fell_silent(endpoint, now, suspect=suspect)
+        self._go_on(endpoint, reason, now, ejected=ejected)
+
+    def _break_off(self, endpoint: Endpoint, reason: str) -> None:
+        logger.warning("worker %s was lost in the middle of an answer: %s", endpoint.url, reason)
+        self._release(endpoint)
+        self._over = True
+        self._sink.refuse(worker_lost(self._dispatch.model.name))
 
     def _begin(self, head: AnswerHead) -> None:
         assert self._endpoint is not None  # noqa: S101  # an answer is being read

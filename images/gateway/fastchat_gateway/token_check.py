@@ -1,10 +1,14 @@
 """FastChat's `/api/v1/token_check`: each prompt is measured by a worker of its own model."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 from fastchat.api import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult, request_error
+from fastchat_gateway.body import check_structure
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Model
 from fastchat_gateway.errors import Refused, bad_answer, from_worker
@@ -13,6 +17,21 @@ from fastchat_gateway.gateway import Gateway, to_worker
 from fastchat_gateway.relay import collect
 
 PATH = "/api/v1/token_check"
+_QUICK_BYTES = 4096
+"""A body of this size takes less time to read than to hand to a thread."""
+
+T = TypeVar("T")
+
+
+class _Item(msgspec.Struct):
+    model: str
+
+
+class _Items(msgspec.Struct):
+    prompts: list[_Item]
+
+
+_items = msgspec.json.Decoder(_Items)
 
 
 class TokenCheck:
@@ -22,12 +41,15 @@ class TokenCheck:
         self._gateway = gateway
 
     async def answer(self, exchange: Exchange, body: bytes) -> TokenCheckResponse:
-        """Of each prompt, in order; raises Refused."""
-        try:
-            items = TokenCheckRequest.model_validate_json(body).prompts
-        except ValidationError as invalid:
-            raise Refused(400, request_error(invalid)) from None
-        groups = self._by_model(exchange, items)
+        """Of each prompt, in order; raises Refused, for what the key may not have before anything is validated."""
+        names = await _aside(body, lambda: _names(body))
+        if exchange.is_over:
+            return TokenCheckResponse()  # nothing would give back what it counts against
+        models = {name: self._gateway.admit(exchange, name) for name in names}
+        items = await _aside(body, lambda: _validated(body))
+        groups: dict[Model, list[int]] = {}
+        for at, item in enumerate(items):
+            groups.setdefault(models[item.model], []).append(at)
         measured = await asyncio.gather(
             *[self._measure(model, [items[at] for at in places], exchange) for model, places in groups.items()]
         )
@@ -37,25 +59,44 @@ class TokenCheck:
                 results[at] = result
         return TokenCheckResponse(prompts=results)
 
-    def _by_model(self, exchange: Exchange, items: list[TokenCheckItem]) -> dict[Model, list[int]]:
-        """Places of each model's prompts in the request."""
-        groups: dict[Model, list[int]] = {}
-        for at, item in enumerate(items):
-            groups.setdefault(self._gateway.admit(exchange, item.model), []).append(at)
-        return groups
-
     async def _measure(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
         name = model.name
-        request = TokenCheckRequest(prompts=[item.model_copy(update={"model": name}) for item in items])
-        lines = to_worker(exchange)
-        call = Call(name, PATH.encode(), request.model_dump_json().encode(), lines, key=exchange.key.name)
-        status, body = await collect(self._gateway.lanes, call, model)
+        body = await _aside(exchange.body, lambda: _renamed(items, name))
+        call = Call(name, PATH.encode(), body, to_worker(exchange), key=exchange.key.name)
+        status, answer = await collect(self._gateway.lanes, call, model)
         if status != 200:
-            raise from_worker(status, body)
+            raise from_worker(status, answer)
         try:
-            results = TokenCheckResponse.model_validate_json(body).prompts
+            results = TokenCheckResponse.model_validate_json(answer).prompts
         except ValidationError:
             raise bad_answer(name) from None
         if len(results) != len(items):
             raise bad_answer(name)
         return results
+
+
+async def _aside(body: bytes, work: Callable[[], T]) -> T:
+    """Work whose length is the body's: off the event loop where it may take a while."""
+    return work() if len(body) <= _QUICK_BYTES else await asyncio.to_thread(work)
+
+
+def _names(body: bytes) -> list[str]:
+    """The models that are asked for, each once; raises Refused for what is no such request."""
+    check_structure(body)
+    try:
+        return list(dict.fromkeys(item.model for item in _items.decode(body).prompts))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return list(dict.fromkeys(item.model for item in _validated(body)))  # which says what is wrong
+
+
+def _validated(body: bytes) -> list[TokenCheckItem]:
+    try:
+        return TokenCheckRequest.model_validate_json(body).prompts
+    except ValidationError as invalid:
+        raise Refused(400, request_error(invalid)) from None
+
+
+def _renamed(items: list[TokenCheckItem], model: str) -> bytes:
+    """The request that a worker gets, under the model's own name."""
+    request = TokenCheckRequest(prompts=[item.model_copy(update={"model": model}) for item in items])
+    return request.model_dump_json().encode()

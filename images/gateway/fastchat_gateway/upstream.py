@@ -25,6 +25,9 @@ STALE_SECONDS = 1.0
 HEAD_SECONDS = 10.0
 """A head that has begun has this long to end."""
 _MOST_INTERIM = 16
+_TAKEN_SECONDS = 0.5
+_TAKEN_BYTES_PER_SECOND = 1e7
+"""A worker that still speaks after a request has been under way for so long has read it and lives."""
 
 
 class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
@@ -54,6 +57,9 @@ class Reader(Protocol):
 
     def on_bad_answer(self, reason: str) -> None:
         """What came is no answer, or does not go on as one."""
+
+    def on_silent(self, reason: str, *, suspect: bool) -> None:
+        """The answer was given up; `suspect`: this request may be why the worker says nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,10 @@ class Upstream:
         self.host_line = address_of(url).line
         self.heard = 0.0
         """When the worker last said something, or was asked."""
+        self.said = 0.0
+        """When it last said something, here or about itself."""
+        self.sent = 0.0
+        self._taken = 0.0
 
     def _forget_answer(self) -> None:
         self._raw = b""
@@ -105,8 +115,10 @@ class Upstream:
         self._chunks = chunks
         if self._head is not None:
             self._forget_answer()
-        self.heard = self._pool.clock.now
+        self.heard = self.sent = self._taken = self._pool.clock.now
+        self._taken += _TAKEN_SECONDS
         for part in data:
+            self._taken += len(part) / _TAKEN_BYTES_PER_SECOND
             self._transport.write(part)
 
     @property
@@ -151,6 +163,17 @@ class Upstream:
         """A head began long ago and has not ended."""
         return bool(self._raw) and now - self._head_began > HEAD_SECONDS
 
+    def may_have_silenced(self, said: float, asked: float) -> bool:
+        """The worker last said something at `said`, and was asked in vain at `asked`: the request came in between."""
+        return self._taken > said and self.sent <= asked
+
+    def give_up(self, reason: str, *, suspect: bool) -> None:
+        """End it because nothing comes."""
+        reader = self._reader
+        self.abort()
+        if reader is not None:
+            reader.on_silent(reason, suspect=suspect)
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -159,7 +182,7 @@ class Upstream:
         self._pool.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self.heard = self._pool.clock.now
+        self.heard = self.said = self._pool.clock.now
         if self._reader is None:
             self.abort()  # nobody asked
             return
@@ -330,8 +353,8 @@ class Pool:
                 upstream.abort()
             if not self._idle[url]:
                 del self._idle[url]
-        for url in self.silent(silent_seconds):
-            self.fail(url, silent_seconds, f"not a byte for {silent_seconds:g} s")
+        for upstream in self._silent(silent_seconds):
+            upstream.give_up(f"not a byte for {silent_seconds:g} s", suspect=True)
         for upstream in [each for each in self.connections if each.is_late(now)]:
             upstream.refuse(f"a head that did not end within {HEAD_SECONDS:g} s")
 
@@ -339,11 +362,26 @@ class Pool:
         """Workers that have said nothing for so long in the middle of a request."""
         return {each.url for each in self._silent(seconds)}
 
-    def fail(self, url: str, seconds: float, reason: str) -> None:
-        """Give up the requests for which a worker has been silent for so long."""
-        for upstream in self._silent(seconds):
-            if upstream.url == url:
-                upstream.fail(reason)
+    def note_life(self, url: str) -> None:
+        """The worker has answered a question."""
+        for upstream in self._of(url):
+            upstream.said = self.clock.now
+
+    def give_up(self, url: str, asked: float, reason: str) -> None:
+        """Give up all that a worker has which has left questions unanswered since `asked`."""
+        own = self._of(url)
+        said = max((each.said for each in own), default=0.0)
+        for upstream in own:
+            if upstream.is_active:
+                upstream.give_up(reason, suspect=upstream.may_have_silenced(said, asked))
+
+    def lose(self, url: str, reason: str) -> None:
+        """Nobody listens there any more: what the worker had is lost, as if its connections had been closed."""
+        for upstream in self._of(url):
+            upstream.fail(reason)
+
+    def _of(self, url: str) -> list[Upstream]:
+        return [each for each in self.connections if each.url == url]
 
     def _silent(self, seconds: float) -> list[Upstream]:
         now = self.clock.now

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from fastchat.api import ChatCompletionRequest, CompletionRequest, Usage
 from fastchat_worker.decoder import Decoder
 from fastchat_worker.engine import Engine
-from fastchat_worker.errors import bad_request, context_length_exceeded, not_ready, queue_full, server_error
+from fastchat_worker.errors import (
+    bad_request,
+    context_length_exceeded,
+    not_ready,
+    queue_full,
+    server_error,
+    too_many_tokens,
+)
+from fastchat_worker.measure import MOST_TOKENS
 from fastchat_worker.scheduler import QueueFullError
 from fastchat_worker.sequence import Finish, Sampling
 from fastchat_worker.sequence import Sequence as Tokens
@@ -81,9 +89,9 @@ class Answer:
         return [span for span in spans if span[1] < now]
 
     @property
-    def prompts(self) -> list[Sequence[int]]:
-        """The prompt of each choice."""
-        return [sequence.prompt for sequence in self._sequences]
+    def prompts(self) -> Sequence[list[int]]:
+        """Each of them has as many choices in a row as the request asked for."""
+        return self._prompts
 
     @property
     def choices(self) -> int:
@@ -168,9 +176,13 @@ def chat_answer(engine: Engine, decoder: Decoder, request: ChatCompletionRequest
 def completion_answer(engine: Engine, decoder: Decoder, request: CompletionRequest) -> Answer:
     """The answers to one or more prompts, given as text or as tokens."""
     _check_number(engine, len(request.prompts), request.n or 1)
-    prompts = [
-        decoder.tokens(p, "prompt") if isinstance(p, str) else decoder.checked(p, "prompt") for p in request.prompts
-    ]
+    prompts, left = [], max(MOST_TOKENS, decoder.max_len)
+    for each in request.prompts:
+        tokens = decoder.tokens(each, "prompt") if isinstance(each, str) else decoder.checked(each, "prompt")
+        left -= len(tokens)
+        if left < 0:
+            raise too_many_tokens(MOST_TOKENS, "prompt")
+        prompts.append(tokens)
     if not all(prompts):
         raise bad_request("The prompt is empty.", "prompt")
     limit = min(_fit(decoder, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
@@ -185,6 +197,12 @@ def _check_number(engine: Engine, prompts: int, n: int) -> None:
             f"at most {engine.max_per_request} in one request (--max-sequences-per-request): send several."
         )
         raise bad_request(message, "n" if n > 1 else "prompt", "too_many_sequences")
+
+
+def echoed(decoder: Decoder, answer: Answer) -> list[str]:
+    """What each choice begins with, where the prompt is to be a part of the answer."""
+    texts = [decoder.decode(prompt) for prompt in answer.prompts]
+    return [text for text in texts for _ in range(answer.choices // len(texts))]
 
 
 def _fit(decoder: Decoder, prompt: Sequence[int], wanted: int | None, param: str) -> int:

@@ -26,10 +26,10 @@ from fastchat.api import (
     TokenCheckResult,
 )
 from fastchat_worker import openapi
-from fastchat_worker.answer import Answer, chat_answer, completion_answer
+from fastchat_worker.answer import Answer, chat_answer, completion_answer, echoed
 from fastchat_worker.auth import Auth, key_of
 from fastchat_worker.embedding import embed
-from fastchat_worker.errors import RequestError, model_not_found, server_error
+from fastchat_worker.errors import RequestError, TooLongError, model_not_found, server_error
 from fastchat_worker.exchange import EventStream, parse, unless_gone
 from fastchat_worker.in_flight import InFlight
 from fastchat_worker.openapi import ERRORS, body_of
@@ -77,7 +77,7 @@ def _add_inference(app: FastAPI, service: Service) -> None:
         wanted = await parse(request, CompletionRequest, limit)
         engine, decoder = service.demand_generation(wanted.model)
         answer = await asyncio.to_thread(completion_answer, engine, decoder, wanted)
-        echo = [decoder.decode(prompt) for prompt in answer.prompts] if wanted.echo else None
+        echo = await asyncio.to_thread(echoed, decoder, answer) if wanted.echo else None
         return await _respond(request, service, answer, CompletionReply(wanted.model, echo), wanted)
 
     async def embeddings(request: Request) -> Response:
@@ -85,11 +85,10 @@ def _add_inference(app: FastAPI, service: Service) -> None:
         wanted = await parse(request, EmbeddingRequest, limit)
         loaded = service.demand(wanted.model)
         answer = await unless_gone(request, embed(loaded.embedder, loaded.batcher, wanted, key_of(request)))
-        used = answer.usage.prompt_tokens if answer.usage else 0
-        service.metrics.tokens.labels("prompt").inc(used)
+        service.metrics.tokens.labels("prompt").inc(answer.tokens)
         if trace := request.scope["trace"]:
-            trace.record(wanted.model, input_tokens=used)
-        return Response(answer.to_json(), media_type="application/json")
+            trace.record(wanted.model, input_tokens=answer.tokens)
+        return Response(answer.document, media_type="application/json")
 
     for path in ("/v1/embeddings", "/v1/create_embeddings"):
         extra = body_of(EmbeddingRequest)
@@ -145,7 +144,10 @@ def _check_tokens(service: Service, wanted: TokenCheckRequest) -> bytes:
     results = []
     for index, item in enumerate(wanted.prompts):
         loaded = service.demand(item.model)
-        count = len(loaded.embedder.tokens(item.prompt, f"prompts[{index}].prompt"))
+        try:
+            count = len(loaded.embedder.tokens(item.prompt, f"prompts[{index}].prompt"))
+        except TooLongError as error:
+            count = error.at_least
         fits = count + item.max_tokens <= loaded.max_len
         results.append(TokenCheckResult(fits=fits, tokenCount=count, contextLength=loaded.max_len))
     return TokenCheckResponse(prompts=results).to_json()

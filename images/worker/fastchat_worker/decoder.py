@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as transformers_logging
 
 from fastchat.api import Message
-from fastchat_worker.errors import LoadError, bad_request, context_length_exceeded
+from fastchat_worker.errors import LoadError, TooLongError, bad_request
 from fastchat_worker.files import ModelFiles
 from fastchat_worker.gguf_parsing import parsed_once
+from fastchat_worker.measure import Measure, longest_token
 from fastchat_worker.settings import Settings
 
 _UNLIMITED = 1 << 20  # tokens; tokenizers without a limit give a number with thirty digits
@@ -29,14 +30,20 @@ class Decoder:
     max_len: int
     vocabulary: int
 
-    def tokens(self, text: str, param: str) -> list[int]:
-        """Tokens of a text, with what the model wants before and after it.
+    def __post_init__(self) -> None:
+        self._measure = Measure(longest_token(self.tokenizer), lambda text: len(self._split(text)))
 
-        RequestError where the text is so long that it cannot fit, without spending the time to split it.
+    def tokens(self, text: str, param: str, keep: int | None = None) -> list[int]:
+        """Tokens of a text, with what the model wants before and after it; with `keep` not more than so many.
+
+        Without, TooLongError where the text cannot fit, without spending the time to split all of it.
         """
-        self._refuse_hopeless(text, param)
+        if keep is None:
+            self._refuse_hopeless(text, param)
+        else:
+            text = self._measure.beginning(text, keep)
         ids: list[int] = self.tokenizer(text)["input_ids"]
-        return ids
+        return ids[:keep]
 
     def checked(self, ids: Sequence[int], param: str) -> list[int]:
         """Tokens that a caller made; RequestError where the model does not know one."""
@@ -57,23 +64,19 @@ class Decoder:
         except TemplateError as error:
             raise bad_request(f"The model's chat template refuses these messages: {error}.", "messages") from None
         self._refuse_hopeless(text, "messages")
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return self._split(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _refuse_hopeless(self, text: str, param: str) -> None:
-        fewest = len(text) // self._longest_token
-        if fewest > self.max_len:
-            raise context_length_exceeded(self.max_len, f"your prompt has at least {fewest} tokens", param)
+    def _split(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
-    @property
-    def _longest_token(self) -> int:
-        """Characters of the longest token, at least 16."""
-        if not hasattr(self, "_longest"):
-            self._longest = max(16, max(map(len, self.tokenizer.get_vocab()), default=16))
-        return self._longest
+    def _refuse_hopeless(self, text: str, param: str) -> None:
+        least = self._measure.least(text, self.max_len)
+        if least is not None:
+            raise TooLongError(self.max_len, least, "your prompt has", param)
 
 
 def check_tokens(ids: Sequence[int], vocabulary: int, param: str) -> list[int]:

@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from fastchat_worker.decoder import Decoder, check_tokens, pick_device, pick_dtype
 from fastchat_worker.engine import Engine
+from fastchat_worker.errors import TooLongError
 from fastchat_worker.files import ModelFiles
+from fastchat_worker.measure import Measure, longest_token
 from fastchat_worker.runner import Runner
 from fastchat_worker.scheduler import QueueFullError
 from fastchat_worker.settings import Settings
 from fastchat_worker.turns import Turns, has_room
 
 Vector = NDArray[np.float32]
+REMEDY = "; 'truncate_prompt_tokens': -1 would cut it"
+"""What one who asked for the vector of too long a text can do."""
 
 
 class Embedder(Protocol):
@@ -30,7 +34,8 @@ class Embedder(Protocol):
     def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
         """The tokens of a text, those that the model adds included; with `keep` not more than so many.
 
-        Tokens that a caller made are taken as they are; RequestError where one is unknown.
+        Without, TooLongError where it has so many that there is no use in splitting all of it. Tokens that a caller
+        made are taken as they are; RequestError where one is unknown.
         """
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
@@ -122,7 +127,7 @@ class DecoderEmbedder:
 
     def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
         if isinstance(text, str):
-            return self._decoder.tokens(text, param)[:keep]
+            return self._decoder.tokens(text, param, keep)
         return self._decoder.checked(text, param)[:keep]
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
@@ -144,6 +149,7 @@ class SentenceEmbedder:
         self._model: Any = SentenceTransformer(
             str(files.folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
         )
+        self._measure = Measure(longest_token(self._model.tokenizer), lambda text: len(self._split(text)))
         limit = self._model.max_seq_length or settings.max_model_len or 512
         self.max_len: int = min(limit, settings.max_model_len or limit)
         self.dimensions: int = len(self._model.encode("?", show_progress_bar=False))
@@ -151,8 +157,16 @@ class SentenceEmbedder:
     def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
         if not isinstance(text, str):
             return check_tokens(text, len(self._model.tokenizer), param)[:keep]
+        if keep is not None:
+            return self._split(self._measure.beginning(text, keep), truncation=True, max_length=keep)
+        least = self._measure.least(text, self.max_len)
+        if least is not None:
+            raise TooLongError(self.max_len, least, f"{param} has", param, REMEDY)
+        return self._split(text)
+
+    def _split(self, text: str, **options: Any) -> list[int]:
         with self._tokenizing:
-            ids: list[int] = self._model.tokenizer(text, truncation=keep is not None, max_length=keep)["input_ids"]
+            ids: list[int] = self._model.tokenizer(text, **options)["input_ids"]
         return ids
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:

@@ -27,6 +27,16 @@ class RequestError(Exception):
         return ErrorResponse(error=self.error).model_dump_json().encode()
 
 
+class TooLongError(RequestError):
+    """A text has more tokens than the model takes, `at_least` so many."""
+
+    def __init__(self, max_len: int, at_least: int, what: str, param: str, remedy: str = "") -> None:
+        message = f"This model's maximum context length is {max_len} tokens. However, {what} at least {at_least} tokens"
+        error = Error(message=f"{message}{remedy}.", param=param, code="context_length_exceeded")
+        super().__init__(400, error)
+        self.at_least = at_least
+
+
 def bad_request(message: str, param: str | None = None, code: str = "invalid_value") -> RequestError:
     return RequestError(400, Error(message=message, param=param, code=code))
 
@@ -34,6 +44,10 @@ def bad_request(message: str, param: str | None = None, code: str = "invalid_val
 def context_length_exceeded(max_len: int, message: str, param: str) -> RequestError:
     message = f"This model's maximum context length is {max_len} tokens. However, {message}."
     return RequestError(400, Error(message=message, param=param, code="context_length_exceeded"))
+
+
+def too_many_tokens(most: int, param: str) -> RequestError:
+    return bad_request(f"{param} has more than {most} tokens in all; send fewer texts at a time.", param)
 
 
 def unauthorized() -> RequestError:

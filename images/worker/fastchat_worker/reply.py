@@ -112,11 +112,12 @@ class CompletionReply:
 
 async def document(answer: Answer, reply: Reply) -> Response:
     """The answer, once all of it is there; RequestError when it cannot be had."""
-    texts, reasons = [""] * answer.choices, [""] * answer.choices
+    pieces: list[list[str]] = [[] for _ in range(answer.choices)]
+    reasons = [""] * answer.choices
     async for piece in answer.pieces():
-        texts[piece.index] += piece.text
+        pieces[piece.index].append(piece.text)
         reasons[piece.index] = piece.finish or ""
-    return reply.document(texts, reasons, answer.usage)
+    return reply.document(["".join(each) for each in pieces], reasons, answer.usage)
 
 
 async def events(answer: Answer, reply: Reply, *, with_usage: bool) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """Tokens to text, piece by piece."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 _TAIL = 5  # tokens of the prompt that the first piece is decoded with; some tokenizers drop a leading space otherwise
 _LONGEST_CHARACTER = 4  # tokens: a token is at least a byte
@@ -15,7 +16,7 @@ class TextStream:
 
     def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int], stops: Sequence[str]) -> None:
         self._decode = decode
-        self._stops = stops
+        self._stops = [_StopText(text) for text in stops]
         self._ids = list(prompt[-_TAIL:])
         self._shown = decode(self._ids)  # the text of the window, as far as it was handed on
         self._next = len(self._ids)  # where the next window begins
@@ -47,15 +48,45 @@ class TextStream:
         if not self._stops or self.stopped:
             return "" if self.stopped else new
         text = self._held + new
-        found = [at for at in map(text.find, self._stops) if at >= 0]
-        if found:
-            self.stopped, self._held = True, ""
-            return text[: min(found)]
-        keep = max(_overlap(text, stop) for stop in self._stops)
+        begins = [at for stop in self._stops if (at := stop.search(new)) is not None]
+        if begins:
+            self.stopped, held = True, len(self._held)
+            self._held = ""
+            return text[: held + min(begins)]
+        keep = max(stop.matched for stop in self._stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of the text that begins the stop text."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
+class _StopText:
+    """Looks for one stop text in a text that grows; each character is looked at once (Knuth, Morris and Pratt)."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._shorter = _borders(text)
+        self.matched = 0
+        """Characters at the end of what was searched that begin the stop text."""
+
+    def search(self, new: str) -> int | None:
+        """Where it begins, counted from the beginning of the new piece, so below 0 where it began before."""
+        if not self.matched and self._text[0] not in new:
+            return None
+        for at, character in enumerate(new):
+            while self.matched and character != self._text[self.matched]:
+                self.matched = self._shorter[self.matched - 1]
+            self.matched += character == self._text[self.matched]
+            if self.matched == len(self._text):
+                return at + 1 - len(self._text)
+        return None
+
+
+@lru_cache(maxsize=256)
+def _borders(text: str) -> tuple[int, ...]:
+    """For each beginning of the text, the length of the longest shorter one that it ends with."""
+    lengths = [0]
+    for character in text[1:]:
+        length = lengths[-1]
+        while length and character != text[length]:
+            length = lengths[length - 1]
+        lengths.append(length + (character == text[length]))
+    return tuple(lengths)

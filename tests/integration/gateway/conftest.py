@@ -82,6 +82,10 @@ class Worker:
     requests: list[Request] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    is_frozen: bool = False
+    """It answers no request and no question whether it lives, but takes connections; readiness is seen elsewhere."""
+    questions: int = 0
+    """How often it was asked whether it lives."""
     _connections: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
@@ -144,6 +148,16 @@ class Worker:
         await connection.writer.drain()
         connection.writer.close()
 
+    async def freezes(self, connection: Connection) -> None:
+        """As a process that is stopped, or whose event loop is held: nobody hears from it any more."""
+        self.is_frozen = True
+        await connection.gone()
+
+    async def stops_listening(self, connection: Connection) -> None:
+        """As a machine that has lost its process without a word."""
+        self._server.close()
+        await self.freezes(connection)
+
     async def hangs(self, connection: Connection) -> None:
         """Never answers; sets `left` when the gateway goes away."""
         await connection.gone()
@@ -177,11 +191,12 @@ class Worker:
         elif request.path == "/ready":
             connection.answer(self.ready_status)
         elif request.path == "/health":
-            connection.answer(self.health_status)
+            self.questions += 1
+            await (self.freezes if self.is_frozen else self.says(self.health_status))(connection)
         else:
             self.requests.append(request)
             self.arrived.set()
-            await (self.behaviour or self.says())(connection)
+            await (self.freezes if self.is_frozen else self.behaviour or self.says())(connection)
 
 
 @dataclass

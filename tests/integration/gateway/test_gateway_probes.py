@@ -92,6 +92,6 @@ async def test_a_redirect_is_not_followed_and_the_token_goes_to_the_worker_only(
     async with Probe(5.0, b"token") as probe:
         assert await probe.cards(url) is None
         assert not await probe.ready(url)
-        assert await probe.lives(url)
+        assert await probe.sign(url) == "alive"
     assert all(b"Bearer token" in each for each in asked)
     assert asked_other == []

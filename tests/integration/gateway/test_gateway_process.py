@@ -195,17 +195,19 @@ def simulator(port: int) -> subprocess.Popen[bytes]:
     return process
 
 
-async def test_what_a_frozen_worker_has_is_answered_by_another(start_gateway, simulators) -> None:
+async def test_what_a_frozen_worker_gets_is_not_sent_to_another_and_it_gets_no_more(start_gateway, simulators) -> None:
     urls = [f"http://127.0.0.1:{process.args}" for process in simulators]
     workers = [SimpleNamespace(url=url) for url in urls]
     gateway = await start_gateway(*workers, silence_seconds=0.3, poll_timeout_seconds=0.3, poll_seconds=60)
     frozen = simulators[0]
     frozen.send_signal(signal.SIGSTOP)
     try:
-        answers = await asyncio.gather(*[gateway.chat(model="sim") for _ in range(8)])
+        answers = [await asyncio.gather(*[gateway.chat(model="sim") for _ in range(8)]) for _ in range(2)]
     finally:
         frozen.send_signal(signal.SIGCONT)
-    assert {answer.status_code for answer in answers} == {200}
+    first, second = [[answer.status_code for answer in some] for some in answers]
+    assert set(first) == {200, 504}
+    assert set(second) == {200}
 
 
 async def test_a_worker_that_thinks_for_long_but_lives_is_left_to_it(start_gateway, worker) -> None:

@@ -59,6 +59,32 @@ def test_a_text_longer_than_the_model_takes_is_refused_or_cut_on_demand(embedder
     assert _embed(embedder, text, truncate_prompt_tokens=-1)["usage"]["prompt_tokens"] == 256
 
 
+LONG = "word " * 400_000
+
+
+def test_a_text_of_megabytes_is_refused_or_cut(embedder):
+    refused = embedder.post("/v1/embeddings", json={"model": "minilm", "input": ["short", LONG]})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input[1]")
+    cut = _embed(embedder, LONG, truncate_prompt_tokens=20)
+    assert cut["usage"]["prompt_tokens"] == 20
+    assert _dot(cut["data"][0], _embed(embedder, "word " * 18)["data"][0]) > 0.9999
+
+
+def test_token_check_says_of_a_text_of_megabytes_that_it_does_not_fit(embedder):
+    prompts = [{"model": "minilm", "prompt": text} for text in ("short", LONG)]
+    short, long = embedder.post("/api/v1/token_check", json={"prompts": prompts}).json()["prompts"]
+    assert short == {"fits": True, "tokenCount": 3, "contextLength": 256}
+    assert not long["fits"]
+    assert long["tokenCount"] > 256
+
+
+def test_more_tokens_in_all_than_a_request_may_have_are_refused(embedder):
+    body = {"model": "minilm", "input": ["word " * 200] * 1400}
+    error = embedder.post("/v1/embeddings", json=body).json()["error"]
+    assert (error["param"], error["code"]) == ("input", "invalid_value")
+    assert "262144 tokens" in error["message"]
+
+
 def test_cutting_one_requests_text_does_not_touch_anothers(embedder):
     def tokens(index: int) -> int:
         body = {

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -64,6 +65,17 @@ def test_what_is_not_json_in_utf8_is_refused(body: bytes) -> None:
 )
 def test_the_wrong_field_is_named(body: bytes, param: str | None) -> None:
     assert refusal(body).error.param == param
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b'"",', b'{"a":1},', b"1,"])
+def test_of_a_wrong_body_nothing_is_built(unit: bytes) -> None:
+    body = b'{"x": [' + unit * (2**20 // len(unit)) + b'0], "stream": true}'
+    tracemalloc.start()
+    try:
+        assert refusal(body).error.param == "model"
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_body_goes_out_byte_for_byte_under_the_models_own_name() -> None:

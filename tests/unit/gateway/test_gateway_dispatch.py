@@ -70,11 +70,39 @@ def test_a_request_that_all_refuse_round_after_round_is_given_up() -> None:
     assert isinstance(dispatch.next(0), GiveUp)
 
 
-def test_a_request_under_which_three_workers_died_gets_no_fourth() -> None:
-    dispatch = Dispatch(catalog("http://a", "http://b", "http://c", "http://d"), "m")
-    for _ in range(3):
+def test_a_request_under_which_two_workers_died_gets_no_third() -> None:
+    dispatch = Dispatch(catalog("http://a", "http://b", "http://c"), "m")
+    for _ in range(2):
         fail(dispatch, lost=True)
-    assert isinstance(dispatch.next(0), GiveUp)
+    step = dispatch.next(0)
+    assert isinstance(step, GiveUp)
+    assert not step.silence
+
+
+def test_a_request_that_may_have_silenced_its_worker_gets_no_second() -> None:
+    dispatch = Dispatch(catalog(*URLS), "m")
+    step = dispatch.next(0)
+    assert isinstance(step, Endpoint)
+    dispatch.fell_silent(step, 0, suspect=True)
+    given_up = dispatch.next(0)
+    assert isinstance(given_up, GiveUp)
+    assert given_up.silence
+
+
+def test_any_other_request_of_a_silent_worker_goes_to_another_and_no_new_one_to_it() -> None:
+    models = catalog(*URLS)
+    dispatch = Dispatch(models, "m")
+    silent = dispatch.next(0)
+    assert isinstance(silent, Endpoint)
+    dispatch.fell_silent(silent, 0, suspect=False)
+    for one in (dispatch, *[Dispatch(models, "m") for _ in range(9)]):
+        other = one.next(0)
+        assert isinstance(other, Endpoint)
+        assert other is not silent
+    models.confirm(silent.url)
+    assert isinstance(fresh := Dispatch(models, "m").next(0), Endpoint)
+    assert fresh in (silent, other)
+    assert not silent.silent
 
 
 def test_any_number_of_endpoints_may_refuse_a_connection_in_one_round() -> None:

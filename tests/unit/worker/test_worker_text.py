@@ -1,8 +1,12 @@
 """Tokens to text, piece by piece; a token here is a byte."""
 
+import sys
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastchat_worker import text as text_module
 from fastchat_worker.text import TextStream
 
 
@@ -53,6 +57,26 @@ def _first_stop(text: str, stops: list[str]) -> int:
         if found:
             return min(found)
     return len(text)
+
+
+@pytest.mark.parametrize("text", ["a" * 2000, "ab" * 1000, ("a" * 1000 + "b") * 2, "b" * 2000])
+def test_each_character_is_looked_at_once_for_each_stop_text(text):
+    stops = ["a" * 1000 + "c", *("a" + "b" * length for length in range(1000, 1015))]
+    steps = 0
+
+    def count(frame, event, _argument):
+        nonlocal steps
+        steps += event == "line"
+        return count if frame.f_code.co_filename == text_module.__file__ else None
+
+    stream = TextStream(_decode, [], stops)
+    sys.settrace(count)
+    try:
+        for byte in text.encode():
+            stream.feed(byte)
+    finally:
+        sys.settrace(None)
+    assert steps < 20 * len(stops) * len(text)
 
 
 def test_what_may_become_a_stop_text_waits():
