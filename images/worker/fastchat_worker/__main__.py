@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,9 +36,11 @@ def main() -> None:
 def _fail(reason: str) -> NoReturn:
     """Ends the process at once, whatever its threads do, with the reason as last line and termination message."""
     line = f"fastchat-worker: {reason}"
-    if _TERMINATION_LOG.is_file():
-        _TERMINATION_LOG.write_text(line)
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk may be the reason, and have the log on it
+        print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):
+        if _TERMINATION_LOG.is_file():
+            _TERMINATION_LOG.write_text(line)
     os._exit(1)
 
 

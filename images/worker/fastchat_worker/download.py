@@ -1,6 +1,9 @@
-"""How a download goes: said to whoever asks each second, and to the log every few."""
+"""How a download goes: said to whoever asks each second, and to the log every few; and what its disk may refuse."""
 
+import errno
 import logging
+import os
+import re
 import shutil
 import threading
 import time
@@ -73,3 +76,30 @@ def require_room(folder: Path, need: int, name: str, setting: str) -> None:
             f"{name} needs {need / 1e9:.2f} GB more in {folder}, where {free / 1e9:.2f} GB are free: "
             f"enlarge that volume, or choose another folder by {setting}"
         )
+
+
+def disk_refusal(error: Exception, folder: Path, need: int, name: str, setting: str) -> LoadError | None:
+    """What an error says of the disk that a download is written to; None where it is about something else.
+
+    need: bytes that are missing still.
+    """
+    number, where = _errno(error), getattr(error, "filename", None) or folder
+    reason = os.strerror(number) if number else ""
+    choose = f"or choose another folder by {setting}"
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(folder).free
+        return LoadError(
+            f"{folder} is full ({reason}): {name} needs {need / 1e9:.2f} GB more, "
+            f"and {free / 1e9:.2f} GB are free: enlarge that volume, {choose}"
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return LoadError(f"cannot keep {name} in {folder}: {where} cannot be written ({reason}): allow it, {choose}")
+    if number in (errno.EIO, errno.ESTALE):
+        return LoadError(f"cannot keep {name} in {folder}: {where}: {reason}; check that volume, {choose}")
+    return None
+
+
+def _errno(error: Exception) -> int | None:
+    """Libraries in Rust give it in the text only."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return error.errno if isinstance(error, OSError) and error.errno else int(told[1]) if told else None

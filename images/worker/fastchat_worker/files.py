@@ -3,12 +3,14 @@
 import importlib.util
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastchat.source import ModelSource
 from fastchat_worker import hub, s3
+from fastchat_worker.diagnosis import unreadable
 from fastchat_worker.errors import LoadError
+from fastchat_worker.integrity import Cached, corrupt, discard
 from fastchat_worker.layout import gguf_of
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -16,15 +18,24 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A folder in transformers' layout, or a GGUF file in it."""
+    """A folder in transformers' layout, or a GGUF file in it. `cached`: as what it is kept, where it was fetched."""
 
     folder: Path
     gguf: str | None = None
+    cached: Cached | None = None
 
     @property
     def kwargs(self) -> dict[str, str]:
         """What `from_pretrained` takes beside the folder."""
         return {"gguf_file": self.gguf} if self.gguf else {}
+
+    def blame(self, report: Callable[[str], None]) -> None:
+        """Once it could not be loaded: LoadError where a file is at fault, which a cache will not have any more."""
+        if self.cached and (broken := self.cached.broken(report, thorough=True)):
+            discard(broken)
+            raise LoadError(f"{corrupt(broken)} and removed: the next start downloads it again")
+        if said := unreadable(self.folder):
+            raise LoadError(f"{said}; it is broken where it comes from: make or copy it anew")
 
 
 def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
@@ -37,27 +48,31 @@ def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> M
             source = ModelSource.parse(model_path)
         except ValueError as wrong:
             raise LoadError(f"--model-path {model_path}: {wrong}") from None
-        return _inspect(_fetch(source, cache_dir, report))
+        return _fetch(source, cache_dir, report)
     path = Path(model_path).expanduser()
     if path.exists() or not _HUB_NAME.fullmatch(model_path):
         return _inspect(path)
-    return _inspect(hub.fetch(ModelSource.parse("hf://" + model_path), report))
+    return _fetched(hub.fetch(ModelSource.parse("hf://" + model_path), report))
 
 
-def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) -> Path:
+def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
     match source.scheme:
         case "file":
-            return Path(source.path)
+            return _inspect(Path(source.path))
         case "package":
-            return _package_folder(source.root) / source.path
+            return _inspect(_package_folder(source.root) / source.path)
         case "hf":
-            return hub.fetch(source, report)
+            return _fetched(hub.fetch(source, report))
         case "s3":
-            return s3.fetch(source, cache_dir, report)
+            return _fetched(s3.fetch(source, cache_dir, report))
         case "pvc":
             raise LoadError(
                 f"{source}: the operator mounts a claim; without it mount it yourself and give file:///path"
             )
+
+
+def _fetched(cached: Cached) -> ModelFiles:
+    return replace(_inspect(cached.folder), cached=cached)
 
 
 def _package_folder(name: str) -> Path:

@@ -19,9 +19,10 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 from huggingface_hub.utils.tqdm import tqdm
 
 from fastchat.source import ModelSource
-from fastchat_worker.download import Download, require_room
+from fastchat_worker.download import Download, disk_refusal, require_room
 from fastchat_worker.errors import LoadError
-from fastchat_worker.layout import NOT_NEEDED
+from fastchat_worker.integrity import Cached, Record, corrupt, discard, named_by_digest
+from fastchat_worker.layout import NOT_NEEDED, needed
 from fastchat_worker.lock import Lock
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,8 @@ _PATIENCE = 10  # seconds, for the first answer: the library itself would wait f
 _ABANDONED = 600  # seconds without a byte
 
 
-def fetch(source: ModelSource, report: Callable[[str], None]) -> Path:
-    """The folder with a model's files; where the hub is away, as they were when it was last there."""
+def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
+    """A model's files as the hub has them; where the hub is away, as they were when it was last there."""
     name = source.text.removeprefix("hf://")
     try:
         return _fetch(source, name, report)
@@ -42,22 +43,24 @@ def fetch(source: ModelSource, report: Callable[[str], None]) -> Path:
         ) from None
     except RevisionNotFoundError:
         raise LoadError(f"{source.root} has no revision {source.revision}") from None
-    except (HTTPError, OSError) as error:
-        raise LoadError(
+    except (HTTPError, OSError, RuntimeError) as error:  # the last is hf_xet's, whatever went wrong
+        raise disk_refusal(error, Path(constants.HF_HUB_CACHE), 0, name, "HF_HOME") or LoadError(
             f"cannot download {name}: {_reason(error)}; check the network, HF_ENDPOINT and the disk"
         ) from error
 
 
-def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Path:
+def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cached:
     report(f"looking for {name}")
     try:
         model_info(source.root, revision=source.revision or constants.DEFAULT_REVISION, timeout=_PATIENCE)
     except RevisionNotFoundError:
         raise
     except (HTTPError, OfflineModeIsEnabled) as error:
-        return _cached(source, error)
+        return _left(source, error, report)
     if not any(file.will_download for file in _snapshot(source, dry_run=True)):
-        return Path(_snapshot(source))
+        cached = _cached(_snapshot(source))
+        if not cached.broken(report):
+            return cached
     cache = Path(constants.HF_HUB_CACHE)
     (cache / ".locks").mkdir(parents=True, exist_ok=True)
     folder = "models--" + source.root.replace("/", "--")
@@ -65,28 +68,65 @@ def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Pat
     lock.wait(lock.take, report)
     try:
         _remove_abandoned(cache / folder / "blobs")
-        return _download(source, name, cache, lock, report)
+        return _whole(source, name, cache, lock.telling(report))
     finally:
         lock.free()
 
 
-def _download(source: ModelSource, name: str, cache: Path, lock: Lock, report: Callable[[str], None]) -> Path:
+def _whole(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+    """Fetches what is missing, and once more what is here and is not what the hub has."""
+    cached = _download(source, name, cache, report)
+    if broken := cached.broken(report):
+        discard(broken)
+        cached = _download(source, name, cache, report)
+    if broken := cached.broken(report):
+        discard(broken)
+        raise LoadError(
+            f"{corrupt(broken)}, freshly downloaded too: check that disk and memory, and what HF_ENDPOINT serves"
+        )
+    return cached
+
+
+def _download(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
     files = _snapshot(source, dry_run=True)  # again: another worker may have fetched them meanwhile
     total = sum(file.file_size or 0 for file in files)
     need = sum(file.file_size or 0 for file in files if file.will_download)
     require_room(cache, need, name, "HF_HOME")
-    with Download(name, total, total - need, lock.telling(report)) as download:
-        return Path(_snapshot(source, tqdm_class=_counter(download)))
+    if not need:
+        return _cached(_snapshot(source))
+    with Download(name, total, total - need, report) as download:
+        try:
+            return _cached(_snapshot(source, tqdm_class=_counter(download)))
+        except (OSError, RuntimeError) as error:
+            missing = sum(file.file_size or 0 for file in files if not Path(file.local_path).exists())
+            raise disk_refusal(error, cache, missing, name, "HF_HOME") or error from error
 
 
-def _cached(source: ModelSource, error: Exception) -> Path:
+def _left(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
     """What an earlier start left, where the hub does not tell about a model."""
     try:
-        folder = _snapshot(source, local_files_only=True)
+        cached = _cached(_snapshot(source, local_files_only=True))
     except LocalEntryNotFoundError:
         raise error from None
+    if broken := cached.broken(report):
+        discard(broken)
+        raise LoadError(
+            f"{corrupt(broken)} and is fetched again as soon as the hub tells about {source.root} ({_reason(error)})"
+        )
     log.warning("the hub does not tell what %s has (%s); serving what the cache has", source.root, _reason(error))
-    return Path(folder)
+    return cached
+
+
+def _cached(snapshot: str) -> Cached:
+    """The library names files by their digests, where the volume has links; each snapshot is a folder of links."""
+    folder = Path(snapshot)
+    paths = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+    files = [
+        named_by_digest(path.readlink().name if path.is_symlink() else f"{folder.name}/{name}", path)
+        for name, path in paths.items()
+        if needed(name)
+    ]
+    return Cached(folder, files, Record(folder.parents[1] / "fastchat-checked.json"))
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from fastchat_worker.decoder import Decoder, load
 from fastchat_worker.embedder import Batcher, DecoderEmbedder, Embedder, SentenceEmbedder
 from fastchat_worker.engine import Engine
 from fastchat_worker.errors import LoadError, bad_request, model_not_found, not_ready
-from fastchat_worker.files import locate
+from fastchat_worker.files import ModelFiles, locate
 from fastchat_worker.linear import pack_linears
 from fastchat_worker.memory import free_bytes, plan
 from fastchat_worker.metrics import Metrics
@@ -87,11 +87,13 @@ class Service:
     def load(self) -> None:
         """Loads the model; LoadError says why it cannot."""
         files = locate(self.settings.model_path, Path(self.settings.cache_dir), self.report)
-        if self.settings.task == "embed":
-            embedder = SentenceEmbedder(files, self.settings, self.report)
-            self.loaded = Loaded(embedder, self._batcher(embedder))
-        else:
-            self.loaded = self._serve(load(files, self.settings, self.report))
+        try:
+            self.loaded = self._load(files)
+        except (LoadError, MemoryError):
+            raise
+        except Exception:  # transformers raises nearly anything for a broken model
+            files.blame(self.report)
+            raise
         self.report("ready")
 
     def demand(self, model: str) -> Loaded:
@@ -121,6 +123,12 @@ class Service:
         if now >= self.drain_deadline and self.loaded and self.loaded.engine:
             self.loaded.engine.abort()
         return not self.in_flight or now >= self.drain_deadline + 1
+
+    def _load(self, files: ModelFiles) -> Loaded:
+        if self.settings.task == "embed":
+            embedder = SentenceEmbedder(files, self.settings, self.report)
+            return Loaded(embedder, self._batcher(embedder))
+        return self._serve(load(files, self.settings, self.report))
 
     def _serve(self, decoder: Decoder) -> Loaded:
         self.report("making room for the cache")

@@ -94,7 +94,7 @@ class Wire:
     """
 
     def __init__(self, target: int, rate: float = 1e12, tls: ssl.SSLContext | None = None) -> None:
-        self._target, self.rate, self._tls = target, rate, tls
+        self.target, self.rate, self._tls = target, rate, tls
         self.passed = 0
         self._passing = threading.Lock()
         self._pairs: list[socket.socket] = []
@@ -119,7 +119,7 @@ class Wire:
                 return
             try:
                 near = self._tls.wrap_socket(near, server_side=True) if self._tls else near
-                far = socket.create_connection(("127.0.0.1", self._target))
+                far = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 near.close()
                 continue

@@ -65,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._error(404, "EntryNotFound")
 
     def _entry(self, file: Path) -> dict:
-        return {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": _digest(file)}
+        size = file.stat().st_size
+        large = {"lfs": {"oid": _digest(file), "size": size, "pointerSize": 100}} if _is_large(file) else {}
+        return {"type": "file", "path": file.name, "size": size, "oid": _git(file), **large}
 
     def _file(self, file: Path) -> None:
         if file.is_file():
@@ -88,8 +90,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+def _is_large(file: Path) -> bool:
+    return file.suffix in (".gguf", ".safetensors")
+
+
 def _digest(file: Path) -> str:
-    return hashlib.sha1(file.read_bytes()).hexdigest()
+    """What the hub names a file by."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if _is_large(file) else _git(file)
+
+
+def _git(file: Path) -> str:
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 @pytest.fixture(scope="module")

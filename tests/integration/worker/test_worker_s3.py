@@ -184,8 +184,8 @@ def test_an_outage_of_seconds_does_not_end_a_download(fetch, server, wire, kept)
 def test_a_killed_download_is_not_taken_for_complete_and_goes_on(fetch, wire, kept, tmp_path):
     wire.rate = 40e6
     first = fetch("smollm2")
-    [parts] = _wait(lambda: [path for path in tmp_path.glob("cache/**/parts") if b"\1" in path.read_bytes()])
-    assert parts.read_bytes() == b"\0\1"  # the second is the smaller one
+    [parts] = _wait(lambda: list(tmp_path.glob("cache/**/parts")))
+    assert parts.read_bytes()[:32] == bytes(32)  # the second is the smaller one
     first.kill()
     assert kept() == []
     before = wire.passed
@@ -350,7 +350,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(refusal, server, tmp_p
         "set AWS_CA_BUNDLE to a file with that of its authority"
     )
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.certificate))
-    assert "config.json" in _files(s3.fetch(ModelSource.parse(f"s3://{BUCKET}/tiny"), tmp_path, lambda _: None))
+    assert "config.json" in _files(s3.fetch(ModelSource.parse(f"s3://{BUCKET}/tiny"), tmp_path, lambda _: None).folder)
     wire.close()
 
 

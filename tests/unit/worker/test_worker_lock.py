@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from fastchat_worker.lock import Lock
+from fastchat_worker.lock import Lock, LockRefusedError
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def test_who_waits_hears_what_the_holder_does(two):
     ]
 
 
-def test_a_file_system_without_locks_lets_everyone_in_and_says_so(two, monkeypatch, caplog):
+def test_without_locks_who_reads_goes_on_and_who_would_write_is_refused(two, monkeypatch, caplog):
     def missing(*_):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", missing)
     for lock in two:
-        assert lock.take()
         assert lock.take(shared=True)
-        assert not lock.works
+        with pytest.raises(LockRefusedError, match=r"lock cannot be locked \(Function not implemented\)"):
+            lock.take()
     assert caplog.text.count("lock cannot be locked (Function not implemented)") == 2

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat_worker.bucket import Object
-from fastchat_worker.snapshot import snapshot_of, split
+from fastchat_worker.parts import split
+from fastchat_worker.snapshot import snapshot_of
 
 HOME = Path("/cache/s3/b/m")
 CONFIG = Object("m/config.json", "config.json", 700, '"1"')
