@@ -1,6 +1,6 @@
 """Clients of a model, in a closed or an open loop. Prints one JSON line.
 
-python benchmarks/load.py URL [--clients 32 | --rate 200] [--seconds 5] [--stream] [--key KEY]
+python benchmarks/load.py URL [--clients 32 | --rate 200] [--seconds 5] [--stream] [--body 200] [--key KEY]
 
 Closed: each client sends its next request when it has the last answer. Open: requests are sent at a fixed rate whatever
 becomes of those before, each over a connection that is free or a new one.
@@ -90,9 +90,10 @@ class Target:
         return connection
 
 
-def target_of(url: str, *, stream: bool, key: str) -> Target:
+def target_of(url: str, *, stream: bool, size: int, key: str) -> Target:
     parts = urlsplit(url)
-    body = json.dumps({"model": "sim", "stream": stream, "messages": [{"role": "user", "content": "x" * 200}]}).encode()
+    text = ("All work and no play makes a text, " * (size // 35 + 1))[:size]
+    body = json.dumps({"model": "sim", "stream": stream, "messages": [{"role": "user", "content": text}]}).encode()
     headers = f"host: {parts.netloc}\r\ncontent-type: application/json\r\n"
     if key:
         headers += f"authorization: Bearer {key}\r\n"
@@ -167,9 +168,10 @@ async def main() -> None:
     parser.add_argument("--rate", type=float, help="requests per second, open loop")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--body", type=int, default=200, help="characters of the message")
     parser.add_argument("--key", default="", help="API key")
     args = parser.parse_args()
-    target = target_of(args.url, stream=args.stream, key=args.key)
+    target = target_of(args.url, stream=args.stream, size=args.body, key=args.key)
     answers = Answers(b"data: [DONE]\n\n" if args.stream else b"}")
     cpu, wall = time.process_time(), time.perf_counter()
     if args.rate:

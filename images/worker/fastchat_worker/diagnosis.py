@@ -10,14 +10,14 @@ from safetensors import SafetensorError, safe_open
 
 def unreadable(folder: Path) -> str | None:
     """The first file of a model that cannot be parsed, and why; None where all can."""
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         parse = _PARSERS.get(path.suffix)
         try:
             if parse:
                 parse(path)
         except (OSError, ValueError, LookupError, ArithmeticError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            return f"{path} cannot be read: {reason.partition(chr(10))[0]}"
+            return f"{path.relative_to(folder)} cannot be read ({reason.partition(chr(10))[0]})"
     return None
 
 

@@ -35,7 +35,7 @@ class ModelFiles:
             discard(broken)
             raise LoadError(f"{corrupt(broken)} and removed: the next start downloads it again")
         if said := unreadable(self.folder):
-            raise LoadError(f"{said}; it is broken where it comes from: make or copy it anew")
+            raise LoadError(f"cannot load {self.folder}: {said}; it is so where it comes from: make or copy it anew")
 
 
 def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:

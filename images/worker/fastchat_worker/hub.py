@@ -99,7 +99,9 @@ def _download(source: ModelSource, name: str, cache: Path, report: Callable[[str
             return _cached(_snapshot(source, tqdm_class=_counter(download)))
         except (OSError, RuntimeError) as error:
             missing = sum(file.file_size or 0 for file in files if not Path(file.local_path).exists())
-            raise disk_refusal(error, cache, missing, name, "HF_HOME") or error from error
+            if refusal := disk_refusal(error, cache, missing, name, "HF_HOME"):
+                raise refusal from error
+            raise
 
 
 def _left(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:

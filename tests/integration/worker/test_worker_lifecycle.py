@@ -145,7 +145,8 @@ def test_a_folder_without_a_model_is_named(start_worker, tmp_path):
 def test_broken_weights_are_told(start_worker, tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "broken")
     (folder / "model.safetensors").write_bytes(b"not weights")
-    assert _fails(_tiny(start_worker, folder)).startswith(f"fastchat-worker: cannot load {folder}: ")
+    told = _fails(_tiny(start_worker, folder))
+    assert told.startswith(f"fastchat-worker: cannot load {folder}: model.safetensors cannot be read (")
 
 
 def test_a_broken_configuration_is_told(start_worker, tiny_folder, tmp_path):
