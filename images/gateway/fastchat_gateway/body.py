@@ -58,6 +58,7 @@ _options = msgspec.json.Decoder(_Options | None)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
 _LARGE = 2**14
+_MOST_PARAMETERS = 1024
 
 
 def read(body: bytes) -> Asked:
@@ -66,11 +67,16 @@ def read(body: bytes) -> Asked:
     Of two values of a key another reader, the worker, might take the other one.
     """
     try:
+        if body.count(b":") > structure.MOST_MEMBERS:
+            check_structure(body)
         fields = _fields.decode(body)
         asked = _asked.decode(body) if len(body) < _LARGE else _asked_in(fields)
-        body.decode()  # msgspec does not look into strings that it skips
+        if not body.isascii():  # which needs no copy
+            body.decode()  # msgspec does not look into strings that it skips
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _what_is_wrong(body, error) from None
+    if len(fields) > _MOST_PARAMETERS:
+        raise too_complex(f"it has more than {_MOST_PARAMETERS} parameters")
     if not _is_each_once(body, fields.values()):
         raise _twice(body, fields)
     return asked
