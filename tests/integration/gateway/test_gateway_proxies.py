@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cluster import packages
-from cluster.binaries import UnavailableError
+from cluster.skips import or_skip
 from integration.gateway import proxies
 from integration.gateway.conftest import CHAT, Connection, Running
 from integration.gateway.messages import TEMPTING
@@ -235,10 +235,8 @@ async def shared(start_gateway, start_worker, tmp_path: Path) -> Running:
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy", "envoy"])
 async def test_two_users_who_share_a_proxys_connection_get_what_is_theirs(shared: Running, name: str) -> None:
-    try:
+    with or_skip():
         packages.require(packages.PROXIES)
-    except UnavailableError as reason:
-        pytest.skip(str(reason))
     seen = Seen(shared)
     with proxies.before(name, int(shared.url.rpartition(":")[2])) as port:
         users = [User(each, port, random.Random(f"{name} {each}")) for each in USERS]
