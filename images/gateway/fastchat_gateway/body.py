@@ -68,6 +68,7 @@ def read(body: bytes) -> Asked:
     """
     try:
         if body.count(b":") > structure.MOST_MEMBERS:
+            _asked.decode(body)  # builds nothing of what is not read: what is wrong there comes first
             check_structure(body)
         fields = _fields.decode(body)
         asked = _asked.decode(body) if len(body) < _LARGE else _asked_in(fields)

@@ -6,7 +6,9 @@ from fastchat_gateway.response import BadAnswer
 
 LONGEST_LINE = 4096
 _MOST_TRAILERS = 64
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_TWO_DIGITS = {b"%x\r\n" % size: size for size in range(0x10, 0x100)}
+_THREE_DIGITS = {b"%x\r\n" % size: size for size in range(0x100, 0x1000)}
+"""Size lines of the chunks in which tokens come: to look one up takes half as long as to read it."""
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\0\r\n]*)?")
 
 
@@ -29,24 +31,25 @@ class Chunked:
         self._trailers = 0
 
     def framing(self, data: bytes) -> int:
-        """How many bytes are framing, where what comes next is whole plain chunks and may go on as it came; else 0.
+        """How many bytes are framing, where what comes next is whole plain chunks of a usual size; else 0.
 
-        The last chunk is not among them then.
+        They may go on as they came then, and the last chunk is not among them.
         """
         if self._left or self._line or self._line_end or self._in_trailers:
             return 0
-        at, size, body = 0, len(data), 0
+        at, size, framing = 0, len(data), 0
         while at < size:
-            line = _SIZE.match(data, at)
-            length = 0 if line is None else int(line[1], 16)
-            if line is None or not length:
+            digits = 2
+            length = _TWO_DIGITS.get(data[at : at + 4], 0)
+            if not length:
+                digits = 3
+                length = _THREE_DIGITS.get(data[at : at + 5], 0)
+            end = at + digits + 2 + length
+            if not length or not data.startswith(b"\r\n", end):
                 return 0
-            at = line.end() + length
-            if not data.startswith(b"\r\n", at):
-                return 0
-            at += 2
-            body += length
-        return size - body
+            at = end + 2
+            framing += digits + 4
+        return framing
 
     def body(self, data: bytes) -> bytes:
         """What comes next of the body, without framing; raises BadAnswer."""

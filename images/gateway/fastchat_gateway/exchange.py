@@ -128,18 +128,18 @@ class Exchange:
         self.streams = streams
         self._first_byte(self.status or status)
 
-    def write(self, data: bytes, *, framing: int = 0) -> None:
+    def write(self, data: bytes, *, framing: int = 0, last: bool = False) -> None:
         self.sent += len(data)
         self._delivered += len(data) - framing
         if self.streams:
             self._events += data.count(b"data:")
             if not self._first:
                 self._first = data[:_FIRST_BYTES]
-            self._last = data
-        self._line.write_part(data, framed=framing > 0)
+            self._last = data or self._last
+        self._line.write_part(data, last=last, framed=framing > 0)
 
-    def end(self) -> None:
-        self._line.write_part(b"", last=True)
+    def end(self, data: bytes) -> None:
+        self.write(data, last=True)
         self.finish()
 
     def used(self, tokens: usage.Tokens) -> None:

@@ -60,8 +60,8 @@ class Sink(Protocol):
     def write(self, data: bytes, *, framing: int = 0) -> None:
         """A part: of a stream, whole events; `framing`: bytes of it that are, where it is whole chunks as they came."""
 
-    def end(self) -> None:
-        """That was the last part."""
+    def end(self, data: bytes) -> None:
+        """The last part, which may be empty."""
 
     def used(self, tokens: Tokens) -> None:
         """The worker has said what it used."""
@@ -329,8 +329,7 @@ class Relay:
     def on_answer(self, head: AnswerHead, body: bytes) -> None:
         if head.status != 200 or head.streams or self._call.trace is not None:
             self.on_head(head)
-            self.on_body(body)
-            self.on_complete()
+            self.on_complete(body)
             return
         endpoint = self._endpoint
         if endpoint is not None:
@@ -366,10 +365,14 @@ class Relay:
         else:
             self._sink.write(data, framing=framing)
 
-    def on_complete(self) -> None:
+    def on_complete(self, data: bytes = b"") -> None:
         endpoint, head = self._endpoint, self._head
         if endpoint is None or head is None:
             return
+        if head.streams and not self._begun and head.status not in _DECLINED:
+            self._begin(head)
+        if data:
+            self._parts.append(data)
         if self._begun:
             self._end(endpoint)
             return
@@ -391,9 +394,7 @@ class Relay:
     def _end(self, endpoint: Endpoint) -> None:
         self._release(endpoint)
         self._over = True
-        if self._parts:
-            self._write(b"".join(self._parts))
-        self._sink.end()
+        self._sink.end(self._read_usage(b"".join(self._parts)) if self._parts else b"")
 
     def _ask_without_usage(self, endpoint: Endpoint) -> None:
         """The worker may not know the field by which it was asked for usage, or the client's request may be wrong."""
@@ -462,18 +463,19 @@ class Relay:
         if self._streams and (self._parts or not data.endswith(_EVENT_ENDS)):
             data, rest = _split(b"".join([*self._parts, data]), _EVENT_ENDS)
             self._parts = [rest] if rest else []
+        data = self._read_usage(data)
         if data:
-            self._write(data)
+            self._sink.write(data)
 
-    def _write(self, data: bytes) -> None:
+    def _read_usage(self, data: bytes) -> bytes:
+        """Note what a part says of it; returns what the client gets of the part."""
         if not self._streams:
             self._search.feed(data)
             self._note_usage(self._search.found)
         elif FIELD in data or self._usage.is_cut or not data.endswith(_EVENT_ENDS):
             data = self._usage.read(data)
             self._note_usage(self._usage.found)
-        if data:
-            self._sink.write(data)
+        return data
 
     def _note_usage(self, tokens: Tokens | None) -> None:
         if tokens is not None:
@@ -540,8 +542,8 @@ class Collected:
     def write(self, data: bytes, *, framing: int = 0) -> None:  # noqa: ARG002  # never asked for
         self._parts.append(data)
 
-    def end(self) -> None:
-        self._set(self._status, b"".join(self._parts))
+    def end(self, data: bytes) -> None:
+        self._set(self._status, b"".join([*self._parts, data]))
 
     def used(self, tokens: Tokens) -> None:
         """It costs nothing."""

@@ -49,8 +49,8 @@ class Reader(Protocol):
     def on_chunks(self, data: bytes, framing: int) -> None:
         """Whole plain chunks of a stream's body as they came, `framing` bytes of it: where that was asked for."""
 
-    def on_complete(self) -> None:
-        """It was the whole answer."""
+    def on_complete(self, data: bytes = b"") -> None:
+        """It was the whole answer, with this last part of its body."""
 
     def on_lost(self, reason: str) -> None:
         """The connection ended before the answer did."""
@@ -286,13 +286,14 @@ class Upstream:
             complete, surplus = self._left == 0, len(part) < len(data)
         else:
             part = data
-        if part and reader is not None:
-            reader.on_body(part)
-        if complete and self._reader is not None:  # it may have gone meanwhile
+        if reader is None:
+            return
+        if complete:
             self._reader = None
             self._pool.give_back(self, usable=head.keep_alive and not surplus)
-            reader = cast(Reader, reader)
-            reader.on_complete()
+            reader.on_complete(part)
+        elif part:
+            reader.on_body(part)
 
 
 class Pool:

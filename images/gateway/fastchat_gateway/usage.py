@@ -105,7 +105,7 @@ class StreamUsage:
         self.found: Tokens | None = None
         self.is_cut = False
         """What was read last ended in the middle of an event, for it is longer than events are kept."""
-        self._search = Search()
+        self._search: Search | None = None
 
     def concerns(self, data: bytes) -> bool:
         """There is something to `read` in events that have the field."""
@@ -150,8 +150,9 @@ class StreamUsage:
 
     def _look(self, event: bytes) -> None:
         """It is a part of one, or no JSON."""
-        self._search.feed(event)
-        self.found = self._search.found or self.found
+        search = self._search = self._search or Search()
+        search.feed(event)
+        self.found = search.found or self.found
 
 
 def of_text(body: bytes) -> int:

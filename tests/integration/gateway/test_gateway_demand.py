@@ -160,7 +160,7 @@ async def test_while_the_gateway_drains_its_demand_is_told_until_the_last_reques
 )
 async def test_a_request_counts_for_its_sequences_as_long_as_it_lasts(gateway, worker, path, fields, sequences) -> None:
     worker.behaviour = worker.hangs
-    async with listening(gateway) as demand:
+    async with asyncio.timeout(10), listening(gateway) as demand:
         asking = asyncio.create_task(gateway.chat(path, **fields))
         await demand.until(lambda said: outstanding(said) == [sequences])
         asking.cancel()
@@ -171,7 +171,7 @@ async def test_a_held_request_counts_for_its_sequences(start_gateway, start_work
     worker = await start_worker()
     gateway = await start_gateway(worker)
     worker.ready_status = 503
-    async with listening(gateway) as demand:
+    async with asyncio.timeout(20), listening(gateway) as demand:
         await gateway_has_lost(gateway)
         asking = asyncio.create_task(gateway.chat(n=5))
         await demand.until(lambda said: said.get("held") == 5)

@@ -96,9 +96,10 @@ class Page:
             return
         if start is not None:
             self._exchange.begin(*start, streams=False)
-        self._exchange.write(body)
-        if not more:
-            self._exchange.end()
+        if more:
+            self._exchange.write(body)
+        else:
+            self._exchange.end(body)
 
     def _fail(self, refused: Refused) -> None:
         """The app has ended: unless its answer has, too, say so."""
