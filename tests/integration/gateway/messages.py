@@ -132,7 +132,7 @@ class Generator:
             fields = {"model": model, "mark": f"{mark}.{number}", "x": self.body().decode("latin-1")}
             body, said = json.dumps(fields).encode(), fields["mark"] if (key, model) in OWN else key
             if self._random.random() < 0.2:
-                body, said = self.body() + b"}", "invalid_json"
+                body, said = b"}" + self.body(), "invalid_json"
             messages.append(self._to_gateway(key, body))
             expected.append(said.encode())
         end = b"GET /end HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ours\r\nconnection: close\r\n\r\n"

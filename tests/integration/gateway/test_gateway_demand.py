@@ -169,7 +169,7 @@ async def test_a_request_counts_for_its_sequences_as_long_as_it_lasts(gateway, w
 
 async def test_a_held_request_counts_for_its_sequences(start_gateway, start_worker) -> None:
     worker = await start_worker()
-    gateway = await start_gateway(worker)
+    gateway = await start_gateway(worker, internal_token=TOKEN)
     worker.ready_status = 503
     async with asyncio.timeout(20), listening(gateway) as demand:
         await gateway_has_lost(gateway)

@@ -125,7 +125,7 @@ def with_usage(answer: bytes) -> bytes:
 def as_stream(answer: bytes) -> bytes:
     """The same oddity around an event instead of a document."""
     if b"usage" in answer:
-        body = b'data: {"hello 12345": 1, "usage": {%b}}\n\n' % answer.partition(b'"usage": {')[2][:-2]
+        body = b'data: {"hello 12345": 1, "choices": [0], "usage": {%b}}\n\n' % answer.partition(b'"usage": {')[2][:-2]
         return CHUNKED.replace(b"application/json", b"text/event-stream") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     answer = answer.replace(b"".join(b"1\r\n%c\r\n" % x for x in JSON), b"".join(b"1\r\n%c\r\n" % x for x in EVENT))
     return answer.replace(b"application/json", b"text/event-stream").replace(JSON, EVENT)
