@@ -29,12 +29,13 @@ class Release:
         return done.stdout
 
     def install(self, *settings: str, chart: Path = CHART, images: str = "images") -> str:
-        """Install or upgrade, and wait until the operator is ready; our images are given as the value `images`."""
+        """Install or upgrade, and wait until the operator is ready; our images are given as the value `images`.
+
+        Settings are `path=value`, or `path:=JSON`.
+        """
         named = [f"--set={images}.{part}={self._cluster.image(part)}" for part in PARTS]
         wait = ["--create-namespace", "--wait", "--timeout=120s"]
-        return self.helm(
-            "upgrade", "--install", NAME, str(chart), *wait, *named, *[f"--set={each}" for each in settings]
-        )
+        return self.helm("upgrade", "--install", NAME, str(chart), *wait, *named, *map(_option, settings))
 
     def uninstall(self) -> str:
         return self.helm("uninstall", NAME, "--wait")
@@ -51,3 +52,7 @@ class Release:
         return json.loads(self._cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", selector, "-o", "json"))[
             "items"
         ]
+
+
+def _option(setting: str) -> str:
+    return f"--set-json={setting.replace(':=', '=', 1)}" if ":=" in setting else f"--set={setting}"

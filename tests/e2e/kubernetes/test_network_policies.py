@@ -80,7 +80,7 @@ def test_workers_reach_dns_and_nobody_else_where_the_values_say_so(team, release
 
     assert worker_reaches(*addresses["gateway"])
     egress = "networkPolicies.workerEgress"
-    release.install("operator.replicas=2", f"{egress}.enabled=true", f"{egress}.dns={{}}")  # the node tells names here
+    release.install("operator.replicas=2", f"{egress}.enabled=true", f"{egress}.dns:=[]")  # the node tells names here
     team.wait(lambda: worker_reaches(*addresses["gateway"]), lambda reached: not reached)
     assert worker_reaches("kube-dns.kube-system.svc", "53")
     assert team.ask(CHAT, "sim") == 200
