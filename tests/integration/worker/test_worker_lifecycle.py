@@ -1,6 +1,7 @@
 """A worker's life: loading, serving, draining, and the one line it leaves when it cannot load."""
 
 import json
+import pickle
 import shutil
 import signal
 import socket
@@ -153,6 +154,37 @@ def test_a_broken_configuration_is_told(start_worker, tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "broken")
     (folder / "config.json").write_text(json.dumps({"model_type": "made-up"}))
     assert "made-up" in _fails(_tiny(start_worker, folder))
+
+
+@pytest.mark.parametrize("kind", ["config", "tokenizer", "pickle"])
+def test_code_that_a_model_brings_along_is_not_run(start_worker, tiny_folder, tmp_path, kind):
+    folder, ran = shutil.copytree(tiny_folder, tmp_path / "model"), tmp_path / "ran"
+    code = f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n"
+    if kind == "config":
+        (folder / "mine.py").write_text(code)
+        config = json.loads((folder / "config.json").read_text()) | {"model_type": "mine"}
+        config["auto_map"] = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+        (folder / "config.json").write_text(json.dumps(config))
+    elif kind == "tokenizer":
+        (folder / "mine.py").write_text(code)
+        config = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "Mine"}
+        config["auto_map"] = {"AutoTokenizer": ["mine.Mine", None]}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    else:
+        (folder / "model.safetensors").unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(RunsWhenLoaded(code)))
+    assert str(folder) in _fails(_tiny(start_worker, folder))
+    assert not ran.exists()
+
+
+class RunsWhenLoaded:
+    """A pickle of it is code."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (self._code,)
 
 
 @pytest.mark.parametrize(
