@@ -40,7 +40,8 @@ MODULES = (
 _SETUP = """
 from mypyc.build import mypycify
 from setuptools import setup
-modules = mypycify([f"fastchat_gateway/{name}.py" for name in NAMES], opt_level="3", group_name="fastchat_gateway")
+paths = [f"fastchat_gateway/{name}.py" for name in NAMES]
+modules = mypycify(["--follow-imports=silent", *paths], opt_level="3", group_name="fastchat_gateway")
 setup(name="fastchat_gateway", packages=[], ext_modules=modules)
 """
 

@@ -112,7 +112,14 @@ def test_without_keep_the_crd_goes_with_the_release(release, api_server):
 
 def test_a_crd_of_another_release_is_not_taken_over_unless_asked_to(release, helm):
     release.install()
-    another = ["install", "another", str(CHART), "--namespace=default", "--dry-run=server"]
+    another = [
+        "install",
+        "another",
+        str(CHART),
+        "--namespace=default",
+        "--set=namespaces={default}",
+        "--dry-run=server",
+    ]
     with pytest.raises(RuntimeError, match="invalid ownership metadata"):
         helm(*another)
     helm(*another, "--take-ownership")
