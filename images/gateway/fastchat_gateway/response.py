@@ -29,10 +29,8 @@ class AnswerHead:
     def __init__(self, status: int, headers: Headers, *, http_1_0: bool = False) -> None:
         """`headers`: names in lower case. Raises BadAnswer where it does not say plainly where the body ends."""
         self.status = status
-        self.length: int | None = None
-        """Bytes of the body; None: it is chunked, or ends with the connection."""
-        self.chunked = False
-        self._read_framing(headers, http_1_0=http_1_0)
+        self.length, self.chunked = _framing(headers, http_1_0=http_1_0)
+        """Bytes of the body, where it is known, and whether it is chunked; else it ends with the connection."""
         ends = not self.chunked and self.length is None
         closes = any(name == b"connection" and b"close" in value.lower() for name, value in headers)
         self.keep_alive = not (http_1_0 or ends or closes)
@@ -51,25 +49,10 @@ class AnswerHead:
     def check(self) -> None:
         """Raise BadAnswer unless it is what a client of an inference API can make something of.
 
-        Redirects and answers without a body, or with a part of it, are not; nor is what was compressed unasked.
+        Redirects are not, nor answers without a body or with a part of one.
         """
         if not (200 <= self.status <= 203 or 400 <= self.status <= 599):
             raise BadAnswer(f"status {self.status}")
-
-    def _read_framing(self, headers: Headers, *, http_1_0: bool) -> None:
-        for name, value in headers:
-            if name == b"content-length":
-                if self.length is not None or not _LENGTH.fullmatch(value):
-                    raise BadAnswer("not one valid content-length")
-                self.length = int(value)
-            elif name == b"transfer-encoding":
-                if self.chunked or http_1_0 or value.lower() != b"chunked":
-                    raise BadAnswer("a transfer-encoding other than chunked")
-                self.chunked = True
-            elif name == b"content-encoding" and value.lower() != b"identity":
-                raise BadAnswer("it is compressed, which nobody asked for")
-        if self.chunked and self.length is not None:
-            raise BadAnswer("both content-length and transfer-encoding")
 
 
 def read(head: bytes) -> AnswerHead:
@@ -99,6 +82,26 @@ def check_beginning(data: bytes) -> None:
         raise BadAnswer(f"a head over {LARGEST_HEAD} bytes")
     if data.count(b"\n") != data.count(b"\r\n"):
         raise BadAnswer("lines that do not end in CRLF")
+
+
+def _framing(headers: Headers, *, http_1_0: bool) -> tuple[int | None, bool]:
+    """Length of the body, and whether it is chunked: what they say of it, each once. Nobody asked for a coding."""
+    length: int | None = None
+    chunked = False
+    for name, value in headers:
+        if name == b"content-length":
+            if length is not None or not _LENGTH.fullmatch(value):
+                raise BadAnswer("not one valid content-length")
+            length = int(value)
+        elif name == b"transfer-encoding":
+            if chunked or http_1_0 or value.lower() != b"chunked":
+                raise BadAnswer("a transfer-encoding other than chunked")
+            chunked = True
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise BadAnswer("it is compressed, which nobody asked for")
+    if chunked and length is not None:
+        raise BadAnswer("both content-length and transfer-encoding")
+    return length, chunked
 
 
 def _for_client(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
