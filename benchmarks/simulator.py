@@ -30,6 +30,10 @@ _CHUNK = (
     b'data: {"id":ID,"object":"chat.completion.chunk","created":1,"model":"%s","choices":[{"index":0,'
     b'"delta":{"content":" %%d"},"finish_reason":null}]}\n\n'
 ) % MODEL.encode()
+_USAGE = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"%s","choices":[],'
+    b'"usage":{"prompt_tokens":1,"completion_tokens":%%d,"total_tokens":%%d}}\n\n'
+) % MODEL.encode()
 _LEAVING = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -151,6 +155,7 @@ class Request(msgspec.Struct):
     max_tokens: int | None = None
     user: str | None = None
     messages: list[Message] | None = None
+    stream_options: dict[str, Any] | None = None
 
 
 _decode = msgspec.json.Decoder(Request).decode
@@ -218,12 +223,18 @@ class Answer:
         if self._connection.full:
             return True
         if self._number == self._last:
-            self._connection.write(_chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+            self._connection.write(self._usage() + _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
             self._end()
             return False
         self._connection.write_by_itself(_chunked(self._chunk % self._number))
         self._number += 1
         return True
+
+    def _usage(self) -> bytes:
+        """The chunk that says it, where it is asked for."""
+        if not (self._request.stream_options or {}).get("include_usage"):
+            return b""
+        return _chunked(_USAGE % (self._number, self._number + 1))
 
     def _end(self) -> None:
         self._engine.slots.release()

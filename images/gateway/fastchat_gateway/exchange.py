@@ -132,10 +132,11 @@ class Exchange:
         self.sent += len(data)
         self._delivered += len(data) - framing
         if self.streams:
-            self._events += data.count(b"data:")
-            if not self._first:
-                self._first = data[:_FIRST_BYTES]
-            self._last = data or self._last
+            events = data.count(b"data:")
+            if events:
+                self._events += events
+                self._first = self._first or data[:_FIRST_BYTES]
+                self._last = data
         self._line.write_part(data, last=last, framed=framing > 0)
 
     def end(self, data: bytes) -> None:
