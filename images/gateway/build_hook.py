@@ -34,6 +34,7 @@ MODULES = (
     "server/parser",
     "server/writer",
     "upstream",
+    "usage",
 )
 """What a request passes through. Not what inherits from others' classes: mypyc would gain nothing there."""
 

@@ -30,26 +30,10 @@ class Chunked:
         self._in_trailers = False
         self._trailers = 0
 
-    def framing(self, data: bytes) -> int:
-        """How many bytes are framing, where what comes next is whole plain chunks of a usual size; else 0.
-
-        They may go on as they came then, and the last chunk is not among them.
-        """
-        if self._left or self._line or self._line_end or self._in_trailers:
-            return 0
-        at, size, framing = 0, len(data), 0
-        while at < size:
-            digits = 2
-            length = _TWO_DIGITS.get(data[at : at + 4], 0)
-            if not length:
-                digits = 3
-                length = _THREE_DIGITS.get(data[at : at + 5], 0)
-            end = at + digits + 2 + length
-            if not length or not data.startswith(b"\r\n", end):
-                return 0
-            at = end + 2
-            framing += digits + 4
-        return framing
+    @property
+    def is_between(self) -> bool:
+        """What comes next begins a chunk."""
+        return not (self._left or self._line or self._line_end or self._in_trailers)
 
     def body(self, data: bytes) -> bytes:
         """What comes next of the body, without framing; raises BadAnswer."""
@@ -100,6 +84,26 @@ class Chunked:
                 raise BadAnswer("a chunk whose size is no number")
             self._left = int(given[1], 16)
             self._in_trailers = not self._left
+
+
+def whole_chunks(data: bytes, limit: int) -> tuple[int, int]:
+    """Where the plain chunks of a usual size end with which it begins, at most at `limit`, and how many there are.
+
+    They may go on as they came; the last chunk of a body is not among them.
+    """
+    at = number = 0
+    while at < limit:
+        start = at + 4
+        length = _TWO_DIGITS.get(data[at:start], 0)
+        if not length:
+            start = at + 5
+            length = _THREE_DIGITS.get(data[at:start], 0)
+        end = start + length
+        if not length or end + 2 > limit or not data.startswith(b"\r\n", end):
+            break
+        at = end + 2
+        number += 1
+    return at, number
 
 
 def unframed(chunks: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from fastchat_gateway import usage
+from fastchat_gateway.documents import Tokens, usage_of
 from fastchat_gateway.errors import Refused, from_worker, shutting_down
 from fastchat_gateway.head import RequestHead, render
 from fastchat_gateway.keyring import NO_KEY
@@ -21,6 +22,8 @@ _JSON = b"content-type: application/json\r\n"
 _WAITING = b": waiting for a worker\n\n"
 _EVENT_STREAM = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _FIRST_BYTES = 2**16
+_CHUNK_FRAMING = 6
+"""Bytes of a chunk that are none of its body, as a rule; each has two line ends besides those of its events."""
 
 Stopped = Literal["client_gone", "shutdown", None]
 
@@ -77,7 +80,7 @@ class Exchange:
     _first = b""
     _last = b""
     """What was sent on of a stream's events, by their number, first and last."""
-    _tokens: usage.Tokens | None = None
+    _tokens: Tokens | None = None
     first_byte: float | None = None
 
     def __init__(self, line: Line, head: RequestHead, body: bytes, done: Callable[["Exchange"], None]) -> None:
@@ -114,7 +117,7 @@ class Exchange:
         self.sent = len(body)
         self._line.write_answer(status, lines + self.lines, body)
         if status == 200:
-            self._tokens = usage.of_document(body) or self._about(usage.of_text(body))
+            self._tokens = usage_of(body) or self._about(usage.of_text(body))
         self.finish()
 
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
@@ -128,22 +131,21 @@ class Exchange:
         self.streams = streams
         self._first_byte(self.status or status)
 
-    def write(self, data: bytes, *, framing: int = 0, last: bool = False) -> None:
-        self.sent += len(data)
-        self._delivered += len(data) - framing
-        if self.streams:
-            events = data.count(b"data:")
-            if events:
-                self._events += events
-                self._first = self._first or data[:_FIRST_BYTES]
-                self._last = data
-        self._line.write_part(data, last=last, framed=framing > 0)
+    def write(self, data: bytes, *, chunks: int = 0, last: bool = False) -> None:
+        size = len(data)
+        self.sent += size
+        self._delivered += size - chunks * _CHUNK_FRAMING
+        if self.streams and size > _CHUNK_FRAMING:
+            self._events += data.count(b"\n") // 2 - chunks
+            self._first = self._first or data[:_FIRST_BYTES]
+            self._last = data
+        self._line.write_part(data, last=last, framed=chunks > 0)
 
-    def end(self, data: bytes) -> None:
-        self.write(data, last=True)
+    def end(self, data: bytes, *, chunks: int = 0) -> None:
+        self.write(data, chunks=chunks, last=True)
         self.finish()
 
-    def used(self, tokens: usage.Tokens) -> None:
+    def used(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
     def comment(self) -> None:
@@ -173,7 +175,7 @@ class Exchange:
         self._line.write_part(event, last=last)
 
     @property
-    def tokens(self) -> usage.Tokens:
+    def tokens(self) -> Tokens:
         """Of prompt and answer, once it is over: what the worker said, else about what it was given and has delivered.
 
         Nothing where no worker had it, or the answer was an error.
@@ -182,7 +184,7 @@ class Exchange:
             self._tokens = self._estimate()
         return self._tokens
 
-    def _estimate(self) -> usage.Tokens:
+    def _estimate(self) -> Tokens:
         if not self.endpoint or not (self.status == 200 or self.stopped):
             return 0, 0
         if self.status != 200 or not self._delivered:
@@ -191,7 +193,7 @@ class Exchange:
             return self._about(usage.of_events(self._delivered, self._events, self._first, self._last))
         return self._about(usage.of_bytes(self._delivered))
 
-    def _about(self, completion: int) -> usage.Tokens:
+    def _about(self, completion: int) -> Tokens:
         return usage.of_bytes(self.asked_bytes), 0 if self.path.endswith("embeddings") else completion
 
     # How it ends.

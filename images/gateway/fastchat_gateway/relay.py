@@ -13,8 +13,9 @@ from fastchat.naming import KEY_HEADER
 from fastchat_gateway import balancer
 from fastchat_gateway.call import Call
 from fastchat_gateway.catalog import Catalog, Endpoint, Model
-from fastchat_gateway.chunked import unframed
+from fastchat_gateway.chunked import unframed, whole_chunks
 from fastchat_gateway.dispatch import MOST_LOST, Dispatch, Wait
+from fastchat_gateway.documents import Tokens
 from fastchat_gateway.errors import (
     QUEUE_FULL,
     Refused,
@@ -32,7 +33,7 @@ from fastchat_gateway.metrics import Metrics
 from fastchat_gateway.prefix import prefix_of
 from fastchat_gateway.response import AnswerHead
 from fastchat_gateway.upstream import Pool, Upstream, WorkerFailed
-from fastchat_gateway.usage import FIELD, Search, StreamUsage, Tokens
+from fastchat_gateway.usage import FIELD, Search, StreamUsage
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,8 @@ class Sink(Protocol):
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
         """An answer whose parts follow."""
 
-    def write(self, data: bytes, *, framing: int = 0) -> None:
-        """A part: of a stream, whole events; `framing`: bytes of it that are, where it is whole chunks as they came."""
+    def write(self, data: bytes, *, chunks: int = 0) -> None:
+        """A part: of a stream, whole events; `chunks`: so many, whole and as they came; 0: it is not chunked."""
 
     def end(self, data: bytes) -> None:
         """The last part, which may be empty."""
@@ -355,15 +356,22 @@ class Relay:
         elif self._size > BUFFERED_BYTES and self._upstream is not None:
             self._upstream.fail("it declined at great length")
 
-    def on_chunks(self, data: bytes, framing: int) -> None:
+    def on_chunks(self, data: bytes, number: int) -> None:
         if not self._begun and self._head is not None:
             self._begin(self._head)
         if self._over:
             return
-        if self._parts or not data.endswith(_CHUNK_ENDS) or (FIELD in data and self._usage.concerns(data)):
-            self._pass_on(unframed(data))
-        else:
-            self._sink.write(data, framing=framing)
+        end = len(data)
+        if self._parts:
+            end = 0
+        elif FIELD in data and self._usage.concerns(data):
+            end, number = whole_chunks(data, data.find(FIELD))
+        if not data.endswith(_CHUNK_ENDS, 0, end):
+            end = 0
+        if end:
+            self._sink.write(data if end == len(data) else data[:end], chunks=number)
+        if end < len(data):
+            self._pass_on(unframed(data[end:]))
 
     def on_complete(self, data: bytes = b"") -> None:
         endpoint, head = self._endpoint, self._head
@@ -539,7 +547,7 @@ class Collected:
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
         self._status = status
 
-    def write(self, data: bytes, *, framing: int = 0) -> None:  # noqa: ARG002  # never asked for
+    def write(self, data: bytes, *, chunks: int = 0) -> None:  # noqa: ARG002  # never asked for
         self._parts.append(data)
 
     def end(self, data: bytes) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from fastchat_gateway.chunked import Chunked
+from fastchat_gateway.chunked import Chunked, whole_chunks
 from fastchat_gateway.clock import Clock
 from fastchat_gateway.descriptors import lacking
 from fastchat_gateway.errors import overloaded
@@ -46,8 +46,8 @@ class Reader(Protocol):
     def on_body(self, data: bytes) -> None:
         """Bytes of its body, free of any framing."""
 
-    def on_chunks(self, data: bytes, framing: int) -> None:
-        """Whole plain chunks of a stream's body as they came, `framing` bytes of it: where that was asked for."""
+    def on_chunks(self, data: bytes, number: int) -> None:
+        """So many whole plain chunks of a stream's body as they came: where that was asked for."""
 
     def on_complete(self, data: bytes = b"") -> None:
         """It was the whole answer, with this last part of its body."""
@@ -274,10 +274,14 @@ class Upstream:
         reader, chunked = self._reader, self._chunked
         complete = surplus = False
         if chunked is not None:
-            framing = chunked.framing(data) if self._chunks else 0
-            if framing and reader is not None:
-                reader.on_chunks(data, framing)
-                return
+            if self._chunks and reader is not None and chunked.is_between:
+                end, number = whole_chunks(data, len(data))
+                if number:
+                    reader.on_chunks(data[:end], number)
+                    reader = self._reader  # it may have gone meanwhile
+                    data = data[end:]
+                    if not data:
+                        return
             part = chunked.body(data)
             complete, surplus = chunked.complete, chunked.surplus
         elif head.length is not None:

@@ -4,12 +4,9 @@ Inside a JSON string quotes are escaped, so that no text of a model looks like t
 """
 
 import re
-from typing import Annotated
 
-import msgspec
-
-Tokens = tuple[int, int]
-"""Of prompt and answer."""
+from fastchat_gateway import documents
+from fastchat_gateway.documents import Tokens
 
 FIELD = b'"usage"'
 _BYTES_PER_TOKEN = 4
@@ -19,57 +16,8 @@ _TRIES = 8
 _OBJECT = re.compile(rb'"usage"\s*:\s*\{')
 _WHOLE_OBJECT = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]++|\{[^{}]*+\})*+\})')
 _NULL = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?\s*')
-
 _EVENT = re.compile(rb"data:([^\r\n]*)(?:\r\n\r\n|\n\n)")
 _DONE = b"data: [DONE]\n\n"
-
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-"""Anything else a worker says is as if it had said nothing."""
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: _Count
-    completion_tokens: _Count | None = None
-
-
-class _Document(msgspec.Struct):
-    usage: _Usage | None = None
-
-
-class _Chunk(msgspec.Struct):
-    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    choices: list[msgspec.Raw] | None = None
-
-
-class _Text(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    text: str | None = None
-    delta: _Text | None = None
-    message: _Text | None = None
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice] | None = None
-
-
-_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_usage = msgspec.json.Decoder(_Usage)
-_document = msgspec.json.Decoder(_Document)
-_chunk = msgspec.json.Decoder(_Chunk)
-_answer = msgspec.json.Decoder(_Answer)
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def of_document(body: bytes) -> Tokens | None:
-    """What a whole answer says; None where it says nothing that makes sense."""
-    try:
-        usage = _document.decode(body).usage
-    except _NO_JSON:
-        return None
-    return None if usage is None else _tokens(usage)
 
 
 class Search:
@@ -92,7 +40,7 @@ class Search:
 
     def _read(self, window: bytes, at: int) -> bool:
         match = _WHOLE_OBJECT.match(window, at, at + _LONGEST)
-        tokens = None if match is None else _said(match[1])
+        tokens = None if match is None else documents.usage(match[1])
         self.found = tokens or self.found
         return tokens is not None
 
@@ -133,15 +81,14 @@ class StreamUsage:
         if FIELD not in event:
             return event
         start = event.find(b"data:") + len(b"data:")
-        try:
-            chunk = _chunk.decode(event[start:])
-        except _NO_JSON:
+        chunk = documents.chunk(event[start:])
+        if chunk is None:
             self._look(event)
             return event
-        if isinstance(chunk.usage, msgspec.UnsetType):
+        said = chunk.said
+        if said is None:
             return event
-        said = bytes(chunk.usage)
-        self.found = _said(said) or self.found
+        self.found = documents.usage(said) or self.found
         if not self.hidden:
             return event
         if said == b"null":
@@ -157,7 +104,7 @@ class StreamUsage:
 
 def of_text(body: bytes) -> int:
     """Tokens of a whole answer that does not say it: four bytes of its text are one."""
-    text = _text(body)
+    text = documents.text_bytes(body)
     return of_bytes(len(body) if text is None else text)
 
 
@@ -168,7 +115,7 @@ def of_events(sent: int, events: int, first: bytes, last: bytes) -> int:
     they end.
     """
     event = _EVENT.search(first)
-    text = _text(event[1]) or 0 if event else 0
+    text = documents.text_bytes(event[1]) or 0 if event else 0
     frame = len(event[0]) - text if event else 0
     if _DONE in last:
         events, sent = events - 1, sent - len(_DONE)
@@ -181,35 +128,8 @@ def of_bytes(size: int) -> int:
     return -(-size // _BYTES_PER_TOKEN)
 
 
-def _text(document: bytes) -> int | None:
-    """Bytes of all text in an answer, or in a piece of it; None where it is neither."""
-    try:
-        choices = _answer.decode(document).choices
-    except _NO_JSON:
-        return None
-    return None if choices is None else sum(map(_text_bytes, choices))
-
-
-def _text_bytes(choice: _Choice) -> int:
-    texts = [choice.text, *(part.content for part in (choice.delta, choice.message) if part)]
-    return sum(len(text.encode()) for text in texts if text)
-
-
-def _said(usage: bytes) -> Tokens | None:
-    try:
-        return _tokens(_usage.decode(usage))
-    except _NO_JSON:
-        return None
-
-
-def _tokens(usage: _Usage) -> Tokens:
-    return usage.prompt_tokens, usage.completion_tokens or 0
-
-
 def _without_null(event: bytes, start: int) -> bytes:
     """Without the field, and otherwise byte for byte, unless the name stands in it twice."""
     if event.count(FIELD) == 1:
         return _NULL.sub(b"", event, count=1)
-    fields = _fields.decode(event[start:])
-    del fields["usage"]
-    return event[:start] + b" " + msgspec.json.encode(fields)
+    return event[:start] + b" " + documents.without(event[start:], "usage")

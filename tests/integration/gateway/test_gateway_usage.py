@@ -42,22 +42,32 @@ def whole(document: Any) -> Callable[[Any], Any]:
 
 
 def streamed(
-    shown: list[str], hidden: list[str], after: tuple[str, ...] = (DONE,), *, cut: int = 0, merged: bool = False
+    shown: list[str],
+    hidden: list[str],
+    after: tuple[str, ...] = (DONE,),
+    *,
+    cut: int = 0,
+    merged: bool = False,
+    at_once: bool = False,
 ):
-    """A worker that says `hidden` before `after` where it was asked for usage; its bytes in pieces of `cut`."""
+    """A worker that says `hidden` before `after` where it was asked for usage.
+
+    Its bytes come chunk by chunk, all `at_once`, or in pieces of `cut`; `merged`: all events are one chunk.
+    """
 
     async def behave(connection) -> None:
         options = connection.request.json.get("stream_options") or {}
         events = [*shown, *(hidden if options.get("include_usage") else []), *after]
         connection.start_stream()
-        for data in ["".join(events)] if merged else events:
-            framed = b"%x\r\n%b\r\n" % (len(data.encode()), data.encode())
-            for at in range(0, len(framed), cut or len(framed)):
-                connection.writer.write(framed[at : at + (cut or len(framed))])
-                await connection.writer.drain()
-                if cut:
-                    await asyncio.sleep(0)
-        connection.writer.write(b"0\r\n\r\n")
+        data = [each.encode() for each in (["".join(events)] if merged else events)]
+        parts = [*(b"%x\r\n%b\r\n" % (len(each), each) for each in data), b"0\r\n\r\n"]
+        if at_once or cut:
+            whole = b"".join(parts)
+            parts = [whole[at : at + (cut or len(whole))] for at in range(0, len(whole), cut or len(whole))]
+        for part in parts:
+            connection.writer.write(part)
+            await connection.writer.drain()
+            await asyncio.sleep(0)
 
     return behave
 
@@ -87,6 +97,7 @@ WHOLE = {
     "null in the other events, asked for": (
         CHAT, {"stream": True, "stream_options": {"include_usage": True}}, streamed(NULLS, [SAID])
     ),
+    "all at once": (CHAT, {"stream": True}, streamed(PLAIN, [SAID], at_once=True)),
     "merged deltas": (CHAT, {"stream": True}, streamed(PLAIN, [SAID], merged=True)),
     "usage with the last delta": (CHAT, {"stream": True}, streamed(PLAIN, [event(piece("x", usage=USAGE))])),
     "a piece after usage": (

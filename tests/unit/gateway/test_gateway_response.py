@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat_gateway.chunked import Chunked, unframed
+from fastchat_gateway.chunked import Chunked, unframed, whole_chunks
 from fastchat_gateway.response import BadAnswer, read
 
 SIZE = st.sampled_from([b"%x", b"%X", b"0%x", b"%x;a=b", b"%x ; a"])
@@ -44,15 +44,15 @@ def test_chunks_are_the_same_body_however_they_are_cut(chunks, last, cuts) -> No
 
 
 @given(CHUNKS, LAST, st.lists(st.integers(0, 400), max_size=6))
-def test_what_may_go_on_as_it_came_is_plain_and_is_what_was_read(chunks, last, cuts) -> None:
+def test_what_goes_on_as_it_came_is_the_same_body_in_plain_chunks(chunks, last, cuts) -> None:
     body = b"".join(data for data, _ in chunks)
     sent = b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in chunks) + last
     chunked, passed = Chunked(), b""
     for piece in pieces(sent, cuts):
-        framing = chunked.framing(piece)
-        part = unframed(piece) if framing else chunked.body(piece)
-        assert not framing or (len(piece) - len(part) == framing and b";" not in piece.replace(part, b""))
-        passed += piece if framing else b"%x\r\n%b\r\n" % (len(part), part) if part else b""
+        end, number = whole_chunks(piece, len(piece)) if chunked.is_between else (0, 0)
+        part = chunked.body(piece[end:])
+        assert len(piece[:end]) - len(unframed(piece[:end])) in range(6 * number, 7 * number + 1)
+        passed += piece[:end] + (b"%x\r\n%b\r\n" % (len(part), part) if part else b"")
     assert by_h11(passed + b"0\r\n\r\n") == body
 
 
@@ -60,7 +60,7 @@ def test_what_may_go_on_as_it_came_is_plain_and_is_what_was_read(chunks, last, c
 def test_what_comes_after_the_last_chunk_is_known_to_be_none_of_it(more, cuts) -> None:
     chunked = Chunked()
     for piece in pieces(b"5\r\nhello\r\n0\r\n\r\n" + more, cuts):
-        if not (chunked.complete or chunked.framing(piece)):
+        if not chunked.complete:
             chunked.body(piece)
     assert chunked.complete
     if not cuts:
@@ -71,17 +71,22 @@ def whole(parts: list[bytes], extension: bytes = b"") -> bytes:
     return b"".join(b"%x%b\r\n%b\r\n" % (len(part), extension, part) for part in parts)
 
 
-@given(st.lists(st.binary(min_size=16, max_size=300), min_size=1, max_size=4), st.integers(0, 2000))
-def test_only_whole_plain_chunks_are_whole(parts, place) -> None:
+@given(
+    st.lists(st.binary(min_size=16, max_size=300), min_size=1, max_size=4), st.integers(0, 2000), st.integers(0, 2000)
+)
+def test_chunks_are_whole_up_to_the_last_that_ends_before_the_limit(parts, place, limit) -> None:
     data = whole(parts)
-    assert Chunked().framing(data) == len(data) - sum(map(len, parts))
-    assert not Chunked().framing(whole(parts, b";x"))
-    assert not Chunked().framing(data + b"0\r\n\r\n")
+    ends = [len(whole(parts[:number])) for number in range(len(parts) + 1)]
+    end = max(each for each in ends if each <= limit)
+    assert whole_chunks(data, min(limit, len(data))) == (end, ends.index(end))
     begun = Chunked()
-    at = place % len(data)
-    begun.body(data[:at])
-    between = {len(whole(parts[:number])) for number in range(len(parts) + 1)}
-    assert bool(begun.framing(data[at:])) == (at in between)
+    begun.body(data[: place % len(data)])
+    assert begun.is_between == (place % len(data) in ends)
+
+
+@pytest.mark.parametrize("data", [whole([b"x" * 20], b";x"), b"0\r\n\r\n", b"14\r\nxx", b"+5\r\nxxxxx\r\n", b""])
+def test_what_is_no_whole_plain_chunk_is_not_taken_for_one(data) -> None:
+    assert whole_chunks(data, len(data)) == (0, 0)
 
 
 @given(st.lists(st.sampled_from(list(b"0123;\r\n ax")), max_size=14).map(bytes))

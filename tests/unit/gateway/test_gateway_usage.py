@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat_gateway.usage import Search, StreamUsage, of_document, of_events
+from fastchat_gateway.documents import usage_of
+from fastchat_gateway.usage import Search, StreamUsage, of_events
 
 SAID = {"prompt_tokens": 7, "completion_tokens": 5}
 
@@ -34,7 +35,7 @@ def test_usage_is_found_wherever_it_stands_in_an_answer(before, after, places, a
     search = Search()
     for part in cut(body, places):
         search.feed(part)
-    assert of_document(body) == search.found == (7, 5)
+    assert usage_of(body) == search.found == (7, 5)
 
 
 def test_a_search_keeps_no_more_than_it_needs() -> None:
