@@ -175,13 +175,10 @@ async def raw(gateway, key: str, fields: dict[str, Any]) -> bytes:
     return (await gateway.client.post(CHAT, json={"model": "m", "stream": True, **fields}, headers=bearer(key))).content
 
 
-@pytest.mark.parametrize("cut", [0, 7])
 @pytest.mark.parametrize("merged", [False, True])
-async def test_a_client_that_did_not_ask_for_usage_gets_the_bytes_without_it(
-    start_gateway, worker, cut, merged
-) -> None:
-    gateway = await start_gateway(worker)
-    worker.behaviour = streamed([*PLAIN, *NULLS], [SAID], cut=cut, merged=merged)
+@pytest.mark.parametrize("how", [{}, {"at_once": True}, {"cut": 1}, {"cut": 7}, {"cut": 1001}])
+async def test_a_client_that_did_not_ask_for_usage_gets_the_bytes_without_it(gateway, worker, how, merged) -> None:
+    worker.behaviour = streamed([*PLAIN, *NULLS], [SAID], merged=merged, **how)
     without = "".join([*PLAIN, *(each.replace(', "usage": null', "") for each in NULLS), DONE])
     assert (await raw(gateway, "", {})).decode() == without
     asked = {"stream_options": {"include_usage": True}}
