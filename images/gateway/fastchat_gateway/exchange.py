@@ -41,8 +41,8 @@ class Line(Protocol):
     def write_head(self, status: int, lines: bytes) -> None:
         """The head of a body of unknown length; it may go out with the body's first part."""
 
-    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
-        """A part of a body of unknown length; `framed`: chunked as it is, with the last chunk where it is the last."""
+    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False, more: bool = False) -> None:
+        """A part of a body of unknown length; `framed`: chunked as it is; `more`: another one follows at once."""
 
     def cut(self) -> None:
         """End the connection in the middle of an answer, so that the client sees that it is broken."""
@@ -131,7 +131,7 @@ class Exchange:
         self.streams = streams
         self._first_byte(self.status or status)
 
-    def write(self, data: bytes, *, chunks: int = 0, last: bool = False) -> None:
+    def write(self, data: bytes, *, chunks: int = 0, last: bool = False, more: bool = False) -> None:
         size = len(data)
         self.sent += size
         self._delivered += size - chunks * _CHUNK_FRAMING
@@ -139,10 +139,10 @@ class Exchange:
             self._events += data.count(b"\n") // 2 - chunks
             self._first = self._first or data[:_FIRST_BYTES]
             self._last = data
-        self._line.write_part(data, last=last, framed=chunks > 0)
+        self._line.write_part(data, last=last, framed=chunks > 0, more=more)
 
-    def end(self, data: bytes, *, chunks: int = 0) -> None:
-        self.write(data, chunks=chunks, last=True)
+    def end(self, data: bytes) -> None:
+        self.write(data, last=True)
         self.finish()
 
     def used(self, tokens: Tokens) -> None:

@@ -58,8 +58,11 @@ class Sink(Protocol):
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
         """An answer whose parts follow."""
 
-    def write(self, data: bytes, *, chunks: int = 0) -> None:
-        """A part: of a stream, whole events; `chunks`: so many, whole and as they came; 0: it is not chunked."""
+    def write(self, data: bytes, *, chunks: int = 0, more: bool = False) -> None:
+        """A part: of a stream, whole events; `chunks`: so many, whole and as they came; 0: it is not chunked.
+
+        `more`: another part, or the end, follows at once.
+        """
 
     def end(self, data: bytes) -> None:
         """The last part, which may be empty."""
@@ -356,7 +359,7 @@ class Relay:
         elif self._size > BUFFERED_BYTES and self._upstream is not None:
             self._upstream.fail("it declined at great length")
 
-    def on_chunks(self, data: bytes, number: int) -> None:
+    def on_chunks(self, data: bytes, number: int, *, more: bool) -> None:
         if not self._begun and self._head is not None:
             self._begin(self._head)
         if self._over:
@@ -369,9 +372,9 @@ class Relay:
         if not data.endswith(_CHUNK_ENDS, 0, end):
             end = 0
         if end:
-            self._sink.write(data if end == len(data) else data[:end], chunks=number)
+            self._sink.write(data if end == len(data) else data[:end], chunks=number, more=more)
         if end < len(data):
-            self._pass_on(unframed(data[end:]))
+            self._pass_on(unframed(data[end:]), more=more)
 
     def on_complete(self, data: bytes = b"") -> None:
         endpoint, head = self._endpoint, self._head
@@ -466,14 +469,14 @@ class Relay:
         if parts and not self._over:
             self._pass_on(b"".join(parts))
 
-    def _pass_on(self, data: bytes) -> None:
+    def _pass_on(self, data: bytes, *, more: bool = False) -> None:
         """Whole events only, so that a worker's death leaves no half one in front of the error's."""
         if self._streams and (self._parts or not data.endswith(_EVENT_ENDS)):
             data, rest = _split(b"".join([*self._parts, data]), _EVENT_ENDS)
             self._parts = [rest] if rest else []
         data = self._read_usage(data)
         if data:
-            self._sink.write(data)
+            self._sink.write(data, more=more)
 
     def _read_usage(self, data: bytes) -> bytes:
         """Note what a part says of it; returns what the client gets of the part."""
@@ -547,7 +550,7 @@ class Collected:
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
         self._status = status
 
-    def write(self, data: bytes, *, chunks: int = 0) -> None:  # noqa: ARG002  # never asked for
+    def write(self, data: bytes, *, chunks: int = 0, more: bool = False) -> None:  # noqa: ARG002  # never asked for
         self._parts.append(data)
 
     def end(self, data: bytes) -> None:

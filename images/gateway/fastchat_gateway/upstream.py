@@ -46,8 +46,11 @@ class Reader(Protocol):
     def on_body(self, data: bytes) -> None:
         """Bytes of its body, free of any framing."""
 
-    def on_chunks(self, data: bytes, number: int) -> None:
-        """So many whole plain chunks of a stream's body as they came: where that was asked for."""
+    def on_chunks(self, data: bytes, number: int, *, more: bool) -> None:
+        """So many whole plain chunks of a stream's body as they came: where that was asked for.
+
+        `more`: the answer's end has come with them, and follows.
+        """
 
     def on_complete(self, data: bytes = b"") -> None:
         """It was the whole answer, with this last part of its body."""
@@ -274,16 +277,14 @@ class Upstream:
         reader, chunked = self._reader, self._chunked
         complete = surplus = False
         if chunked is not None:
-            if self._chunks and reader is not None and chunked.is_between:
+            end = number = 0
+            if self._chunks and chunked.is_between:
                 end, number = whole_chunks(data, len(data))
-                if number:
-                    reader.on_chunks(data[:end], number)
-                    reader = self._reader  # it may have gone meanwhile
-                    data = data[end:]
-                    if not data:
-                        return
-            part = chunked.body(data)
+            part = chunked.body(data[end:]) if end < len(data) else b""
             complete, surplus = chunked.complete, chunked.surplus
+            if number and reader is not None:
+                reader.on_chunks(data[:end], number, more=complete)
+                reader = self._reader  # it may have gone meanwhile
         elif head.length is not None:
             part = data[: self._left]
             self._left -= len(part)

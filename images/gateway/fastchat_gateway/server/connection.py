@@ -152,8 +152,8 @@ class Connection:
         self._announce_end()
         self._writer.head(status, lines)
 
-    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
-        self._writer.part(data, last=last, framed=framed)
+    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False, more: bool = False) -> None:
+        self._writer.part(data, last=last, framed=framed, more=more)
 
     def cut(self) -> None:
         self._writer.abandon()

@@ -29,7 +29,7 @@ class ResponseWriter:
         self._write = write
         self._clock = clock
         self._head = b""
-        """Goes out with the first part of the body."""
+        """What goes out with the next part of the body: the head with the first."""
         self._silent = False
         """The answer has a head only (RFC 9112, 6.3)."""
         self._chunks = True
@@ -67,8 +67,8 @@ class ResponseWriter:
         framing = b"transfer-encoding: chunked\r\n" if self.takes_chunks else b""
         self._head = b"%b%b%b%b%b\r\n" % (_STATUS_LINES[status], self._clock.date, lines, closing, framing)
 
-    def part(self, data: bytes, *, last: bool = False, framed: bool = False) -> None:
-        """A part of the body; `framed`: chunked as it is, with the last chunk where it is the last."""
+    def part(self, data: bytes, *, last: bool = False, framed: bool = False, more: bool = False) -> None:
+        """A part of the body; `framed`: chunked as it is; `more`: it goes out with the next one, at once."""
         if self._silent:
             data = b""
         elif self._chunks and not framed:
@@ -77,7 +77,9 @@ class ResponseWriter:
                 data += b"0\r\n\r\n"
         if self._head:
             data, self._head = self._head + data, b""
-        if data:
+        if more:
+            self._head = data
+        elif data:
             self._write(data)
 
     def abandon(self) -> None:
