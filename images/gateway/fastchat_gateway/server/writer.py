@@ -23,12 +23,12 @@ _BODILESS = frozenset({204, 304})
 class ResponseWriter:
     """Begin an answer, then write it whole, or its head and its parts."""
 
-    __slots__ = ("_chunks", "_clock", "_head", "_silent", "_write", "keep_alive")
+    __slots__ = ("_chunks", "_clock", "_held", "_silent", "_write", "keep_alive")
 
     def __init__(self, write: Callable[[bytes], None], clock: Clock) -> None:
         self._write = write
         self._clock = clock
-        self._head = b""
+        self._held = b""
         """What goes out with the next part of the body: the head with the first."""
         self._silent = False
         """The answer has a head only (RFC 9112, 6.3)."""
@@ -38,7 +38,7 @@ class ResponseWriter:
 
     def begin(self, *, method: str, http_1_0: bool, keep_alive: bool) -> None:
         """The answer to such a request is next."""
-        self._head = b""
+        self._held = b""
         self._silent = method == "HEAD"
         self._chunks = not http_1_0
         self.keep_alive = keep_alive
@@ -65,7 +65,7 @@ class ResponseWriter:
             self.keep_alive = False
         closing = b"" if self.keep_alive else b"connection: close\r\n"
         framing = b"transfer-encoding: chunked\r\n" if self.takes_chunks else b""
-        self._head = b"%b%b%b%b%b\r\n" % (_STATUS_LINES[status], self._clock.date, lines, closing, framing)
+        self._held = b"%b%b%b%b%b\r\n" % (_STATUS_LINES[status], self._clock.date, lines, closing, framing)
 
     def part(self, data: bytes, *, last: bool = False, framed: bool = False, more: bool = False) -> None:
         """A part of the body; `framed`: chunked as it is; `more`: it goes out with the next one, at once."""
@@ -75,14 +75,14 @@ class ResponseWriter:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if last:
                 data += b"0\r\n\r\n"
-        if self._head:
-            data, self._head = self._head + data, b""
+        if self._held:
+            data, self._held = self._held + data, b""
         if more:
-            self._head = data
+            self._held = data
         elif data:
             self._write(data)
 
     def abandon(self) -> None:
         """Nothing of the answer follows, and nothing after it."""
-        self._head = b""
+        self._held = b""
         self.keep_alive = False
