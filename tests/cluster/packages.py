@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,7 @@ BASE = ("apt", "git", "make")
 
 def every() -> dict[str, str]:
     """All that is looked for, and its packages."""
-    groups = [value for name, value in globals().items() if name.isupper() and isinstance(value, dict)]
+    groups = [value for name, value in globals().items() if re.fullmatch("[A-Z]+", name) and isinstance(value, dict)]
     return {program: package for group in groups for program, package in group.items()}
 
 

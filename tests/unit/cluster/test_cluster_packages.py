@@ -93,4 +93,5 @@ def test_a_program_that_no_group_names_is_found(source, monkeypatch):
 def test_what_is_removed_for_ci_is_what_the_groups_name():
     groups = [packages.CLUSTER, packages.IMAGES, packages.COMPILER, packages.CILIUM, packages.CURL]
     assert {package for group in groups for package in group.values()} <= set(packages.every().values())
+    assert all(isinstance(name, str) for pair in packages.every().items() for name in pair)
     assert not {"apt", "bash", "coreutils", "git", "make", "python3"} & set(packages.every().values())
