@@ -44,9 +44,9 @@ fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of e
 	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
 
 fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser, read by h11 as well, as source and compiled
-	FASTCHAT_FUZZ_CASES=100000 $(BIN)/pytest tests/integration/gateway/test_gateway_fuzz.py
+	FASTCHAT_FUZZ_CASES=100000 $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py
 	@if $(CLUSTER) compiler; then $(MAKE) --no-print-directory $(COMPILED) && \
-		FASTCHAT_FUZZ_CASES=100000 PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway/test_gateway_fuzz.py; fi
+		FASTCHAT_FUZZ_CASES=100000 PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py; fi
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
 	$(BIN)/ruff check

@@ -11,8 +11,9 @@ import os
 import socket
 import sys
 
-from fastchat_gateway import descriptors, relay
+from fastchat_gateway import descriptors
 from fastchat_gateway.app import build
+from fastchat_gateway.proxy import relay
 from fastchat_gateway.settings import Settings, parse
 
 

@@ -6,26 +6,28 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from fastchat_gateway import descriptors, pages, tracing
-from fastchat_gateway.access_log import AccessLog
-from fastchat_gateway.api_server import ApiServer
-from fastchat_gateway.catalog import Catalog
+from fastchat_gateway import descriptors
+from fastchat_gateway.access.cors import Cors
+from fastchat_gateway.access.keyring import Keyring
+from fastchat_gateway.access.limits import Meter
 from fastchat_gateway.clock import Clock
-from fastchat_gateway.cors import Cors
-from fastchat_gateway.discovery import Discovery
-from fastchat_gateway.drain import Drain
-from fastchat_gateway.gateway import Gateway, Limits
-from fastchat_gateway.heartbeat import Heartbeat
-from fastchat_gateway.keyring import Keyring
-from fastchat_gateway.kubernetes_discovery import KubernetesDiscovery
-from fastchat_gateway.limits import Meter
-from fastchat_gateway.metrics import Metrics
-from fastchat_gateway.probe import Probe
-from fastchat_gateway.relay import Lanes
+from fastchat_gateway.discovery.api_server import ApiServer
+from fastchat_gateway.discovery.kubernetes import KubernetesDiscovery
+from fastchat_gateway.discovery.probe import Probe
+from fastchat_gateway.discovery.protocol import Discovery
+from fastchat_gateway.discovery.static import StaticDiscovery
+from fastchat_gateway.pages import app as pages
+from fastchat_gateway.proxy.drain import Drain
+from fastchat_gateway.proxy.gateway import Gateway, Limits
+from fastchat_gateway.proxy.heartbeat import Heartbeat
+from fastchat_gateway.proxy.relay import Lanes
+from fastchat_gateway.proxy.upstream import Pool
+from fastchat_gateway.routing.catalog import Catalog
 from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings
-from fastchat_gateway.static_discovery import StaticDiscovery
-from fastchat_gateway.upstream import Pool
+from fastchat_gateway.telemetry import tracing
+from fastchat_gateway.telemetry.access_log import AccessLog
+from fastchat_gateway.telemetry.metrics import Metrics
 
 _RELOAD_SECONDS = 1.0
 

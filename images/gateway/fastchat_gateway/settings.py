@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fastchat.api_key import digest
 from fastchat.naming import INTERNAL_TOKEN_VARIABLE
-from fastchat_gateway.catalog import LoadBalancing, QueueLimits
+from fastchat_gateway.routing.catalog import LoadBalancing, QueueLimits
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/,?#@*]+")

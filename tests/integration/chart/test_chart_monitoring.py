@@ -14,9 +14,9 @@ from cluster.skips import or_skip
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastchat.deployment import ModelDeployment
-from fastchat_gateway.catalog import Catalog, EndpointRecord, ModelRecord
-from fastchat_gateway.discovery import Contact
-from fastchat_gateway.metrics import Metrics as GatewayMetrics
+from fastchat_gateway.discovery.protocol import Contact
+from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord
+from fastchat_gateway.telemetry.metrics import Metrics as GatewayMetrics
 from fastchat_operator import gateway, worker
 from fastchat_operator.contest import Contests, Subject
 from fastchat_operator.kind import DEPLOYMENT

@@ -9,7 +9,7 @@ import pytest
 from fastchat.api_key import digest
 from fastchat.cli import main
 from fastchat.keys import expiry, rows
-from fastchat_gateway.keyring import Keyring
+from fastchat_gateway.access.keyring import Keyring
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

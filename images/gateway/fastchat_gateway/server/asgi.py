@@ -10,8 +10,8 @@ import httptools
 from starlette.types import ASGIApp, Message
 
 from fastchat_gateway.errors import Refused, server_error, shutting_down
-from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.head import render
+from fastchat_gateway.http.head import render
+from fastchat_gateway.proxy.exchange import Exchange
 
 logger = logging.getLogger(__name__)
 

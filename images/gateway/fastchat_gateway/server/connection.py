@@ -4,14 +4,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from fastchat_gateway.errors import Refused, overloaded, too_slow
-from fastchat_gateway.exchange import Exchange
-from fastchat_gateway.gateway import PROBES
-from fastchat_gateway.head import RequestHead
+from fastchat_gateway.http.head import RequestHead
+from fastchat_gateway.proxy.exchange import Exchange
+from fastchat_gateway.proxy.gateway import PROBES
 from fastchat_gateway.server.parser import RequestParser
 from fastchat_gateway.server.writer import CONTINUE, ResponseWriter
 
 if TYPE_CHECKING:
-    from fastchat_gateway.gateway import Gateway
+    from fastchat_gateway.proxy.gateway import Gateway
     from fastchat_gateway.server.asgi import Page, Pages
 
 _IDLE_SECONDS: Final = 75.0

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from httptools import HttpParserError
 
 from fastchat_gateway.errors import Refused, bad_request, head_too_large, method_unknown, overloaded, too_large
-from fastchat_gateway.head import Headers, LastHead, RequestHead
+from fastchat_gateway.http.head import Headers, LastHead, RequestHead
 
 LARGEST_HEAD: Final = 64 * 2**10
 """Bytes of a request line and its headers."""

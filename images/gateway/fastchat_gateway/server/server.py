@@ -1,6 +1,6 @@
 """uvicorn with our connections, and our way to stop: connections stay until all work is done.
 
-The only file that knows uvicorn's inside; `tests/unit/gateway/test_gateway_server.py` names what it relies on.
+The only file that knows uvicorn's inside; `tests/unit/gateway/server/test_server.py` names what it relies on.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from fastchat_gateway.gateway import Gateway
+from fastchat_gateway.proxy.gateway import Gateway
 from fastchat_gateway.server.asgi import Pages
 from fastchat_gateway.server.connection import Connection
 

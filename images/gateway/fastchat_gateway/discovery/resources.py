@@ -1,0 +1,205 @@
+"""What is read of Kubernetes' objects, and what the catalog is told of them. Pure.
+
+EndpointSlice: https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from pydantic import ValidationError
+
+from fastchat import naming
+from fastchat.deployment import GROUP, VERSION, ModelDeployment
+from fastchat_gateway.routing.catalog import EndpointRecord, ModelRecord, QueueLimits
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object, by its place in the API's paths."""
+
+    group: str
+    version: str
+    plural: str
+    selector: str = ""
+    """Label selector; empty takes all."""
+
+    def __str__(self) -> str:
+        kind = f"{self.plural}.{self.group}/{self.version}"
+        return f"{kind} of {self.selector}" if "=" in self.selector else kind
+
+    def path(self, namespace: str) -> str:
+        return f"/apis/{self.group}/{self.version}/namespaces/{namespace}/{self.plural}"
+
+
+MODEL_DEPLOYMENTS = Resource(GROUP, VERSION, "modeldeployments")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=naming.MODEL_LABEL)
+GATEWAY_SLICES = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", selector=f"kubernetes.io/service-name={naming.GATEWAY}"
+)
+
+
+class Unreadable(ValueError):  # noqa: N818  # of another version, perhaps: not a fault
+    """The object is not as its kind is known here; says in one line why."""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# ModelDeployments
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class _Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
+    name: str
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class _ModelDeployment(msgspec.Struct, rename="camel"):
+    metadata: _Metadata
+    spec: dict[str, object]
+
+
+def read_model_deployment(raw: bytes | msgspec.Raw) -> ModelDeployment:
+    """What the gateway uses of a ModelDeployment; fields that a newer version has added are passed over."""
+    try:
+        read = msgspec.json.decode(raw, type=_ModelDeployment)
+        known = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ModelDeployment", "spec": read.spec}
+        known["metadata"] = msgspec.to_builtins(read.metadata)
+        return ModelDeployment.model_validate(known, by_alias=True, by_name=False, extra="ignore")
+    except ValidationError as error:
+        reasons = (f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors())
+        raise Unreadable("; ".join(reasons)) from error
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from error
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# EndpointSlices
+# --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the workers of one ModelDeployment."""
+
+    model_deployment: str
+    endpoints: tuple[EndpointRecord, ...]
+
+
+class _Conditions(msgspec.Struct):
+    ready: bool | None = None
+    terminating: bool | None = None
+
+
+class _TargetRef(msgspec.Struct):
+    uid: str = ""
+
+
+class _Endpoint(msgspec.Struct, rename="camel"):
+    addresses: list[str]
+    conditions: _Conditions = msgspec.field(default_factory=_Conditions)
+    target_ref: _TargetRef | None = None
+
+
+class _Port(msgspec.Struct):
+    name: str | None = None
+    port: int | None = None
+
+
+class _SliceMetadata(msgspec.Struct):
+    labels: dict[str, str]
+
+
+class _EndpointSlice(msgspec.Struct, rename="camel"):
+    metadata: _SliceMetadata
+    address_type: str
+    endpoints: list[_Endpoint] | None = None
+    ports: list[_Port] | None = None
+
+
+def read_endpoint_slice(raw: bytes | msgspec.Raw) -> Slice:
+    """The workers that an EndpointSlice names."""
+    try:
+        read = msgspec.json.decode(raw, type=_EndpointSlice)
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from error
+    model_deployment = read.metadata.labels.get(naming.MODEL_LABEL, "")
+    port = _port(read.ports or [])
+    if port is None:
+        return Slice(model_deployment, ())
+    host = "[{}]" if read.address_type == "IPv6" else "{}"
+    return Slice(
+        model_deployment,
+        tuple(_endpoint(each, f"http://{host.format(each.addresses[0])}:{port}") for each in read.endpoints or []),
+    )
+
+
+def _port(ports: Sequence[_Port]) -> int | None:
+    """The number of the port named http, else of the first."""
+    named = [port for port in ports if port.name == "http"]
+    return next((port.port for port in named or ports), None)
+
+
+def _endpoint(endpoint: _Endpoint, url: str) -> EndpointRecord:
+    """Of the conditions an absent `ready` means yes, an absent `terminating` no."""
+    conditions = endpoint.conditions
+    return EndpointRecord(
+        url,
+        ready=conditions.ready is not False and not conditions.terminating,
+        uid=endpoint.target_ref.uid if endpoint.target_ref else "",
+    )
+
+
+def gateways(slices: Iterable[Slice]) -> int:
+    """How many gateways answer: pods, not addresses; this one does in any case."""
+    return max(1, len({each.uid or each.url for part in slices for each in part.endpoints if each.ready}))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The catalog's records
+# --------------------------------------------------------------------------------------------------------------------
+
+
+def records(
+    deployments: Iterable[ModelDeployment], slices: Iterable[Slice], lengths: Mapping[str, int]
+) -> dict[str, ModelRecord]:
+    """ModelDeployment's name → what is served of it. One that is being deleted, or claims no name, serves nothing.
+
+    `lengths`: ModelDeployment's name → its model's context length, where that is known.
+    """
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    known = {each.metadata.name: each for each in deployments}
+    for name, claimant in naming.claims(known.values()).items():
+        names[claimant.metadata.name].append(name)
+    workers = _workers(slices)
+    return {key: _record(known[key], names[key], workers[key].values(), lengths.get(key)) for key in names}
+
+
+def _workers(slices: Iterable[Slice]) -> defaultdict[str, dict[str, EndpointRecord]]:
+    """ModelDeployment's name → its workers, each once: a pod may be in several slices, and have two addresses."""
+    found: defaultdict[str, dict[str, EndpointRecord]] = defaultdict(dict)
+    for part in slices:
+        workers = found[part.model_deployment]
+        for endpoint in part.endpoints:
+            key = endpoint.uid or endpoint.url
+            workers[key] = min(endpoint, workers.get(key, endpoint), key=lambda each: (not each.ready, each.url))
+    return found
+
+
+def _record(
+    deployment: ModelDeployment, names: Sequence[str], endpoints: Iterable[EndpointRecord], length: int | None
+) -> ModelRecord:
+    spec, created = deployment.spec, deployment.metadata.creation_timestamp
+    return ModelRecord(
+        name=deployment.name,
+        names=tuple(names),
+        endpoints=tuple(endpoints),
+        replicas=spec.replicas,
+        task=spec.model.task,
+        max_model_len=length,
+        root=str(spec.model.source),
+        created=int(created.timestamp()) if created else 0,
+        queue=QueueLimits(spec.queue.max_requests, spec.queue.timeout_seconds),
+        load_balancing=spec.load_balancing,
+    )

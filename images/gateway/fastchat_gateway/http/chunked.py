@@ -1,0 +1,114 @@
+"""A chunked body as it arrives, read strictly (RFC 9112, 7.1)."""
+
+import re
+from typing import Final
+
+from fastchat_gateway.http.response import BadAnswer
+
+LONGEST_LINE = 4096
+_MOST_TRAILERS = 64
+_HEX: Final = [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else -1 for byte in range(256)]
+_MOST_DIGITS: Final = 3
+_CR: Final = 13
+_LF: Final = 10
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\0\r\n]*)?")
+
+
+class Chunked:
+    """A body, read by read. Extensions and trailers go no further; each has to end, and so has a line."""
+
+    __slots__ = ("_in_trailers", "_left", "_line", "_line_end", "_trailers", "complete", "surplus")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.surplus = False
+        """Something came after its end."""
+        self._line = b""
+        """Of a line that has not ended yet."""
+        self._left = 0
+        """Bytes of the chunk that are still to come."""
+        self._line_end = False
+        """The line's end behind a chunk is what comes next."""
+        self._in_trailers = False
+        self._trailers = 0
+
+    @property
+    def is_between(self) -> bool:
+        """What comes next begins a chunk."""
+        return not (self._left or self._line or self._line_end or self._in_trailers)
+
+    def body(self, data: bytes) -> bytes:
+        """What comes next of the body, without framing; raises BadAnswer."""
+        if self._line:
+            data, self._line = self._line + data, b""
+        parts: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size and not self.complete:
+            if self._left:
+                part = data[at : at + self._left]
+                parts.append(part)
+                at += len(part)
+                self._left -= len(part)
+                self._line_end = not self._left
+                continue
+            end = data.find(b"\n", at, at + LONGEST_LINE)
+            if end < 0:
+                self._keep_line(data[at:])
+                break
+            self._read_line(data[at : end + 1])
+            at = end + 1
+        self.surplus = at < size and self.complete
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _keep_line(self, line: bytes) -> None:
+        if self._line_end and line != b"\r":
+            raise BadAnswer("a chunk that is longer than its size")
+        if len(line) >= LONGEST_LINE:
+            raise BadAnswer(f"a line of over {LONGEST_LINE} bytes between chunks")
+        self._line = line
+
+    def _read_line(self, line: bytes) -> None:
+        """What stands between chunks, or after the last one."""
+        if not line.endswith(b"\r\n"):
+            raise BadAnswer("a line between chunks that does not end in CRLF")
+        if self._line_end:
+            if line != b"\r\n":
+                raise BadAnswer("a chunk that is longer than its size")
+            self._line_end = False
+        elif self._in_trailers:
+            self._trailers += 1
+            if self._trailers > _MOST_TRAILERS:
+                raise BadAnswer(f"over {_MOST_TRAILERS} trailers")
+            self.complete = line == b"\r\n"
+        else:
+            given = _SIZE_LINE.fullmatch(line[:-2])
+            if given is None:
+                raise BadAnswer("a chunk whose size is no number")
+            self._left = int(given[1], 16)
+            self._in_trailers = not self._left
+
+
+def whole_chunks(data: bytes, limit: int) -> tuple[int, int]:
+    """Where the plain chunks of up to 4 kB end with which it begins, at most at `limit`, and how many there are.
+
+    They may go on as they came; the last chunk of a body is not among them.
+    """
+    at = number = 0
+    while at + 6 <= limit:  # the shortest chunk
+        length, start = 0, at
+        while start < at + _MOST_DIGITS and _HEX[data[start]] >= 0:
+            length = length * 16 + _HEX[data[start]]
+            start += 1
+        end = start + 2 + length
+        if not length or end + 2 > limit or data[start] != _CR or data[start + 1] != _LF:
+            break
+        if data[end] != _CR or data[end + 1] != _LF:
+            break
+        at = end + 2
+        number += 1
+    return at, number
+
+
+def unframed(chunks: bytes) -> bytes:
+    """What is in whole plain chunks."""
+    return Chunked().body(chunks)

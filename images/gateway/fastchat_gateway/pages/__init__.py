@@ -1,0 +1,1 @@
+"""What a gateway serves itself, off the hot path."""

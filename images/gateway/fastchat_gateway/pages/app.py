@@ -1,0 +1,168 @@
+"""Every route off the hot path, and the description of all of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+from fastchat import api
+from fastchat_gateway.access.limits import visible
+from fastchat_gateway.discovery.protocol import Contact, Discovery
+from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
+from fastchat_gateway.pages import token_check
+from fastchat_gateway.proxy.drain import Drain
+from fastchat_gateway.proxy.gateway import Gateway
+from fastchat_gateway.telemetry import demand
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": api.ErrorResponse, "description": "Refused."},
+    "5XX": {"model": api.ErrorResponse, "description": "Not answered; try again later."},
+}
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAPI:
+    """The pages of a gateway."""
+    app = FastAPI(
+        title="FastChat gateway",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if gateway.keyring.required else [],
+    )
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Exception, _fault)
+    _add_models(app, gateway)
+    _add_token_check(app, gateway)
+    _add_probes(app, discovery, gateway.drain)
+    _add_metrics(app, gateway)
+    _add_demand(app, gateway)
+    _describe_hot_path(app)
+    return app
+
+
+def _add_models(app: FastAPI, gateway: Gateway) -> None:
+    catalog = gateway.lanes.catalog
+
+    @app.get("/v1/models", response_model=None, responses=_answers(api.ModelList))
+    async def list_models(request: Request) -> Response:
+        """The models served, and their aliases: those that the API key may use."""
+        names = visible(request["exchange"].key, catalog.names())
+        return _json(api.ModelList(data=[card for name in names if (card := catalog.card(name))]))
+
+    @app.get("/v1/models/{model:path}", response_model=None, responses=_answers(api.ModelCard))
+    async def retrieve_model(request: Request, model: str) -> Response:
+        """One model or alias."""
+        card = catalog.card(model) if visible(request["exchange"].key, catalog.names([model])) else None
+        if card is None:
+            raise catalog.unknown(model)
+        return _json(card)
+
+
+def _add_token_check(app: FastAPI, gateway: Gateway) -> None:
+    check = token_check.TokenCheck(gateway)
+
+    @app.post(token_check.PATH, include_in_schema=False)
+    async def answer(request: Request) -> Response:
+        return _json(await check.answer(request["exchange"], await request.body()))
+
+
+def _add_probes(app: FastAPI, discovery: Discovery, drain: Drain) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready", responses={503: {"description": "Starting or shutting down."}})
+    async def ready(response: Response) -> dict[str, str]:
+        """Requests are taken; `discovery` says what is amiss where the models may have changed unnoticed."""
+        serving = discovery.ready and not drain.draining
+        response.status_code = 200 if serving else 503
+        state = "shutting down" if drain.draining else "ok" if serving else "starting"
+        return {"status": state, **_amiss(discovery.contact)}
+
+
+def _amiss(contact: Contact | None) -> dict[str, str]:
+    if contact is None or contact.connected:
+        return {}
+    return {"discovery": f"no word from the Kubernetes API for {contact.seconds:.0f} s"}
+
+
+def _add_metrics(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/metrics", response_class=Response, responses=_ERRORS | {200: {"content": {"text/plain": {}}}})
+    async def scrape() -> Response:
+        """Prometheus' text format."""
+        gateway.settle()
+        return Response(gateway.lanes.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_demand(app: FastAPI, gateway: Gateway) -> None:
+    @app.get(demand.PATH, include_in_schema=False)
+    async def tell_demand(request: Request) -> Response:
+        """Requests held and in flight, for the autoscaler: a line of JSON for every change, without end."""
+        gateway.drain.in_flight.discard(request["exchange"])  # it ends when everything else has
+        lines = demand.lines(gateway.lanes.catalog, gateway.is_over)
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
+
+
+def _describe_hot_path(app: FastAPI) -> None:
+    """Put into the OpenAPI document what the gateway answers before it gets here."""
+
+    @app.post("/v1/chat/completions", response_model=None, responses=_answers(api.ChatCompletion, streams=True))
+    async def chat_completions(body: api.ChatCompletionRequest) -> NoReturn:
+        """Answer a conversation."""
+        raise NotImplementedError(body)
+
+    @app.post("/v1/completions", response_model=None, responses=_answers(api.Completion, streams=True))
+    async def completions(body: api.CompletionRequest) -> NoReturn:
+        """Continue a text."""
+        raise NotImplementedError(body)
+
+    @app.post("/v1/embeddings", response_model=None, responses=_answers(api.EmbeddingResponse))
+    async def embeddings(body: api.EmbeddingRequest) -> NoReturn:
+        """Vectors of texts."""
+        raise NotImplementedError(body)
+
+    @app.post("/v1/create_embeddings", response_model=None, responses=_answers(api.EmbeddingResponse))
+    async def create_embeddings(body: api.EmbeddingRequest) -> NoReturn:
+        """FastChat's first name for `/v1/embeddings`."""
+        raise NotImplementedError(body)
+
+    @app.post(token_check.PATH, response_model=None, responses=_answers(api.TokenCheckResponse))
+    async def check_tokens(body: api.TokenCheckRequest) -> NoReturn:
+        """Do prompts and their answers fit the models' context?"""
+        raise NotImplementedError(body)
+
+
+def _answers(model: type[BaseModel], *, streams: bool = False) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "content": {"text/event-stream": {}} if streams else {}}, **_ERRORS}
+
+
+def _json(answer: api.Response) -> Response:
+    return Response(answer.to_json(), media_type="application/json")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's 404 and 405."""
+    allow = (getattr(error, "headers", None) or {}).get("Allow")
+    path = request.url.path
+    return await _refused(request, method_not_allowed(request.method, path, allow) if allow else no_route(path))
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101  # what it is registered for
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    return Response(error.body, error.status, headers, media_type="application/json")
+
+
+async def _fault(request: Request, _: Exception) -> Response:
+    """Starlette raises the exception again after this; the gateway logs it."""
+    return await _refused(request, server_error())

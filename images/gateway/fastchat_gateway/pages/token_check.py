@@ -1,0 +1,102 @@
+"""FastChat's `/api/v1/token_check`: each prompt is measured by a worker of its own model."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from pydantic import ValidationError
+
+from fastchat.api import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult, request_error
+from fastchat_gateway.errors import Refused, bad_answer, from_worker
+from fastchat_gateway.proxy.body import check_structure
+from fastchat_gateway.proxy.call import Call
+from fastchat_gateway.proxy.exchange import Exchange
+from fastchat_gateway.proxy.gateway import Gateway, to_worker
+from fastchat_gateway.proxy.relay import collect
+from fastchat_gateway.routing.catalog import Model
+
+PATH = "/api/v1/token_check"
+_QUICK_BYTES = 4096
+"""A body of this size takes less time to read than to hand to a thread."""
+
+T = TypeVar("T")
+
+
+class _Item(msgspec.Struct):
+    model: str
+
+
+class _Items(msgspec.Struct):
+    prompts: list[_Item]
+
+
+_items = msgspec.json.Decoder(_Items)
+
+
+class TokenCheck:
+    """Answers requests to PATH."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def answer(self, exchange: Exchange, body: bytes) -> TokenCheckResponse:
+        """Of each prompt, in order; raises Refused, for what the key may not have before anything is validated."""
+        names = await _aside(body, lambda: _names(body))
+        if exchange.is_over:
+            return TokenCheckResponse()  # nothing would give back what it counts against
+        models = {name: self._gateway.admit(exchange, name) for name in names}
+        items = await _aside(body, lambda: _validated(body))
+        groups: dict[Model, list[int]] = {}
+        for at, item in enumerate(items):
+            groups.setdefault(models[item.model], []).append(at)
+        measured = await asyncio.gather(
+            *[self._measure(model, [items[at] for at in places], exchange) for model, places in groups.items()]
+        )
+        results: list[TokenCheckResult] = [TokenCheckResult()] * len(items)
+        for places, found in zip(groups.values(), measured, strict=True):
+            for at, result in zip(places, found, strict=True):
+                results[at] = result
+        return TokenCheckResponse(prompts=results)
+
+    async def _measure(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
+        name = model.name
+        body = await _aside(exchange.body, lambda: _renamed(items, name))
+        call = Call(name, PATH.encode(), body, to_worker(exchange), key=exchange.key.name)
+        status, answer = await collect(self._gateway.lanes, call, model)
+        if status != 200:
+            raise from_worker(status, answer)
+        try:
+            results = TokenCheckResponse.model_validate_json(answer).prompts
+        except ValidationError:
+            raise bad_answer(name) from None
+        if len(results) != len(items):
+            raise bad_answer(name)
+        return results
+
+
+async def _aside(body: bytes, work: Callable[[], T]) -> T:
+    """Work whose length is the body's: off the event loop where it may take a while."""
+    return work() if len(body) <= _QUICK_BYTES else await asyncio.to_thread(work)
+
+
+def _names(body: bytes) -> list[str]:
+    """The models that are asked for, each once; raises Refused for what is no such request."""
+    check_structure(body)
+    try:
+        return list(dict.fromkeys(item.model for item in _items.decode(body).prompts))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return list(dict.fromkeys(item.model for item in _validated(body)))  # which says what is wrong
+
+
+def _validated(body: bytes) -> list[TokenCheckItem]:
+    try:
+        return TokenCheckRequest.model_validate_json(body).prompts
+    except ValidationError as invalid:
+        raise Refused(400, request_error(invalid)) from None
+
+
+def _renamed(items: list[TokenCheckItem], model: str) -> bytes:
+    """The request that a worker gets, under the model's own name."""
+    request = TokenCheckRequest(prompts=[item.model_copy(update={"model": model}) for item in items])
+    return request.model_dump_json().encode()

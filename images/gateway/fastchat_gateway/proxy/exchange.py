@@ -1,0 +1,238 @@
+"""One request, from its first byte to its answer's last, and what there is to report about it."""
+
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from fastchat_gateway.access.keyring import NO_KEY
+from fastchat_gateway.errors import Refused, from_worker, shutting_down
+from fastchat_gateway.http.head import RequestHead, render
+from fastchat_gateway.proxy import usage
+from fastchat_gateway.proxy.documents import Tokens, usage_of
+
+if TYPE_CHECKING:
+    from fastchat_gateway.access.limits import Account
+    from fastchat_gateway.proxy.relay import Relay
+    from fastchat_gateway.telemetry.trace import Trace
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_JSON = b"content-type: application/json\r\n"
+_WAITING = b": waiting for a worker\n\n"
+_EVENT_STREAM = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_FIRST_BYTES = 2**16
+_CHUNK_FRAMING = 6
+"""Bytes of a chunk that are none of its body, as a rule; each has two line ends besides those of its events."""
+
+Stopped = Literal["client_gone", "shutdown", None]
+
+
+class Line(Protocol):
+    """What an answer is written to: the client's connection."""
+
+    @property
+    def takes_chunks(self) -> bool:
+        """A body of unknown length is chunked."""
+
+    def write_answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole answer; `lines` are those of its head."""
+
+    def write_head(self, status: int, lines: bytes) -> None:
+        """The head of a body of unknown length; it may go out with the body's first part."""
+
+    def write_part(self, data: bytes, *, last: bool = False, framed: bool = False, more: bool = False) -> None:
+        """A part of a body of unknown length; `framed`: chunked as it is; `more`: another one follows at once."""
+
+    def cut(self) -> None:
+        """End the connection in the middle of an answer, so that the client sees that it is broken."""
+
+    def finished(self) -> None:
+        """The exchange is over; the connection may go on."""
+
+
+class Exchange:
+    """The request and the answer as it is being sent: a relay's sink."""
+
+    duration = 0.0
+    account: "Account | None" = None
+    """What it counts against."""
+    admitted = False
+    """The key may use its model now."""
+    sequences = 1
+    """It counts for so many of them."""
+    model = ""
+    endpoint = ""
+    relay: "Relay | None" = None
+    trace: "Trace | None" = None
+    extra = b""
+    """Header lines that the answer gets besides."""
+    cors = b""
+    """Those for a web page of another origin."""
+    status = 0
+    streams = False
+    broken = False
+    stopped: Stopped = None
+    sent = 0
+    _delivered = 0
+    """Bytes of the worker's answer that were sent on in parts."""
+    _events = 0
+    _first = b""
+    _last = b""
+    """What was sent on of a stream's events, by their number, first and last."""
+    _tokens: Tokens | None = None
+    first_byte: float | None = None
+
+    def __init__(self, line: Line, head: RequestHead, body: bytes, done: Callable[["Exchange"], None]) -> None:
+        self._line = line
+        self._done: Callable[[Exchange], None] | None = done
+        self.came = time.time()
+        self.started = time.monotonic()
+        self.head = head
+        self.key = NO_KEY
+        """Whose request it is."""
+        self.path = head.path
+        self.body = body
+        self.asked_bytes = len(body)
+        given = head.named.get(b"x-request-id")
+        self.request_id = given if given and _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
+
+    @property
+    def takes_chunks(self) -> bool:
+        """A stream may be passed on chunked as it comes."""
+        return self._line.takes_chunks
+
+    @property
+    def is_over(self) -> bool:
+        """It has been reported; the client may have gone while its request was being read."""
+        return self._done is None
+
+    # What a relay tells.
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        if self.status:  # a held stream has its head already
+            self.refuse(from_worker(status, body))
+            return
+        self._first_byte(status)
+        self.sent = len(body)
+        self._line.write_answer(status, lines + self.lines, body)
+        if status == 200:
+            self._tokens = usage_of(body) or self._about(usage.of_text(body))
+        self.finish()
+
+    def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
+        if not self.status:
+            self._line.write_head(status, lines + self.lines)
+        elif not streams:
+            if self.relay is not None:
+                self.relay.cancel()
+            self.refuse(from_worker(status, b""))
+            return
+        self.streams = streams
+        self._first_byte(self.status or status)
+
+    def write(self, data: bytes, *, chunks: int = 0, last: bool = False, more: bool = False) -> None:
+        size = len(data)
+        self.sent += size
+        self._delivered += size - chunks * _CHUNK_FRAMING
+        if self.streams and size > _CHUNK_FRAMING:
+            self._events += data.count(b"\n") // 2 - chunks
+            self._first = self._first or data[:_FIRST_BYTES]
+            self._last = data
+        self._line.write_part(data, last=last, framed=chunks > 0, more=more)
+
+    def end(self, data: bytes) -> None:
+        self.write(data, last=True)
+        self.finish()
+
+    def used(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def comment(self) -> None:
+        """Keep a held stream alive. Its status is decided by the first comment."""
+        if not self.status:
+            self.status, self.streams = 200, True
+            self._line.write_head(200, _EVENT_STREAM + self.lines)
+        self._send_aside(_WAITING)
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer with an error; as an event where a stream has begun, by cutting off any other answer that has."""
+        if not self.status:
+            body = refused.body
+            self.status = refused.status
+            self.sent += len(body)
+            self._line.write_answer(refused.status, _JSON + render(refused.headers) + self.lines, body)
+        elif self.streams:
+            self.broken = True
+            self._send_aside(refused.event, last=True)
+        else:
+            self.broken = True
+            self._line.cut()
+        self.finish()
+
+    def _send_aside(self, event: bytes, *, last: bool = False) -> None:
+        self.sent += len(event)
+        self._line.write_part(event, last=last)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Of prompt and answer, once it is over: what the worker said, else about what it was given and has delivered.
+
+        Nothing where no worker had it, or the answer was an error.
+        """
+        if self._tokens is None:
+            self._tokens = self._estimate()
+        return self._tokens
+
+    def _estimate(self) -> Tokens:
+        if not self.endpoint or not (self.status == 200 or self.stopped):
+            return 0, 0
+        if self.status != 200 or not self._delivered:
+            return self._about(0) if self.stopped else (0, 0)
+        if self.streams:
+            return self._about(usage.of_events(self._delivered, self._events, self._first, self._last))
+        return self._about(usage.of_bytes(self._delivered))
+
+    def _about(self, completion: int) -> Tokens:
+        return usage.of_bytes(self.asked_bytes), 0 if self.path.endswith("embeddings") else completion
+
+    # How it ends.
+
+    def client_gone(self) -> None:
+        """The connection was lost."""
+        if self._done is not None:
+            self.stopped = "client_gone"
+            self._cancel()
+            self.finish()
+
+    def shut_down(self) -> None:
+        """The grace period is over."""
+        if self._done is not None and self.relay is not None:
+            self.stopped = "shutdown"
+            self._cancel()
+            self.refuse(shutting_down())
+
+    def finish(self) -> None:
+        """Report it, once."""
+        done, self._done = self._done, None
+        if done is not None:
+            self.duration = time.monotonic() - self.started
+            if self.relay is not None:
+                self.endpoint = self.relay.endpoint
+                self.relay = None
+            self.body = b""
+            done(self)
+            self._line.finished()
+
+    def _cancel(self) -> None:
+        if self.relay is not None:
+            self.relay.cancel()
+
+    def _first_byte(self, status: int) -> None:
+        self.status = status
+        self.first_byte = time.monotonic() - self.started
+
+    @property
+    def lines(self) -> bytes:
+        """Header lines that every answer of this request has."""
+        return b"x-request-id: %b\r\n%b%b" % (self.request_id, self.extra, self.cors)

@@ -1,0 +1,318 @@
+"""What holds for every request: who may ask, and what is reported in the end; in between, who answers."""
+
+import asyncio
+import hmac
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fastchat.api_key import digest
+from fastchat_gateway.access.cors import Cors
+from fastchat_gateway.access.keyring import Key, Keyring
+from fastchat_gateway.access.limits import Meter, may_use
+from fastchat_gateway.clock import Clock, timestamp
+from fastchat_gateway.errors import (
+    Refused,
+    host_not_allowed,
+    model_not_allowed,
+    not_internal,
+    overloaded,
+    server_error,
+    shutting_down,
+)
+from fastchat_gateway.http.head import RequestHead
+from fastchat_gateway.proxy import body
+from fastchat_gateway.proxy.call import Call
+from fastchat_gateway.proxy.drain import Drain
+from fastchat_gateway.proxy.exchange import Exchange
+from fastchat_gateway.proxy.relay import Lanes, Relay
+from fastchat_gateway.routing.catalog import Model
+from fastchat_gateway.telemetry import demand
+from fastchat_gateway.telemetry.access_log import AccessLog, Line
+from fastchat_gateway.telemetry.tracing import Tracer
+
+if TYPE_CHECKING:
+    from fastchat_gateway.telemetry.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+PROBES = frozenset({"/health", "/ready"})
+"""Open to everyone, answered to the end, not reported."""
+
+INTERNAL = frozenset({demand.PATH, "/metrics"})
+"""For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
+
+INFERENCE: Mapping[str, bytes] = {
+    "/v1/chat/completions": b"/v1/chat/completions",
+    "/v1/completions": b"/v1/completions",
+    "/v1/embeddings": b"/v1/embeddings",
+    "/v1/create_embeddings": b"/v1/embeddings",
+}
+"""Our path → the worker's."""
+
+_GENERATES = frozenset({b"/v1/chat/completions", b"/v1/completions"})
+
+_SETTLE_SECONDS = 0.1
+_MOST_TO_SETTLE = 64
+"""So many at a time take a fraction of a millisecond."""
+
+
+class Swept(Protocol):
+    """A client's connection."""
+
+    def sweep(self, now: float) -> None:
+        """Called about once a second."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may take."""
+
+    max_body_bytes: int
+    max_buffered_bytes: int
+    max_concurrent_requests: int
+    max_connections: int
+    header_seconds: float
+    client_seconds: float
+    upstream_seconds: float
+
+
+class Gateway:
+    """Inference goes to workers, everything else to the pages."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        *,
+        clock: Clock,
+        drain: Drain,
+        keyring: Keyring,
+        meter: Meter,
+        access_log: AccessLog | None,
+        limits: Limits,
+        open_paths: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        cors: Cors | None = None,
+        tracer: Tracer,
+    ) -> None:
+        """`hosts`: those that requests may name; none: all."""
+        self.clock = clock
+        self.drain = drain
+        self.limits = limits
+        self.max_body_bytes = limits.max_body_bytes
+        self.connections: set[Swept] = set()
+        self.lanes = lanes
+        self.keyring = keyring
+        self._metrics = lanes.metrics
+        self._meter = meter
+        self._access_log = access_log
+        self._tracer = tracer
+        self._token = None if lanes.token is None else digest(lanes.token)
+        self._open_paths = PROBES.union(open_paths)
+        self._hosts = frozenset(host.lower().encode() for host in hosts)
+        self._cors = cors
+        self._buffered = 0
+        self._in_flight = drain.in_flight
+        self._to_settle: deque[Exchange] = deque()
+        self._settling: asyncio.TimerHandle | None = None
+        lanes.metrics.watch("open_connections", lambda: len(self.connections))
+        lanes.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
+        lanes.metrics.watch("keys", lambda: len(keyring))
+
+    @staticmethod
+    def infers(head: RequestHead) -> bool:
+        """It is a request for a worker."""
+        return head.path in INFERENCE and head.method == "POST"
+
+    def take_memory(self, size: int) -> bool:
+        """Room for a piece of a request; False where all requests together would take too much."""
+        if self._buffered + size > self.limits.max_buffered_bytes:
+            return False
+        self._buffered += size
+        return True
+
+    def give_memory(self, size: int) -> None:
+        self._buffered -= size
+
+    def accept(self, exchange: Exchange, *, is_new: bool) -> bool:
+        """Answer a request, or see to it that it is answered; True: it is for the pages.
+
+        `is_new`: it came on a connection made after the gateway began to stop.
+        """
+        self.allow_origin(exchange)
+        if exchange.path in PROBES:
+            return True
+        self._in_flight.add(exchange)
+        try:
+            return self._begin(exchange, is_new=is_new)
+        except Refused as refused:
+            exchange.refuse(refused)
+        except Exception:
+            logger.exception("request %s %s failed", exchange.request_id.decode(), exchange.path)
+            exchange.refuse(server_error())
+        return False
+
+    def allow_origin(self, exchange: Exchange) -> None:
+        """Have its answer, whatever it is, tell a browser which pages may read it."""
+        if self._cors is not None:
+            exchange.cors = self._cors.lines(exchange.head.named)
+
+    def _begin(self, exchange: Exchange, *, is_new: bool) -> bool:
+        if self._hosts:
+            self._check_host(exchange.head.named.get(b"host", b""))
+        if self._cors is not None and self._cors.is_preflight(exchange.head.method, exchange.head.named):
+            exchange.answer(200, self._cors.preflight(exchange.head.named), b"")
+            return False
+        self._identify(exchange)
+        if is_new and self.drain.draining:
+            raise shutting_down()
+        if len(self._in_flight) > self.limits.max_concurrent_requests:
+            raise overloaded()
+        if not self.infers(exchange.head):
+            return True
+        self._infer(exchange)
+        return False
+
+    def is_over(self) -> bool:
+        """It stops, and nothing is in flight any more."""
+        return self.drain.draining and not self._in_flight
+
+    def _identify(self, exchange: Exchange) -> None:
+        """Whose request it is; raises Refused."""
+        path, bearer = exchange.path, exchange.head.bearer
+        if path in self._open_paths:
+            return
+        if path not in INTERNAL:
+            exchange.key = self.keyring.find(bearer, exchange.came)
+        elif self._token is None or not hmac.compare_digest(bearer or b"", self._token):
+            raise not_internal(path)
+
+    def _check_host(self, host: bytes) -> None:
+        """A web page whose name has come to mean this machine (DNS rebinding) still says its own; raises Refused."""
+        name = host.lower()
+        end = name.find(b"]") + 1 if name.startswith(b"[") else name.find(b":")
+        name = (name if end < 0 else name[:end]).rstrip(b".")
+        if name not in self._hosts:
+            raise host_not_allowed(host.decode("latin-1"))
+
+    def _infer(self, exchange: Exchange) -> None:
+        asked, path = body.read(exchange.body), INFERENCE[exchange.path]
+        name, stream, generates = asked.model, bool(asked.stream), path in _GENERATES
+        sequences = asked.sequences
+        exchange.sequences = sequences if generates else _places(exchange.key, sequences)
+        model = self.admit(exchange, name)
+        if name != model.name:
+            body.check_structure(exchange.body)  # it is put together anew under the model's own name
+        exchange.model = model.name
+        trace = exchange.trace = self._tracer.begin(exchange.head.named)
+        call = Call(name, path, exchange.body, to_worker(exchange, with_trace=trace is None), stream)
+        call.key, call.sequences, call.trace = exchange.key.name, sequences, trace
+        if stream and generates:
+            call.hides_usage, call.has_stream_options = not asked.asks_for_usage, asked.has_stream_options
+        exchange.relay = Relay(self.lanes, call, exchange, model, chunks=stream and exchange.takes_chunks)
+        exchange.relay.start(exchange.started)
+
+    def admit(self, exchange: Exchange, name: str) -> Model:
+        """The model of this name, if the request's key may use it now; raises Refused."""
+        key, model = exchange.key, self.lanes.catalog.find(name)
+        own_name = model.name if model else name
+        if not exchange.admitted:
+            account = exchange.account = self._meter.admit(
+                key, own_name, exchange.started, name=name, sequences=exchange.sequences
+            )
+            exchange.admitted = True
+            if account is not None:
+                exchange.extra = account.lines()
+        elif not may_use(key, own_name, name):
+            raise model_not_allowed(key.name, name)
+        if model is None:
+            raise self.lanes.catalog.unknown(name)
+        return model
+
+    def finished(self, exchange: Exchange) -> None:
+        """An exchange is over, however it ended."""
+        self._buffered -= exchange.asked_bytes
+        if exchange.path in PROBES:
+            return
+        self._in_flight.discard(exchange)
+        account = exchange.account
+        if account is not None:
+            account.in_flight -= exchange.sequences
+            if account.tokens is not None:
+                account.charge(sum(exchange.tokens), exchange.started + exchange.duration)
+        if exchange.trace is not None:
+            self._end_trace(exchange.trace, exchange)
+        self._to_settle.append(exchange)
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self.settle)
+        elif len(self._to_settle) == _MOST_TO_SETTLE:
+            asyncio.get_running_loop().call_soon(self.settle)
+
+    @staticmethod
+    def _end_trace(trace: "Trace", exchange: Exchange) -> None:
+        status = exchange.status or 499
+        outcome = _outcome(exchange, status)
+        trace.end(exchange.path, status, outcome, exchange.model, exchange.key.name, exchange.endpoint)
+
+    def settle(self) -> None:
+        """Count and write down what is over: a few times a second, not while somebody waits."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        while self._to_settle:
+            self._report(self._to_settle.popleft())
+
+    def sweep(self) -> None:
+        """Called about once a second: end what takes too long."""
+        now = self.clock.now
+        for connection in list(self.connections):
+            connection.sweep(now)
+        self.lanes.pool.sweep(self.limits.upstream_seconds)
+        self.lanes.catalog.sweep(now)
+
+    def _report(self, exchange: Exchange) -> None:
+        path, model, key, first_byte = exchange.path, exchange.model, exchange.key.name, exchange.first_byte
+        route = path if path in INFERENCE else "other"
+        status = exchange.status or 499  # nginx's number for a client that did not wait
+        outcome = _outcome(exchange, status)
+        self._metrics.request(model, route, status, outcome, key)
+        self._metrics.times(model, route, first_byte, exchange.duration)
+        if model:
+            self._metrics.tokens(model, key, *exchange.tokens)
+        if self._access_log is not None:
+            line = Line(
+                timestamp(exchange.came),
+                exchange.request_id.decode(),
+                exchange.head.method,
+                path[:256],
+                model,
+                key,
+                exchange.endpoint,
+                status,
+                outcome,
+                None if first_byte is None else round(first_byte * 1000, 2),
+                round(exchange.duration * 1000, 2),
+                exchange.sent,
+            )
+            self._access_log.write(line)
+
+
+def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
+    """Header lines by which a worker knows the request; without a trace of our own, the client's."""
+    head = exchange.head
+    return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
+
+
+def _places(key: Key, inputs: int) -> int:
+    """Of a key's for a request to embed so many: at most all, for they are embedded in batches, one after another."""
+    return inputs if key.max_concurrent is None else min(inputs, key.max_concurrent)
+
+
+def _outcome(exchange: Exchange, status: int) -> str:
+    if exchange.stopped is not None:
+        return exchange.stopped
+    if status >= 400:
+        return "client_error" if status < 500 else "server_error"
+    return "broken" if exchange.broken else "ok"

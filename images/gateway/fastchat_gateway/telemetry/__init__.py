@@ -1,0 +1,1 @@
+"""What a gateway tells of itself: metrics, traces, its access log, the demand for its models."""
