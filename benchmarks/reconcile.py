@@ -31,10 +31,10 @@ from cluster.apiserver import ApiServer, free_ports  # noqa: E402
 from cluster.binaries import tools  # noqa: E402
 
 from fastchat.deployment import ModelDeployment  # noqa: E402
-from fastchat_operator import gateway, worker  # noqa: E402
-from fastchat_operator.api import Api  # noqa: E402
-from fastchat_operator.drift import drifted  # noqa: E402
-from fastchat_operator.kind import DEPLOYMENT, MODEL_DEPLOYMENT, SERVICE, Kind, Object, kind_of  # noqa: E402
+from fastchat_operator.kube.api import Api  # noqa: E402
+from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, SERVICE, Kind, Object, kind_of  # noqa: E402
+from fastchat_operator.observe.drift import drifted  # noqa: E402
+from fastchat_operator.plan import gateway, worker  # noqa: E402
 from fastchat_operator.settings import Settings  # noqa: E402
 
 FLOOR_SECONDS = {200: 10.0, 1000: 60.0}

@@ -20,14 +20,14 @@ from typing import Any
 from kubernetes.aio.config import ConfigException
 
 from fastchat_operator import health, release
-from fastchat_operator.api import Api, configure
-from fastchat_operator.lease import Lease, LeaseLostError
+from fastchat_operator.kube.api import Api, configure
+from fastchat_operator.kube.lease import Lease, LeaseLostError
+from fastchat_operator.kube.scopes import Scopes
+from fastchat_operator.kube.watch import KopfLog, WatchEndedError
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.operator import Operator
 from fastchat_operator.release import OtherReleaseError
-from fastchat_operator.scopes import Scopes
 from fastchat_operator.settings import Settings, SettingsError
-from fastchat_operator.watch import KopfLog, WatchEndedError
 
 log = logging.getLogger("fastchat_operator")
 

@@ -3,8 +3,8 @@
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from fastchat_operator.kube.scopes import Scopes
 from fastchat_operator.metrics import Metrics
-from fastchat_operator.scopes import Scopes
 
 
 async def serve(port: int, metrics: Metrics, scopes: Scopes) -> web.AppRunner:

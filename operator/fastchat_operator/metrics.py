@@ -5,9 +5,9 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
-from fastchat_operator.api import ApiError
-from fastchat_operator.contest import Contests
-from fastchat_operator.scopes import Scopes
+from fastchat_operator.kube.api import ApiError
+from fastchat_operator.kube.scopes import Scopes
+from fastchat_operator.reconcile.contest import Contests
 from fastchat_operator.store import Key
 
 _PREFIX = "fastchat_operator"

@@ -10,18 +10,18 @@ from typing import Any
 
 import kopf
 
-from fastchat_operator.api import Api, ApiError
-from fastchat_operator.autoscaler import Autoscaler
-from fastchat_operator.contest import Contests
-from fastchat_operator.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
+from fastchat_operator.kube.api import Api, ApiError
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
+from fastchat_operator.kube.scopes import Scope, Scopes
+from fastchat_operator.kube.token import Tokens
+from fastchat_operator.kube.watch import WatchEndedError, kopf_settings, log_in, selector
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.queue import Queue
-from fastchat_operator.reconciler import Reconciler
-from fastchat_operator.scopes import Scope, Scopes
+from fastchat_operator.reconcile.contest import Contests
+from fastchat_operator.reconcile.reconciler import Reconciler
+from fastchat_operator.scale.autoscaler import Autoscaler
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Key, Store
-from fastchat_operator.token import Tokens
-from fastchat_operator.watch import WatchEndedError, kopf_settings, log_in, selector
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import logging
 import os
 from collections.abc import Iterable
 
-from fastchat_operator.api import Api, ApiError
-from fastchat_operator.kind import CLUSTER_ROLE_BINDING, Object
+from fastchat_operator.kube.api import Api, ApiError
+from fastchat_operator.kube.kind import CLUSTER_ROLE_BINDING, Object
 from fastchat_operator.settings import Settings
 
 log = logging.getLogger(__name__)

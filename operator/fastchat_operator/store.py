@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fastchat.deployment import ModelDeployment
 from fastchat.naming import COMPONENT_LABEL, GATEWAY, MODEL_LABEL, seniority, worker_name
-from fastchat_operator.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind, Object
+from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind, Object
 
 log = logging.getLogger(__name__)
 

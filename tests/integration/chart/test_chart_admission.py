@@ -13,9 +13,9 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
 
 from fastchat.deployment import ModelDeployment
-from fastchat_operator import gateway, worker
-from fastchat_operator.api import Api, ApiError
-from fastchat_operator.kind import POD
+from fastchat_operator.kube.api import Api, ApiError
+from fastchat_operator.kube.kind import POD
+from fastchat_operator.plan import gateway, worker
 from fastchat_operator.settings import Settings
 
 CHART = Path(__file__).parents[3] / "charts/fastchat"

@@ -16,10 +16,10 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
 
-from fastchat_operator import gateway
-from fastchat_operator.api import Api, ApiError
-from fastchat_operator.kind import SECRET, WATCHED, Kind
-from fastchat_operator.lease import Lease
+from fastchat_operator.kube.api import Api, ApiError
+from fastchat_operator.kube.kind import SECRET, WATCHED, Kind
+from fastchat_operator.kube.lease import Lease
+from fastchat_operator.plan import gateway
 from fastchat_operator.settings import Settings
 
 CHART = Path(__file__).parents[3] / "charts/fastchat"

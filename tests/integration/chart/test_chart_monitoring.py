@@ -17,11 +17,11 @@ from fastchat.deployment import ModelDeployment
 from fastchat_gateway.discovery.protocol import Contact
 from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord
 from fastchat_gateway.telemetry.metrics import Metrics as GatewayMetrics
-from fastchat_operator import gateway, worker
-from fastchat_operator.contest import Contests, Subject
-from fastchat_operator.kind import DEPLOYMENT
+from fastchat_operator.kube.kind import DEPLOYMENT
+from fastchat_operator.kube.scopes import Scopes
 from fastchat_operator.metrics import Metrics as OperatorMetrics
-from fastchat_operator.scopes import Scopes
+from fastchat_operator.plan import gateway, worker
+from fastchat_operator.reconcile.contest import Contests, Subject
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Key
 from fastchat_worker.engine import Engine

@@ -1,0 +1,1 @@
+"""What the cluster says of a ModelDeployment: its status, a root cause, what was changed by others."""

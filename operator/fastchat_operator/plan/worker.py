@@ -1,0 +1,186 @@
+"""Plan of a ModelDeployment's workers: a Deployment, and a headless Service whose EndpointSlices the gateway reads."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from fastchat.deployment import ModelDeployment
+from fastchat.naming import MANAGED_BY, WORKER_PORT, worker_name
+from fastchat_operator.kube import token
+from fastchat_operator.kube.kind import DEPLOYMENT, SERVICE, Object
+from fastchat_operator.kube.meta import PROGRESS_SECONDS, make, marked, owned, worker_labels
+from fastchat_operator.plan import source
+from fastchat_operator.plan.engine import Launch, launch, probes
+from fastchat_operator.plan.pod import (
+    TMP,
+    container_security,
+    dump,
+    given,
+    leave,
+    pod_security,
+    pull,
+    tolerated,
+    variables,
+)
+from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, mark, record, settle
+from fastchat_operator.settings import Settings
+
+_STOP_MARGIN_SECONDS = 15
+"""What a worker has beyond the grace period to close down."""
+
+
+_BESIDE_THE_PODS = {"replicas", "autoscaling", "queue", "load_balancing", "max_surge"}
+"""Fields of a ModelDeployment that say nothing of its pods."""
+
+
+def plan(deployment: ModelDeployment, settings: Settings, there: Object | None = None) -> Sequence[dict[str, Any]]:
+    """Everything that a ModelDeployment's workers are made of, in the order in which it is applied.
+
+    `there`: the Deployment of its workers, whose pods are replaced only for a reason.
+    """
+    planned = (_service(deployment), _deployment(deployment, settings, there))
+    return [marked(owned(each, deployment)) for each in planned]
+
+
+def _service(deployment: ModelDeployment) -> dict[str, Any]:
+    labels = worker_labels(deployment)
+    ports = [{"name": "http", "port": WORKER_PORT, "targetPort": "http", "protocol": "TCP"}]
+    spec = {"clusterIP": "None", "selector": labels, "ports": ports}
+    return make(SERVICE, *_place(deployment), labels, spec=spec)
+
+
+def _deployment(deployment: ModelDeployment, settings: Settings, there: Object | None) -> dict[str, Any]:
+    labels = worker_labels(deployment)
+    template, made = settle(there, _asked(deployment), settings, partial(_template, deployment))
+    surge = _surge(deployment)
+    spec = {
+        "replicas": deployment.spec.replicas,
+        "selector": {"matchLabels": labels},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge},
+        },
+        "revisionHistoryLimit": 2,
+        "progressDeadlineSeconds": PROGRESS_SECONDS,
+        "template": template,
+    }
+    return record(make(DEPLOYMENT, *_place(deployment), labels, spec=spec), made)
+
+
+def _template(deployment: ModelDeployment, settings: Settings) -> Template:
+    """The pods. tests/unit/operator/golden has those of this release, byte for byte."""
+    rolls = " ".join(filter(None, (settings.worker.roll, _own_roll(deployment))))
+    annotations = given(annotations=given(**{ROLL_ANNOTATION: rolls}))
+    metadata = {"labels": MANAGED_BY | worker_labels(deployment), **annotations}
+    return {"metadata": metadata, "spec": _pod(deployment, settings)}
+
+
+def _asked(deployment: ModelDeployment) -> str:
+    """Mark of what a ModelDeployment says of its pods. What is left out counts as nothing, also in a later release."""
+    spec = deployment.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_BESIDE_THE_PODS)
+    return mark([spec, _own_roll(deployment)])
+
+
+def _own_roll(deployment: ModelDeployment) -> str:
+    return deployment.metadata.annotations.get(ROLL_ANNOTATION, "")
+
+
+def _place(deployment: ModelDeployment) -> tuple[str, str]:
+    return deployment.metadata.namespace or "default", worker_name(deployment.metadata.name)
+
+
+def _surge(deployment: ModelDeployment) -> int:
+    surge = deployment.spec.max_surge
+    return (0 if deployment.spec.gpus else 1) if surge is None else surge
+
+
+def _pod(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
+    spec, defaults = deployment.spec, settings.worker
+    started = launch(deployment, settings)
+    volumes = _volumes(deployment, settings, started)
+    return {
+        "enableServiceLinks": False,  # a Service named vllm would set VLLM_PORT
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": (
+            spec.termination_grace_period_seconds + started.leave_seconds + _STOP_MARGIN_SECONDS
+        ),
+        "securityContext": pod_security(started.user),
+        "containers": [_container(deployment, settings, started, volumes)],
+        "volumes": [{"name": each.name, **each.volume} for each in volumes] + [_dump_open(v) for v in spec.volumes],
+        **pull(settings.images),
+        **given(
+            serviceAccountName=spec.service_account_name,
+            nodeSelector=defaults.node_selector | spec.node_selector,
+            tolerations=_gpu_toleration(deployment) + tolerated([*defaults.tolerations, *spec.tolerations]),
+            affinity=spec.affinity,
+            runtimeClassName=spec.runtime_class_name or (defaults.runtime_class_name if spec.gpus else None),
+            priorityClassName=spec.priority_class_name,
+        ),
+    }
+
+
+def _container(
+    deployment: ModelDeployment, settings: Settings, started: Launch, volumes: Sequence[source.Mounted]
+) -> dict[str, Any]:
+    mounts = [
+        {"name": each.name, "mountPath": each.path} | ({"readOnly": True} if each.read_only else {}) for each in volumes
+    ]
+    return {
+        "name": "worker",
+        "image": started.image,
+        "imagePullPolicy": settings.images.pull_policy,
+        "ports": [{"name": "http", "containerPort": WORKER_PORT, "protocol": "TCP"}],
+        "volumeMounts": mounts + [_dump_open(mount) for mount in deployment.spec.volume_mounts],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": container_security(read_only=started.read_only),
+        **probes(started),
+        **leave(started.leave_seconds),
+        **given(
+            command=started.command,
+            args=started.args,
+            env=_env(deployment, settings, started),
+            envFrom=source.secrets(deployment),
+            resources=_resources(deployment, settings),
+        ),
+    }
+
+
+def _env(deployment: ModelDeployment, settings: Settings, started: Launch) -> list[dict[str, Any]]:
+    """Ours and the settings'; a variable of the team takes the place of either."""
+    own = deployment.spec.engine.env
+    taken = {variable.name for variable in own}
+    preset = [*variables(started.env), token.variable(started.token_variable), *map(dump, settings.worker.env)]
+    return [each for each in preset if each["name"] not in taken] + [dump(variable) for variable in own]
+
+
+def _volumes(deployment: ModelDeployment, settings: Settings, started: Launch) -> list[source.Mounted]:
+    """Our volumes; the team's own mount at the same path takes the place of ours."""
+    taken = {mount.mount_path.rstrip("/") for mount in deployment.spec.volume_mounts}
+    limits = settings.worker.size_limits
+    temporary = source.Mounted("fastchat-tmp", TMP, {"emptyDir": {"sizeLimit": str(limits.tmp)}})
+    ours = [temporary, *source.mounts(deployment, str(limits.cache)), *started.mounts]
+    return [each for each in ours if each.path not in taken]
+
+
+def _resources(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
+    asked, defaults = dump(deployment.spec.resources), dump(settings.worker.resources)
+    gpus = {deployment.spec.gpu_resource: str(deployment.spec.gpus)} if deployment.spec.gpus else {}
+    limits = defaults.get("limits", {}) | asked.get("limits", {}) | gpus
+    requests = defaults.get("requests", {}) | asked.get("requests", {}) | gpus
+    return given(limits=_texts(limits), requests=_texts(requests))
+
+
+def _texts(quantities: dict[str, int | str]) -> dict[str, str]:
+    return {name: str(value) for name, value in quantities.items()}
+
+
+def _gpu_toleration(deployment: ModelDeployment) -> list[dict[str, Any]]:
+    """Nodes with GPUs are often tainted by the name of the resource, to keep others away."""
+    if not deployment.spec.gpus:
+        return []
+    return [{"key": deployment.spec.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def _dump_open(part: Any) -> dict[str, Any]:
+    """One of Kubernetes' own types, with the fields that we do not name."""
+    return dict(part.model_dump(mode="json", by_alias=True, exclude_none=True))

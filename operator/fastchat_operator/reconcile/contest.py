@@ -1,0 +1,136 @@
+"""Who else writes our objects? What is changed again and again is put right ever more rarely, until it is quiet."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fastchat_operator.kube.api import FIELD_MANAGER, ApiError
+from fastchat_operator.kube.kind import Kind, Object
+
+_AT_ONCE = 3
+"""So many times in a row somebody may have made a mistake, or tried something out."""
+_FIRST_DELAY_SECONDS = 1.0
+_LONGEST_DELAY_SECONDS = 60.0
+QUIET_SECONDS = 300.0
+"""Of an object that has been left alone for so long nobody remembers anything."""
+
+
+class ContestedError(ApiError):
+    """It is not written now, for somebody would undo that at once; says who."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(409, message, retry_after)
+
+    @property
+    def refusal(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is written: an object, or a subresource of it."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        what = f"{self.kind.name} {self.name!r}"
+        return f"the {self.subresource} of {what}" if self.subresource else what
+
+
+@dataclass
+class _Record:
+    """What we have written to one subject."""
+
+    mark: str
+    writes: int = 0
+    last: float = 0.0
+    not_before: float = 0.0
+    rival: str = ""
+
+
+class Contests:
+    """Counts writes by subject. One that says the same as the one before puts right what somebody has changed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._records: dict[Subject, _Record] = {}
+
+    def wait(self, subject: Subject) -> float:
+        """Seconds before which it is not to be written again; 0: it may be now."""
+        record = self._remembered(subject)
+        return max(0.0, record.not_before - self._clock()) if record else 0.0
+
+    def contested(self, subject: Subject, mark: str) -> bool:
+        """Whether a write of `mark` would be one too many to be somebody's mistake, or lately was."""
+        record = self._remembered(subject)
+        return record is not None and (_is_contested(record) or (record.mark == mark and record.writes >= _AT_ONCE))
+
+    def rival(self, subject: Subject) -> str:
+        """Who contests it; empty: nobody does."""
+        record = self._remembered(subject)
+        return record.rival if record is not None and _is_contested(record) else ""
+
+    def wrote(self, subject: Subject, mark: str, rival: str = "") -> None:
+        """It was written to say `mark`; `rival` had changed it, where it is contested."""
+        now = self._clock()
+        record = self._remembered(subject)
+        if record is None or (record.mark != mark and not _is_contested(record)):
+            record = _Record(mark)
+        record.mark, record.last, record.rival = mark, now, rival or record.rival
+        record.writes += 1
+        if _is_contested(record):
+            steps = min(record.writes - _AT_ONCE - 1, 10)
+            record.not_before = now + min(_FIRST_DELAY_SECONDS * 2**steps, _LONGEST_DELAY_SECONDS)
+        self._records.pop(subject, None)
+        self._records[subject] = record
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """The first of the dictionary are those that were written longest ago."""
+        for subject in list(itertools.islice(self._records, 2)):
+            self._remembered(subject)
+
+    def subjects(self) -> Iterable[Subject]:
+        """All that are contested."""
+        return [subject for subject in list(self._records) if self.rival(subject)]
+
+    def _remembered(self, subject: Subject) -> _Record | None:
+        record = self._records.get(subject)
+        if record is not None and self._clock() - record.last > QUIET_SECONDS:
+            del self._records[subject]
+            return None
+        return record
+
+
+def _is_contested(record: _Record) -> bool:
+    return record.writes > _AT_ONCE
+
+
+def rival_of(there: Object | None, subresource: str = "") -> str:
+    """Who wrote an object last beside us, by its managedFields, in words.
+
+    https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+    """
+    if there is None:
+        return "somebody who deletes it"
+    fields = there["metadata"].get("managedFields", [])
+    status = subresource == "status"
+    relevant = [each for each in fields if (each.get("subresource") == "status") == status]
+    written = {each["manager"]: each.get("time", "") for each in relevant}
+    ours = written.pop(FIELD_MANAGER, "")
+    last = max(written, key=lambda manager: written[manager], default="")
+    if last and written[last] >= ours:
+        return f"field manager {last!r}"
+    return f"another operator of FastChat (field manager {FIELD_MANAGER!r})"
+
+
+def words(subject: Subject, rival: str) -> str:
+    """For people; the same for as long as it lasts."""
+    return (
+        f"{subject} is changed again and again by {rival}: FastChat puts it back ever more rarely, "
+        f"at last once in {_LONGEST_DELAY_SECONDS:.0f} s; stop one of the two"
+    )

@@ -1,0 +1,1 @@
+"""How many workers a ModelDeployment has: from the gateways' demand to `spec.replicas`."""

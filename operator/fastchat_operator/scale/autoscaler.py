@@ -1,0 +1,202 @@
+"""Lets the number of workers follow the demand, by the scale subresource, as a HorizontalPodAutoscaler would."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+
+from fastchat.deployment import ModelDeployment
+from fastchat_operator.kube.api import FIELD_MANAGER, MERGE, Api, ApiError
+from fastchat_operator.kube.events import tell
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, POD, Object
+from fastchat_operator.kube.token import Tokens
+from fastchat_operator.metrics import Metrics
+from fastchat_operator.observe.cause import Cause
+from fastchat_operator.reconcile.contest import Contests, Subject, rival_of, words
+from fastchat_operator.scale.decision import Decision, History, begin, decide
+from fastchat_operator.scale.demand import Demand
+from fastchat_operator.scale.listener import Listeners
+from fastchat_operator.store import Key, Store
+
+log = logging.getLogger(__name__)
+
+COST = "controller.kubernetes.io/pod-deletion-cost"
+"""Of ready pods the ReplicaSet stops those with the lowest first; 0 where there is none.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
+"""
+_LOOK_SECONDS = 0.5
+"""Everything is looked at this often, also without news: time passes, and pods come and go."""
+_GATHER_SECONDS = 0.05
+"""News that come one after the other are one."""
+_RETRY_SECONDS = 2.0
+
+
+class Autoscaler:
+    """Scales the ModelDeployments with `autoscaling`; leaves all others to whoever scales them."""
+
+    def __init__(
+        self,
+        api: Api,
+        store: Store,
+        tokens: Tokens,
+        metrics: Metrics,
+        contests: Contests,
+        know: Callable[[str], bool],
+        wake: Callable[[Iterable[Key]], None],
+    ) -> None:
+        """`know` says whether a namespace may be acted on, `wake` has keys reconciled, because `cause` has changed."""
+        self._api = api
+        self._store = store
+        self._metrics = metrics
+        self._contests = contests
+        self._know = know
+        self._wake = wake
+        self._news: set[str] = set()
+        self._has_news = asyncio.Event()
+        self._listeners = Listeners(tokens.find, self._note)
+        self._histories: dict[Key, History] = {}
+        self._causes: dict[Key, Cause] = {}
+        self._written: dict[Key, int] = {}
+        self._not_before: dict[Key, float] = {}
+
+    def cause(self, key: Key) -> Cause | None:
+        """Why a ModelDeployment has as many workers as it has; None: nothing is known yet."""
+        return self._causes.get(key)
+
+    async def run(self) -> None:
+        """Scale until cancelled: where there are news at once, everywhere now and then."""
+        due = 0.0
+        try:
+            async with self._listeners:
+                while True:
+                    scaled = {_key(each): each for each in self._store.all_models() if self._is_scaled(each)}
+                    news, self._news = self._news, set()
+                    if time.monotonic() >= due:
+                        due = time.monotonic() + _LOOK_SECONDS
+                        news = {key.namespace for key in scaled}
+                        self._follow(news)
+                        self._forget(self._histories.keys() - scaled.keys())
+                    await asyncio.gather(*[self._try(key, scaled[key]) for key in scaled if key.namespace in news])
+                    await self._wait(due)
+        finally:
+            self._forget(self._histories.copy())  # who leads next says what is wanted
+
+    def _note(self, namespace: str) -> None:
+        self._news.add(namespace)
+        self._has_news.set()
+
+    async def _wait(self, due: float) -> None:
+        """For news, or until everything is to be looked at."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(due - time.monotonic()):
+                await self._has_news.wait()
+                await asyncio.sleep(_GATHER_SECONDS)
+        self._has_news.clear()
+
+    def _is_scaled(self, deployment: ModelDeployment) -> bool:
+        """One that is being deleted, or whose name is an older one's, serves nobody."""
+        if deployment.spec.autoscaling is None or deployment.metadata.deletion_timestamp:
+            return False
+        if not self._know(_key(deployment).namespace):
+            return False
+        return not any(name == deployment.name for name, _ in self._store.taken(deployment))
+
+    def _follow(self, namespaces: Iterable[str]) -> None:
+        pods = (pod for namespace in namespaces for pod in self._store.pods(Key(namespace)))
+        self._listeners.follow(pod for pod in pods if self._store.is_gateways(pod))
+
+    def _forget(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            for memory in (self._histories, self._causes, self._written, self._not_before):
+                memory.pop(key, None)
+            self._metrics.forget(key)
+
+    async def _try(self, key: Key, deployment: ModelDeployment) -> None:
+        try:
+            await self._scale(key, deployment)
+        except Exception:  # one model must not stop all others; what it was is logged
+            log.exception("%s: the autoscaler is at fault", key)
+
+    async def _scale(self, key: Key, deployment: ModelDeployment) -> None:
+        now = time.monotonic()
+        pods = [pod for pod in self._store.pods(Key(key.namespace)) if self._store.is_gateways(pod) is not False]
+        demands = self._listeners.demands(pods, deployment.name)
+        history = begin(deployment, self._histories.get(key), now)
+        decision = decide(deployment, demands, history, now, rolling=_rolls(self._store.workers(key)))
+        self._histories[key] = decision.history
+        self._metrics.decided(key, decision.replicas, decision.requests)
+        rival = self._contests.rival(_scale(key))
+        self._say(key, Cause("Contested", words(_scale(key), rival)) if rival else decision.cause)
+        version = int(deployment.metadata.resource_version or 0)
+        overtaken = version < self._written.get(key, 0) or now < self._not_before.get(key, 0)
+        if decision.replicas != deployment.spec.replicas and not (overtaken or self._contests.wait(_scale(key))):
+            await self._act(key, deployment, decision, demands)
+
+    def _say(self, key: Key, cause: Cause | None) -> None:
+        if cause is not None and cause != self._causes.get(key):
+            self._causes[key] = cause
+            self._wake([key])
+
+    async def _act(
+        self, key: Key, deployment: ModelDeployment, decision: Decision, demands: Mapping[str, Demand | None]
+    ) -> None:
+        """Write what was decided. Where somebody was faster the decision was about the past: there will be another."""
+        down = decision.replicas < deployment.spec.replicas
+        subject, mark = _scale(key), str(decision.replicas)
+        rival = ""
+        try:
+            if down:
+                await self._mark_busy(key, demands)
+            if self._contests.contested(subject, mark):
+                rival = rival_of(await self._api.get(MODEL_DEPLOYMENT, key.namespace, key.name))
+            self._written[key] = await rescale(self._api, deployment, decision.replicas)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                delay = max(_RETRY_SECONDS, error.retry_after)
+                log.warning("%s was not scaled: %s; again in %.0f s", key, error, delay)
+                self._not_before[key] = time.monotonic() + delay
+            return
+        self._contests.wrote(subject, mark, rival)
+        self._metrics.scaled("down" if down else "up")
+        log.info("%s: %s", key, decision.message)
+        await tell(self._api, deployment, "ScaledDown" if down else "ScaledUp", decision.message)
+
+    async def _mark_busy(self, key: Key, demands: Mapping[str, Demand | None]) -> None:
+        """Tell the ReplicaSet how many requests each pod has, so that it stops the idle ones."""
+        outstanding: Counter[str] = Counter()
+        for demand in demands.values():
+            outstanding.update(demand.outstanding if demand else {})
+        for pod in self._store.pods(key):
+            metadata = pod["metadata"]
+            cost = str(outstanding[metadata["uid"]])
+            if metadata.get("annotations", {}).get(COST, "0") != cost and not metadata.get("deletionTimestamp"):
+                body = {"metadata": {"uid": metadata["uid"], "annotations": {COST: cost}}}
+                await self._api.call("PATCH", POD.path(key.namespace, metadata["name"]), None, body, MERGE)
+
+
+async def rescale(api: Api, deployment: ModelDeployment, replicas: int) -> int:
+    """Write its replicas; the version that this made. Raises ApiError, 409 where the deployment has changed since."""
+    path = MODEL_DEPLOYMENT.path(deployment.metadata.namespace, deployment.metadata.name, "scale")
+    body = {"metadata": {"resourceVersion": deployment.metadata.resource_version}, "spec": {"replicas": replicas}}
+    scale = await api.call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE)
+    return int(scale["metadata"]["resourceVersion"])
+
+
+def _scale(key: Key) -> Subject:
+    return Subject(MODEL_DEPLOYMENT, key.namespace, key.name, "scale")
+
+
+def _key(deployment: ModelDeployment) -> Key:
+    return Key(deployment.metadata.namespace or "default", deployment.metadata.name)
+
+
+def _rolls(workers: Object | None) -> bool:
+    """Whether pods are being replaced, or will be as soon as the Deployment's controller has looked."""
+    if workers is None:
+        return False
+    status = workers.get("status", {})
+    looked = status.get("observedGeneration", 0) >= workers["metadata"].get("generation", 1)
+    return not looked or status.get("updatedReplicas", 0) < status.get("replicas", 0)
