@@ -73,7 +73,7 @@ def person(api_server, name: str) -> list[str]:
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_the_api_server_accepts_every_object(helm, api_server, tmp_path, values):
-    """All but the pod of `helm test`, which needs its ServiceAccount: test_chart_check.py lets Helm make both."""
+    """All but the pod of `helm test`, which needs its ServiceAccount: test_check.py lets Helm make both."""
     api_server.kubectl("apply", "--filename=-", input=TEAMS)
     objects = tmp_path / "objects.yaml"
     rendered = helm.objects(f"--values={values}")
