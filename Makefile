@@ -53,9 +53,9 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m fastchat.crd | diff - $(CRD)
+	$(BIN)/python -m fastchat.v1alpha1.crd | diff - $(CRD)
 	diff $(CRD) charts/fastchat/files/modeldeployments.fastchat.io.yaml
-	$(BIN)/python -m fastchat.reference | diff - docs/modeldeployment.md
+	$(BIN)/python -m fastchat.v1alpha1.reference | diff - docs/modeldeployment.md
 	$(CLUSTER) helm lint --strict charts/fastchat
 
 images: ## build the images with docker, podman or buildah, whichever is there
@@ -85,9 +85,9 @@ cluster-down: $(INSTALLED) ## end it
 	$(CLUSTER) down
 
 crds: $(INSTALLED) ## write what is generated from the types: CRD, the chart's copy, its reference
-	$(BIN)/python -m fastchat.crd > $(CRD)
+	$(BIN)/python -m fastchat.v1alpha1.crd > $(CRD)
 	cp $(CRD) charts/fastchat/files/
-	$(BIN)/python -m fastchat.reference > docs/modeldeployment.md
+	$(BIN)/python -m fastchat.v1alpha1.reference > docs/modeldeployment.md
 
 lock: $(BIN)/uv ## resolve the dependencies anew
 	$(COMPILE) pyproject.toml --all-extras --group build --upgrade -o requirements/all.lock

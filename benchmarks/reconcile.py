@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from cluster.apiserver import ApiServer, free_ports  # noqa: E402
 from cluster.binaries import tools  # noqa: E402
 
-from fastchat.deployment import ModelDeployment  # noqa: E402
+from fastchat.v1alpha1.deployment import ModelDeployment  # noqa: E402
 from fastchat_operator.kube.api import Api  # noqa: E402
 from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, SERVICE, Kind, Object, kind_of  # noqa: E402
 from fastchat_operator.observe.drift import drifted  # noqa: E402

@@ -7,8 +7,8 @@ import yaml
 from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from fastchat.naming import INTERNAL_TOKEN_VARIABLE
-from fastchat.resource import EnvVar, Part, Quantity, ResourceName, Resources, Toleration, Unique
+from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
+from fastchat.v1alpha1.primitives import EnvVar, Part, Quantity, ResourceName, Resources, Toleration, Unique
 
 RESERVED_IN_GATEWAYS = frozenset({"POD_NAMESPACE", INTERNAL_TOKEN_VARIABLE})
 """Environment variables that FastChat sets itself."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from fastchat.deployment import ModelDeployment
-from fastchat.naming import COMPONENT_LABEL, GATEWAY, MODEL_LABEL, seniority, worker_name
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MODEL_LABEL, seniority, worker_name
 from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind, Object
 
 log = logging.getLogger(__name__)

@@ -1,12 +1,12 @@
 """Where the `fastchat` command begins: ready for Ctrl-C first, then everything else."""
 
-from fastchat.interrupt import end_quietly
+from fastchat._runtime.interrupt import end_quietly
 
 end_quietly()
 
 import sys
 
-from fastchat.cli import main
+from fastchat.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,9 +22,10 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, overload
 
-from fastchat import _transport, api
-from fastchat._protocol import Call, Settings, parse_api_key, parse_base_url, read_embeddings, timeouts
-from fastchat._transport import AsyncStream, Stream
+from fastchat import api
+from fastchat._client import transport
+from fastchat._client.protocol import Call, Settings, parse_api_key, parse_base_url, read_embeddings, timeouts
+from fastchat._client.transport import AsyncStream, Stream
 
 __all__ = [
     "AsyncStream",
@@ -173,8 +174,8 @@ class ChatCompletion:
         """
         body = {"model": model, "messages": messages, **params}
         if stream:
-            return _transport.stream(_settings(), _chat_stream(body, timeout))
-        return _transport.request(_settings(), _chat(body, timeout))
+            return transport.stream(_settings(), _chat_stream(body, timeout))
+        return transport.request(_settings(), _chat(body, timeout))
 
     @overload
     @staticmethod
@@ -211,8 +212,8 @@ class ChatCompletion:
         """`create`, to be awaited; the iterator of a stream is asynchronous."""
         body = {"model": model, "messages": messages, **params}
         if stream:
-            return await _transport.astream(_settings(), _chat_stream(body, timeout))
-        return await _transport.arequest(_settings(), _chat(body, timeout))
+            return await transport.astream(_settings(), _chat_stream(body, timeout))
+        return await transport.arequest(_settings(), _chat(body, timeout))
 
 
 class Completion:
@@ -269,8 +270,8 @@ class Completion:
         """
         body = {"model": model, "prompt": prompt, **params}
         if stream:
-            return _transport.stream(_settings(), _completion({**body, "stream": True}, timeout))
-        return _transport.request(_settings(), _completion(body, timeout))
+            return transport.stream(_settings(), _completion({**body, "stream": True}, timeout))
+        return transport.request(_settings(), _completion(body, timeout))
 
     @overload
     @staticmethod
@@ -307,8 +308,8 @@ class Completion:
         """`create`, to be awaited; the iterator of a stream is asynchronous."""
         body = {"model": model, "prompt": prompt, **params}
         if stream:
-            return await _transport.astream(_settings(), _completion({**body, "stream": True}, timeout))
-        return await _transport.arequest(_settings(), _completion(body, timeout))
+            return await transport.astream(_settings(), _completion({**body, "stream": True}, timeout))
+        return await transport.arequest(_settings(), _completion(body, timeout))
 
 
 class Embedding:
@@ -340,7 +341,7 @@ class Embedding:
             fastchat.errors.FastChatError: see there for the kinds.
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
-        return _transport.request(_settings(), _embedding(model, input, encoding_format, timeout, params))
+        return transport.request(_settings(), _embedding(model, input, encoding_format, timeout, params))
 
     @staticmethod
     async def acreate(
@@ -352,7 +353,7 @@ class Embedding:
         **params: Any,
     ) -> api.EmbeddingResponse:
         """`create`, to be awaited."""
-        return await _transport.arequest(_settings(), _embedding(model, input, encoding_format, timeout, params))
+        return await transport.arequest(_settings(), _embedding(model, input, encoding_format, timeout, params))
 
 
 class Model:
@@ -365,12 +366,12 @@ class Model:
         Raises:
             fastchat.errors.FastChatError: see there for the kinds.
         """
-        return _transport.request(_settings(), _MODELS)
+        return transport.request(_settings(), _MODELS)
 
     @staticmethod
     async def alist() -> api.ModelList:
         """`list`, to be awaited."""
-        return await _transport.arequest(_settings(), _MODELS)
+        return await transport.arequest(_settings(), _MODELS)
 
     @staticmethod
     def retrieve(model: str) -> api.ModelCard:
@@ -381,12 +382,12 @@ class Model:
             fastchat.errors.FastChatError: see there for the other kinds.
             ValueError: the name is empty.
         """
-        return _transport.request(_settings(), _model(model))
+        return transport.request(_settings(), _model(model))
 
     @staticmethod
     async def aretrieve(model: str) -> api.ModelCard:
         """`retrieve`, to be awaited."""
-        return await _transport.arequest(_settings(), _model(model))
+        return await transport.arequest(_settings(), _model(model))
 
 
 _MODELS = Call("models", api.ModelList.model_validate_json)

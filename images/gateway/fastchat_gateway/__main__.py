@@ -1,6 +1,6 @@
 """`python -m fastchat_gateway --worker URL …`, in a cluster `python -m fastchat_gateway --kubernetes`"""
 
-from fastchat.interrupt import end_quietly
+from fastchat._runtime.interrupt import end_quietly
 
 if __name__ == "__main__":
     end_quietly()

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import ValidationError
 
 from fastchat.api import Error, ErrorResponse
-from fastchat.naming import INTERNAL_TOKEN_VARIABLE
+from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 
 RETRY_AFTER_SECONDS = 5
 QUEUE_FULL = "queue_full"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
-from fastchat.api_key import digest
-from fastchat.naming import INTERNAL_TOKEN_VARIABLE
+from fastchat.keys.record import digest
+from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 from fastchat_gateway.routing.catalog import LoadBalancing, QueueLimits
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")

@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fastchat.naming import KEY_HEADER
+from fastchat.v1alpha1.names import KEY_HEADER
 from fastchat_worker.errors import unauthorized
 from fastchat_worker.exchange import PROBES, refuse
 

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from fastchat import structure
-from fastchat.api import request_error
+from fastchat.api import request_error, structure
 from fastchat_worker.errors import RequestError, bad_request, too_large
 
 PROBES = frozenset({"/health", "/ready", "/metrics"})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fastchat.source import ModelSource
+from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker import hub, s3
 from fastchat_worker.diagnosis import unreadable
 from fastchat_worker.errors import LoadError

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError 
 )
 from huggingface_hub.utils.tqdm import tqdm
 
-from fastchat.source import ModelSource
+from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.download import Download, disk_refusal, require_room
 from fastchat_worker.errors import LoadError
 from fastchat_worker.integrity import Cached, Record, corrupt, discard, named_by_digest

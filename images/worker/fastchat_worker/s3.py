@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from fastchat.source import ModelSource
+from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.bucket import AwayError, Bucket
 from fastchat_worker.download import disk_refusal
 from fastchat_worker.errors import LoadError

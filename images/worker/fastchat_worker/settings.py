@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from fastchat.naming import INTERNAL_TOKEN_VARIABLE
+from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:

@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import FIELD_MANAGER, Api, ApiError
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind
 

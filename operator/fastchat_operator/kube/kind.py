@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastchat.deployment import GROUP, VERSION
+from fastchat.v1alpha1.deployment import GROUP, VERSION
 
 Object = Mapping[str, Any]
 """An object as the Kubernetes API has it."""

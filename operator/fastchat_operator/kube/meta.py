@@ -4,8 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from fastchat.deployment import GROUP, ModelDeployment
-from fastchat.naming import COMPONENT_LABEL, GATEWAY, MANAGED_BY, MODEL_LABEL
+from fastchat.v1alpha1.deployment import GROUP, ModelDeployment
+from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MANAGED_BY, MODEL_LABEL
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object
 
 PROGRESS_SECONDS = 600

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from fastchat.naming import INTERNAL
+from fastchat.v1alpha1.names import INTERNAL
 from fastchat_operator.kube.api import Api
 from fastchat_operator.kube.kind import SECRET, Object
 from fastchat_operator.kube.meta import is_ours, make

@@ -9,7 +9,7 @@ from typing import Any
 
 import kopf
 
-from fastchat.naming import MANAGED_BY
+from fastchat.v1alpha1.names import MANAGED_BY
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, REPLICA_SET, WATCHED, Kind
 from fastchat_operator.kube.meta import gateway_labels
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from fastchat.deployment import Condition, ModelDeployment, Status
-from fastchat.naming import gateway_url
+from fastchat.v1alpha1.deployment import Condition, ModelDeployment, Status
+from fastchat.v1alpha1.names import gateway_url
 from fastchat_operator.kube.kind import Object
 from fastchat_operator.kube.meta import worker_labels
 from fastchat_operator.observe.cause import Cause, root_cause

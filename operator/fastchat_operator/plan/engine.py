@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastchat.deployment import ModelDeployment
-from fastchat.naming import INTERNAL_TOKEN_VARIABLE, WORKER_PORT
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE, WORKER_PORT
 from fastchat_operator.plan import source
 from fastchat_operator.settings import Settings
 

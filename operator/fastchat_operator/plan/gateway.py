@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastchat.deployment import GROUP
-from fastchat.naming import (
+from fastchat.v1alpha1.deployment import GROUP
+from fastchat.v1alpha1.names import (
     COMPONENT_LABEL,
     GATEWAY,
     INTERNAL_TOKEN_VARIABLE,

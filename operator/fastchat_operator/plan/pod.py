@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastchat.resource import Part, Toleration
+from fastchat.v1alpha1.primitives import Part, Toleration
 from fastchat_operator.settings import Images
 
 TMP = "/tmp"  # noqa: S108  # of the container

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 
 CACHE = "/cache"
 _MODEL = "/model"

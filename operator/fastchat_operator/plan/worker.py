@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from fastchat.deployment import ModelDeployment
-from fastchat.naming import MANAGED_BY, WORKER_PORT, worker_name
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import MANAGED_BY, WORKER_PORT, worker_name
 from fastchat_operator.kube import token
 from fastchat_operator.kube.kind import DEPLOYMENT, SERVICE, Object
 from fastchat_operator.kube.meta import PROGRESS_SECONDS, make, marked, owned, worker_labels

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastchat.deployment import Condition, Status
-from fastchat.naming import GATEWAY, MODEL_LABEL, WORKERS
+from fastchat.v1alpha1.deployment import Condition, Status
+from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, WORKERS
 from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.events import tell
 from fastchat_operator.kube.kind import DEPLOYMENT, MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of

@@ -6,7 +6,7 @@ and that wakes it; no pod is changed by it.
 
 import time
 
-from fastchat.deployment import GROUP
+from fastchat.v1alpha1.deployment import GROUP
 from fastchat_operator.kube.api import FIELD_MANAGER, MERGE, Api
 from fastchat_operator.kube.kind import DEPLOYMENT, Object
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import FIELD_MANAGER, MERGE, Api, ApiError
 from fastchat_operator.kube.events import tell
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, POD, Object

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fastchat.deployment import Autoscaling, ModelDeployment
+from fastchat.v1alpha1.deployment import Autoscaling, ModelDeployment
 from fastchat_operator.observe.cause import Cause
 from fastchat_operator.scale.demand import Demand
 

@@ -1,6 +1,6 @@
 """`python3 -m fastchat.serve.api --host localhost --port 8000`: FastChat's API server, now our gateway."""
 
-from fastchat.interrupt import end_quietly
+from fastchat._runtime.interrupt import end_quietly
 
 if __name__ == "__main__":
     end_quietly()
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from fastchat.loopback import own_hosts
+from fastchat.local.loopback import own_hosts
 from fastchat.serve.parser import Parser, become
 
 _DEFAULT_WORKER = "http://localhost:21002"

@@ -1,6 +1,6 @@
 """`python3 -m fastchat.serve.model_worker --model-name NAME --model-path PATH`: FastChat's worker, now ours."""
 
-from fastchat.interrupt import end_quietly
+from fastchat._runtime.interrupt import end_quietly
 
 if __name__ == "__main__":
     end_quietly()

@@ -12,7 +12,7 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.kind import POD
 from fastchat_operator.plan import gateway, worker

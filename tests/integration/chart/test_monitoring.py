@@ -13,7 +13,7 @@ from cluster.binaries import tools
 from cluster.skips import or_skip
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_gateway.discovery.protocol import Contact
 from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord
 from fastchat_gateway.telemetry.metrics import Metrics as GatewayMetrics

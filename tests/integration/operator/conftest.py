@@ -10,7 +10,7 @@ import pytest
 from integration.operator.process import Operator
 from integration.operator.team import Admin, Namespace, Object
 
-from fastchat.naming import INTERNAL
+from fastchat.v1alpha1.names import INTERNAL
 
 ROOT = Path(__file__).parents[3]
 READ = ["get", "list", "watch"]

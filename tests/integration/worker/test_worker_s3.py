@@ -15,7 +15,7 @@ from cluster.skips import or_skip
 from integration.worker.fetcher import Fetcher
 from integration.worker.s3_server import BUCKET, S3Server, Wire
 
-from fastchat.source import ModelSource
+from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker import s3
 from fastchat_worker.errors import LoadError
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fastchat.api_key import digest
+from fastchat.keys.record import digest
 from fastchat_gateway.settings import parse
 
 WORKER = "--worker=http://127.0.0.1:8000"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fastchat.deployment import ModelDeployment
-from fastchat.naming import GATEWAY, MANAGED_BY, worker_name
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import GATEWAY, MANAGED_BY, worker_name
 
 Make = Callable[..., Any]
 

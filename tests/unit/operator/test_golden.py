@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.plan import gateway, worker
 from fastchat_operator.settings import Release, Settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fastchat.api_key import KeyRecord
+from fastchat.keys.record import KeyRecord
 from fastchat_gateway.errors import expired_api_key, invalid_api_key, missing_api_key
 
 logger = logging.getLogger(__name__)

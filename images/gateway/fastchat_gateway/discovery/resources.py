@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import msgspec
 from pydantic import ValidationError
 
-from fastchat import naming
-from fastchat.deployment import GROUP, VERSION, ModelDeployment
+from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment
+from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, claims
 from fastchat_gateway.routing.catalog import EndpointRecord, ModelRecord, QueueLimits
 
 
@@ -34,10 +34,8 @@ class Resource:
 
 
 MODEL_DEPLOYMENTS = Resource(GROUP, VERSION, "modeldeployments")
-ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=naming.MODEL_LABEL)
-GATEWAY_SLICES = Resource(
-    "discovery.k8s.io", "v1", "endpointslices", selector=f"kubernetes.io/service-name={naming.GATEWAY}"
-)
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=MODEL_LABEL)
+GATEWAY_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=f"kubernetes.io/service-name={GATEWAY}")
 
 
 class Unreadable(ValueError):  # noqa: N818  # of another version, perhaps: not a fault
@@ -124,7 +122,7 @@ def read_endpoint_slice(raw: bytes | msgspec.Raw) -> Slice:
         read = msgspec.json.decode(raw, type=_EndpointSlice)
     except msgspec.DecodeError as error:
         raise Unreadable(str(error)) from error
-    model_deployment = read.metadata.labels.get(naming.MODEL_LABEL, "")
+    model_deployment = read.metadata.labels.get(MODEL_LABEL, "")
     port = _port(read.ports or [])
     if port is None:
         return Slice(model_deployment, ())
@@ -170,7 +168,7 @@ def records(
     """
     names: defaultdict[str, list[str]] = defaultdict(list)
     known = {each.metadata.name: each for each in deployments}
-    for name, claimant in naming.claims(known.values()).items():
+    for name, claimant in claims(known.values()).items():
         names[claimant.metadata.name].append(name)
     workers = _workers(slices)
     return {key: _record(known[key], names[key], workers[key].values(), lengths.get(key)) for key in names}

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import httptools
 
-from fastchat.api_key import digest
+from fastchat.keys.record import digest
 
 Headers = list[tuple[bytes, bytes]]
 

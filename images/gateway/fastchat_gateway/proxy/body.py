@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from fastchat import structure
+from fastchat.api import structure
 from fastchat_gateway.errors import Refused, bad_request, too_complex
 
 MOST_SEQUENCES = 2048

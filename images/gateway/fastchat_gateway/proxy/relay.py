@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
-from fastchat.naming import KEY_HEADER
+from fastchat.v1alpha1.names import KEY_HEADER
 from fastchat_gateway.errors import (
     QUEUE_FULL,
     Refused,

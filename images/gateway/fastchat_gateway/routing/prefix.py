@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from fastchat import structure
+from fastchat.api import structure
 
 LONGEST_PROMPT = 256
 """Characters of a completion's prompt that count."""

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fastchat.api_key import KeyRecord, digest
-from fastchat.keys import Folder, create
+from fastchat.keys.record import KeyRecord, digest
+from fastchat.keys.store import Folder, create
 
 CHAT = "/v1/chat/completions"
 USAGE = {"prompt_tokens": 40, "completion_tokens": 60, "total_tokens": 100}

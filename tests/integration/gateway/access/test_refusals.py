@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from fastchat.api_key import digest
+from fastchat.keys.record import digest
 from fastchat_gateway.proxy import body
 
 CHAT = "/v1/chat/completions"

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from fastchat.api_key import KeyRecord, digest
-from fastchat.keys import Folder, create
+from fastchat.keys.record import KeyRecord, digest
+from fastchat.keys.store import Folder, create
 
 PORT = 8000
 CHAT = "/v1/chat/completions"

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fastchat.api_key import KeyRecord, digest
-from fastchat.keys import Folder, create
+from fastchat.keys.record import KeyRecord, digest
+from fastchat.keys.store import Folder, create
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 PROMPT, ANSWER = 37, 1234

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-from fastchat.api_key import digest
+from fastchat.keys.record import digest
 
 LARGEST_BODY = 1000
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastchat.api_key import digest
+from fastchat.keys.record import digest
 
 TOKEN = b"internal-token"
 BEARER = {"Authorization": "Bearer internal-token"}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from integration.operator.team import model
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 
 CASES = yaml.safe_load((Path(__file__).parents[3] / "unit" / "deployment" / "cases.yaml").read_text())
 PATH = "apis/fastchat.io/v1alpha1/namespaces/default/modeldeployments"

@@ -8,8 +8,8 @@ import yaml
 from integration.operator.process import eventually
 from integration.operator.team import GATEWAY_KINDS, model
 
-from fastchat.deployment import ModelDeployment
-from fastchat.naming import worker_name
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import worker_name
 from fastchat_operator.kube.kind import kind_of
 from fastchat_operator.observe.drift import drifted
 from fastchat_operator.plan import gateway, worker

@@ -15,7 +15,7 @@ from integration.operator.team import model
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.scale.autoscaler import COST, rescale
 

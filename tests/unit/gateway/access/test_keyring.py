@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastchat.api_key import digest, new_key
+from fastchat.keys.record import digest, new_key
 from fastchat_gateway.access.keyring import NO_KEY, Keyring
 from fastchat_gateway.errors import Refused
 from fastchat_gateway.http.head import RequestHead

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_gateway.discovery.resources import Slice, Unreadable, read_endpoint_slice, read_model_deployment, records
 from fastchat_gateway.routing.catalog import EndpointRecord, QueueLimits
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from fastchat.api_key import digest
+from fastchat.keys.record import digest
 from fastchat_gateway.server.parser import LARGEST_HEAD, Request, RequestParser
 
 POST = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\n"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fastchat.deployment import ModelDeployment
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.observe.cause import Cause
 from fastchat_operator.observe.status import Observed, status_of
 

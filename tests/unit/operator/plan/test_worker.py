@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fastchat.naming import worker_name
+from fastchat.v1alpha1.names import worker_name
 from fastchat_operator.plan import worker
 from fastchat_operator.settings import RESERVED_IN_WORKERS, Settings
 

@@ -1,0 +1,1 @@
+"""What every process of FastChat does, whichever part it is of."""

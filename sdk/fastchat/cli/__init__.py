@@ -1,0 +1,1 @@
+"""The `fastchat` command, one file for each of its commands."""

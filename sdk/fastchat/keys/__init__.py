@@ -1,0 +1,1 @@
+"""API keys of a gateway: what is kept of them, and where."""

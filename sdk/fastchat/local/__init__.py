@@ -1,0 +1,1 @@
+"""`fastchat up`: ModelDeployments served on this machine, without Kubernetes."""

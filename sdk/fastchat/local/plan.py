@@ -1,0 +1,188 @@
+"""What `fastchat up` runs: from manifests to command lines, and what cannot be run on one machine."""
+
+import contextlib
+import os
+import random
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fastchat.keys.record import new_key
+from fastchat.local.loopback import own_hosts
+from fastchat.local.manifest import Loc, Manifest, ManifestError
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
+
+API_KEYS = "FASTCHAT_API_KEYS"
+"""Environment variable with API keys for the gateway, separated by commas."""
+
+_ONLY_IN_A_CLUSTER = (
+    "gpus", "gpu_resource", "resources", "node_selector", "tolerations", "affinity", "runtime_class_name",
+    "priority_class_name", "service_account_name", "cache", "volumes", "volume_mounts", "max_surge",
+    "termination_grace_period_seconds", "autoscaling", "load_balancing",
+)  # fmt: skip
+
+
+class UpError(Exception):
+    """Why nothing can be served; the text is for the user."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process to be kept running."""
+
+    label: str
+    argv: Sequence[str]
+    url: str
+    """Where it listens."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that runs, and what for."""
+
+    gateway: Program
+    workers: Sequence[Program]
+    deployments: Sequence[ModelDeployment]
+
+    @property
+    def served(self) -> frozenset[str]:
+        """Every name and alias that has a worker."""
+        return frozenset(name for each in self.deployments if each.spec.replicas for name in each.names)
+
+
+def check(manifests: Sequence[Manifest], note: Callable[[str], None]) -> None:
+    """Raise ManifestError for what needs a cluster, and note what has no effect without one."""
+    problems = [problem for manifest in manifests for problem in _needs_a_cluster(manifest)]
+    if problems:
+        raise ManifestError(problems)
+    if not any(manifest.deployment.spec.replicas for manifest in manifests):
+        raise ManifestError([manifest.problem(("spec", "replicas"), "nothing would run") for manifest in manifests])
+    for manifest in manifests:
+        idle = list(_without_effect(manifest.deployment))
+        if idle:
+            note(f"{manifest.deployment.name}: only in a cluster: {', '.join(idle)}")
+    if len({manifest.deployment.spec.queue for manifest in manifests}) > 1:
+        note("the deployments' queues differ: on one machine the largest counts for all")
+
+
+def _needs_a_cluster(manifest: Manifest) -> Iterator[str]:
+    spec = manifest.deployment.spec
+    if spec.engine.type != "Transformers":
+        what = f"{spec.engine.type} needs a cluster; on one machine the engine is Transformers"
+        yield manifest.problem(("spec", "engine", "type"), what)
+    if spec.model.source.scheme == "pvc":
+        what = "pvc:// needs a cluster; use hf://, s3://, file:// or package://"
+        yield manifest.problem(("spec", "model", "source"), what)
+    for index, variable in enumerate(spec.engine.env):
+        if variable.value_from is not None:
+            loc: Loc = ("spec", "engine", "env", index, "valueFrom")
+            yield manifest.problem(loc, "needs a cluster; give a value")
+
+
+def _without_effect(deployment: ModelDeployment) -> Iterator[str]:
+    spec = deployment.spec
+    for name in _ONLY_IN_A_CLUSTER:
+        if name in spec.model_fields_set:
+            yield f"spec.{type(spec).model_fields[name].alias}"
+    if spec.engine.image is not None:
+        yield "spec.engine.image"
+    if spec.model.secret_name is not None:
+        yield "spec.model.secretName (the download takes this shell's environment)"
+
+
+def arrange(
+    deployments: Sequence[ModelDeployment],
+    host: str,
+    port: int,
+    *,
+    verbose: bool,
+    keys_dir: str | None = None,
+    gateway_args: Sequence[str] = (),
+) -> Plan:
+    """What to run so that the deployments are served on `host:port`, to whom a folder of API keys says.
+
+    Only the gateway may ask the workers: they share a token of this run, or the one in this shell's environment.
+    """
+    token = {INTERNAL_TOKEN_VARIABLE: os.environ.get(INTERNAL_TOKEN_VARIABLE) or secrets.token_urlsafe(32)}
+    workers = [worker for deployment in deployments for worker in _workers(deployment, token)]
+    gateway = _gateway(deployments, workers, host, port, verbose=verbose)
+    gateway = replace(gateway, argv=[*gateway.argv, *gateway_args], env={**gateway.env, **token})
+    return Plan(_keep(gateway, keys_dir) if keys_dir else gateway, workers, deployments)
+
+
+def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[Program]:
+    spec = deployment.spec
+    for index in range(spec.replicas):
+        port = free_port()
+        argv = [
+            *(sys.executable, "-m", "fastchat_worker"),
+            *("--model-name", deployment.name, "--model-path", str(spec.model.source)),
+            *("--task", spec.model.task.lower(), "--host", "127.0.0.1", "--port", str(port)),
+            *spec.engine.args,
+        ]
+        label = deployment.name if spec.replicas == 1 else f"{deployment.name}-{index + 1}"
+        env = {**{variable.name: variable.value or "" for variable in spec.engine.env}, **token}
+        yield Program(label, argv, f"http://127.0.0.1:{port}", env)
+
+
+def _gateway(
+    deployments: Sequence[ModelDeployment], workers: Sequence[Program], host: str, port: int, *, verbose: bool
+) -> Program:
+    queues = [deployment.spec.queue for deployment in deployments]
+    argv = [
+        *(sys.executable, "-m", "fastchat_gateway", "--host", host, "--port", str(port)),
+        *("--queue-max-requests", str(max(queue.max_requests for queue in queues))),
+        *("--queue-timeout-seconds", str(max(queue.timeout_seconds for queue in queues))),
+        *(() if verbose else ("--no-access-log",)),
+    ]
+    if own := own_hosts(host):
+        argv += ["--allowed-hosts", ",".join(own)]
+    for worker in workers:
+        argv += ["--worker", worker.url]
+    for deployment in deployments:
+        for alias in deployment.spec.model.aliases if deployment.spec.replicas else ():
+            argv += ["--alias", f"{alias}={deployment.name}"]
+    # A list of further workers in this shell is not meant.
+    return Program("gateway", argv, base_url(host, port), {"FASTCHAT_WORKERS": ""})
+
+
+def _keep(gateway: Program, keys_dir: str) -> Program:
+    """A gateway that asks for the keys of a folder, and for one of ours, so that we can see what it serves."""
+    keys = f"{new_key()},{os.environ.get(API_KEYS, '')}"
+    return replace(gateway, argv=[*gateway.argv, "--keys-dir", keys_dir], env={**gateway.env, API_KEYS: keys})
+
+
+def base_url(host: str, port: int) -> str:
+    """Where this machine reaches what listens on `host`."""
+    reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104
+    return f"http://{reached or (f'[{host}]' if ':' in host else host)}:{port}"
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311  # two starts at once should not find the same
+        with contextlib.suppress(OSError):
+            _try_to_bind("127.0.0.1", port)
+            return port
+
+
+def listen_port(host: str, port: int) -> int:
+    """The port to serve on, a free one for 0; raises UpError where nothing can listen there."""
+    port = port or free_port()
+    try:
+        _try_to_bind(host, port)
+    except OSError as error:
+        raise UpError(f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}") from None
+    return port
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)

@@ -1,0 +1,351 @@
+"""`ModelDeployment`: one model, served to one namespace. The CRD in `crds/` is generated from these types."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from fastchat.api import Task
+from fastchat.v1alpha1.primitives import (
+    QUALIFIED_NAME,
+    EnvVar,
+    Metadata,
+    Part,
+    Quantity,
+    ResourceName,
+    Resources,
+    Rule,
+    Toleration,
+    Unique,
+    Volume,
+    VolumeMount,
+)
+from fastchat.v1alpha1.source import ModelSource
+
+GROUP = "fastchat.io"
+VERSION = "v1alpha1"
+
+ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z0-9]([-A-Za-z0-9._:/]*[A-Za-z0-9])?$")]
+
+
+class Model(Part):
+    """What is served, and under which names."""
+
+    source: ModelSource = Field(
+        description="Where the model's files come from: hf://org/name[@revision], pvc://claim/path, "
+        "s3://bucket/prefix, file:///path (in the image or a mounted volume) or package://python_package/file."
+    )
+    name: ServedName | None = Field(
+        None, description="Name of the model in API requests. Default: the name of the resource."
+    )
+    aliases: Annotated[list[ServedName], Unique()] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Further names under which the model answers, for programs written for another model.",
+    )
+    task: Task = Field(
+        "Generate",
+        description="Generate: chat, completions and embeddings by a language model. Embed: embeddings only.",
+    )
+    secret_name: ResourceName | None = Field(
+        None, description="Secret whose keys are the environment of the download, such as HF_TOKEN."
+    )
+
+    rules = (
+        Rule(
+            "!has(self.secretName) || self.source.startsWith('hf://') || self.source.startsWith('s3://')",
+            lambda model: model.secret_name is None or model.source.scheme in ("hf", "s3"),
+            "is for the download from hf:// or s3://; this source needs none",
+            field=".secretName",
+        ),
+    )
+
+
+class Engine(Part):
+    """The server that runs the model."""
+
+    type: Literal["Transformers", "VLLM", "Custom"] = Field(
+        "Transformers",
+        description="Transformers: FastChat's own worker. VLLM: vLLM's image. Custom: any server of OpenAI's API.",
+    )
+    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[!-~]+$")] | None = Field(
+        None, description="Image of the worker. Default: the operator's setting for this engine; Custom has none."
+    )
+    args: list[Annotated[str, Field(max_length=4096)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Arguments added to the engine's command line, such as --dtype=bfloat16.",
+    )
+    env: Annotated[list[EnvVar], Unique("name")] = Field(
+        default_factory=list, max_length=128, description="Environment variables of the worker."
+    )
+    ready_path: Annotated[str, Field(max_length=256, pattern="^/[!-~]*$")] | None = Field(
+        None,
+        description="Path that answers 200 once the model is loaded. Default: /ready (Transformers), "
+        "/health (VLLM, Custom).",
+    )
+
+    rules = (
+        Rule(
+            "self.type != 'Custom' || has(self.image)",
+            lambda engine: engine.type != "Custom" or engine.image is not None,
+            "engine Custom needs an image",
+            field=".image",
+        ),
+    )
+
+
+class Autoscaling(Part):
+    """How many workers run for how much demand."""
+
+    min_replicas: int = Field(1, ge=0, le=1000, description="Fewest workers; 0 lets the model sleep while nobody asks.")
+    max_replicas: int = Field(ge=1, le=1000, description="Most workers.")
+    target_requests: int = Field(
+        16,
+        ge=1,
+        le=100_000,
+        description="Sequences in flight and held (n for each prompt, or texts to embed), per worker, to aim at.",
+    )
+    scale_down_delay_seconds: int = Field(
+        300, ge=0, le=86_400, description="How long demand must have been lower before workers are stopped, in seconds."
+    )
+
+    rules = (
+        Rule(
+            "self.maxReplicas >= self.minReplicas",
+            lambda scaling: scaling.max_replicas >= scaling.min_replicas,
+            "must not be less than minReplicas",
+            field=".maxReplicas",
+        ),
+    )
+
+
+class Cache(Part):
+    """Where a worker keeps what it downloaded; without this, in its pod, so that only a new pod downloads again."""
+
+    claim_name: ResourceName | None = Field(
+        None, description="PersistentVolumeClaim that keeps the files; workers on several nodes need ReadWriteMany."
+    )
+    size_limit: Quantity | None = Field(
+        None, description="Most that may be kept in the pod, such as 100Gi. Default: what the operator allows, 200Gi."
+    )
+
+    rules = (
+        Rule(
+            "!has(self.claimName) || !has(self.sizeLimit)",
+            lambda cache: cache.claim_name is None or cache.size_limit is None,
+            "is for files kept in the pod; a claim has its own size",
+            field=".sizeLimit",
+        ),
+    )
+
+
+class Queue(Part):
+    """Requests that the gateway holds while no worker is ready."""
+
+    max_requests: int = Field(
+        256,
+        ge=0,
+        le=100_000,
+        description="Most requests held by one gateway pod; the next is answered 429. 0 holds none.",
+    )
+    timeout_seconds: int = Field(
+        600, ge=1, le=86_400, description="Longest wait of a held request, in seconds; then it is answered 503."
+    )
+
+
+def _mounts_have_volumes(spec: "Spec") -> bool:
+    return {mount.name for mount in spec.volume_mounts} <= {volume.name for volume in spec.volumes}
+
+
+class Spec(Part):
+    """What the team asks for."""
+
+    model: Model = Field(description="What is served, and under which names.")
+    engine: Engine = Field(
+        default_factory=Engine,
+        json_schema_extra={"default": {"type": "Transformers"}},  # the API server tries the rules on it as it stands
+        description="The server that runs the model.",
+    )
+    gpus: int = Field(0, ge=0, le=64, description="GPUs per worker; 0 runs it on the CPU.")
+    gpu_resource: Annotated[str, Field(max_length=317, pattern=QUALIFIED_NAME)] = Field(
+        "nvidia.com/gpu", description="Resource name that a GPU has in the cluster, such as amd.com/gpu."
+    )
+    resources: Resources = Field(
+        default_factory=Resources, description="CPU, memory and ephemeral storage of one worker, as in a Pod."
+    )
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=64, description="Labels that a node must have to run a worker."
+    )
+    tolerations: list[Toleration] = Field(
+        default_factory=list, max_length=64, description="Taints of nodes that the workers tolerate."
+    )
+    affinity: dict[str, JsonValue] | None = Field(
+        None, description="Node and pod affinity of the workers, as in a Pod."
+    )
+    runtime_class_name: ResourceName | None = Field(None, description="RuntimeClass of the workers, such as nvidia.")
+    priority_class_name: ResourceName | None = Field(None, description="PriorityClass of the workers.")
+    service_account_name: ResourceName | None = Field(
+        None, description="ServiceAccount of the workers, for registries and clouds that know workloads by it."
+    )
+    cache: Cache = Field(
+        default_factory=Cache,
+        json_schema_extra={"default": {}},
+        description="Where the workers keep what they download from hf:// or s3://.",
+    )
+    volumes: Annotated[list[Volume], Unique("name")] = Field(
+        default_factory=list, max_length=32, description="Volumes of the worker pods, as in a Pod."
+    )
+    volume_mounts: Annotated[list[VolumeMount], Unique("mount_path")] = Field(
+        default_factory=list, max_length=32, description="Where the volumes appear in the worker's container."
+    )
+    replicas: int = Field(
+        1,
+        ge=0,
+        le=1000,
+        description="Workers that should run. The autoscaler writes it: with autoscaling, leave it out of manifests.",
+    )
+    max_surge: int | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Workers beyond replicas while the workers are replaced. 1: the new one is there before an old one "
+        "goes; 0: an old one goes first, for clusters without a spare GPU. Default: 1 without GPUs, 0 with.",
+    )
+    termination_grace_period_seconds: int = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="How long a worker that is to stop may finish what it is answering, in seconds.",
+    )
+    autoscaling: Autoscaling | None = Field(None, description="Lets the number of workers follow the demand.")
+    queue: Queue = Field(
+        default_factory=Queue,
+        json_schema_extra={"default": {}},
+        description="Requests that the gateway holds while no worker is ready.",
+    )
+    load_balancing: Literal["LeastRequests", "PrefixHash"] = Field(
+        "LeastRequests",
+        description="LeastRequests: the worker with the fewest sequences in flight. "
+        "PrefixHash: the same beginning of a prompt goes to the same worker, which has it in its cache.",
+    )
+
+    rules = (
+        Rule(
+            "self.engine.type != 'VLLM' || !self.model.source.startsWith('package://')",
+            lambda spec: spec.engine.type != "VLLM" or spec.model.source.scheme != "package",
+            "engine VLLM cannot read package://; use hf://, pvc://, s3:// or file://",
+            field=".model.source",
+        ),
+        Rule(
+            "self.model.task != 'Embed' || self.loadBalancing != 'PrefixHash'",
+            lambda spec: spec.model.task != "Embed" or spec.load_balancing != "PrefixHash",
+            "PrefixHash is for task Generate: embeddings reuse no prefix",
+            field=".loadBalancing",
+        ),
+        Rule(
+            "!has(self.autoscaling) || self.autoscaling.minReplicas > 0 || self.queue.maxRequests > 0",
+            lambda spec: spec.autoscaling is None or spec.autoscaling.min_replicas > 0 or spec.queue.max_requests > 0,
+            "minReplicas 0 needs a queue of at least 1 that holds requests while the first worker starts",
+            field=".queue.maxRequests",
+        ),
+        Rule(
+            "!has(self.resources) || !(has(self.resources.limits) && self.gpuResource in self.resources.limits"
+            " || has(self.resources.requests) && self.gpuResource in self.resources.requests)",
+            lambda spec: spec.gpu_resource not in {*spec.resources.limits, *spec.resources.requests},
+            "GPUs are asked for with spec.gpus",
+            field=".resources",
+        ),
+        Rule(
+            "!has(self.volumeMounts) || self.volumeMounts.all(mount,"
+            " has(self.volumes) && self.volumes.exists(volume, volume.name == mount.name))",
+            _mounts_have_volumes,
+            "each mount needs an entry of the same name in spec.volumes",
+            field=".volumeMounts",
+        ),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Status
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class Condition(Part):
+    """One observation about a deployment, in Kubernetes' shape."""
+
+    type: Literal["Ready", "Progressing", "GatewayReady", "Autoscaling"] = Field(
+        description="Ready: requests are answered. Progressing: workers are being started or replaced. "
+        "GatewayReady: the namespace's gateway answers. Autoscaling: the number of workers follows the demand."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    reason: str = Field(
+        max_length=1024,
+        pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        description="The cause in one word, such as Unschedulable or ModelLoadFailed.",
+    )
+    message: str = Field("", max_length=32768, description="The cause in words for people.")
+    last_transition_time: Annotated[AwareDatetime, Field(strict=False)] = Field(
+        description="Since when the status is what it is."
+    )
+    observed_generation: int | None = Field(None, ge=0, description="Generation of the resource that this is about.")
+
+
+class Status(Part):
+    """What the operator observes."""
+
+    observed_generation: int | None = Field(None, ge=0, description="Generation of the resource that this is about.")
+    url: str | None = Field(
+        None, max_length=1024, description="Base URL of the OpenAI API in the cluster, ending in /v1."
+    )
+    replicas: int = Field(0, ge=0, description="Workers that exist.")
+    ready_replicas: int = Field(0, ge=0, description="Workers that have loaded the model and answer.")
+    ready: str | None = Field(None, max_length=32, description="Ready and wanted workers for people, such as 1/2.")
+    selector: str | None = Field(
+        None, max_length=1024, description="Label selector of the worker pods, for the scale subresource."
+    )
+    conditions: Annotated[list[Condition], Unique("type")] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Ready, Progressing, GatewayReady and Autoscaling, with the root cause.",
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The resource
+# --------------------------------------------------------------------------------------------------------------------
+
+
+class ModelDeployment(Part):
+    """A model, served to the namespace by an OpenAI-compatible gateway."""
+
+    api_version: Literal["fastchat.io/v1alpha1"] = Field(description="Group and version of this type.")
+    kind: Literal["ModelDeployment"] = Field(description="Name of this type.")
+    metadata: Metadata = Field(description="Kubernetes' ObjectMeta.")
+    spec: Spec = Field(description="What is served, by what, and how much of it.")
+    status: Status | None = Field(None, description="What the operator observes.")
+
+    rules = (
+        Rule(
+            "!has(self.spec.model.aliases) ||"
+            " !((has(self.spec.model.name) ? self.spec.model.name : self.metadata.name) in self.spec.model.aliases)",
+            lambda deployment: deployment.name not in deployment.spec.model.aliases,
+            "an alias repeats the model's own name",
+            field=".spec.model.aliases",
+        ),
+    )
+
+    @classmethod
+    def parse(cls, resource: object) -> Self:
+        """The deployment that a manifest or the Kubernetes API holds; raises pydantic's ValidationError."""
+        return cls.model_validate(resource, by_alias=True, by_name=False)
+
+    @property
+    def name(self) -> str:
+        """The model's own name in API requests."""
+        return self.spec.model.name or self.metadata.name
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every name under which the model answers, its own first."""
+        return (self.name, *self.spec.model.aliases)

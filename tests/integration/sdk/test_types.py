@@ -1,0 +1,81 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import fastchat
+
+USAGE = """\
+import numpy as np
+import pandas as pd
+from fastchat import api, client
+
+messages: list[dict[str, str]] = [{"role": "user", "content": "Hello!"}]
+flag = bool(messages)
+
+reveal_type(client.ChatCompletion.create(model="m", messages=messages))
+reveal_type(client.ChatCompletion.create(model="m", messages=messages, stream=False, max_tokens=5))
+reveal_type(client.ChatCompletion.create(model="m", messages=messages, stream=True))
+reveal_type(client.ChatCompletion.create(model="m", messages=messages, stream=flag))
+reveal_type(client.ChatCompletion.create(model="m", messages=[*messages, api.ChatMessage()]).choices[0].message.content)
+for chunk in client.ChatCompletion.create(model="m", messages=messages, stream=True):
+    reveal_type(chunk.choices[0].delta.content)
+reveal_type(client.Completion.create(model="m", prompt="p"))
+reveal_type(client.Completion.create(model="m", prompt=[[1, 2], [3]], stream=True))
+reveal_type(client.Embedding.create(model="m", input=np.array(["a"])))
+reveal_type(client.Embedding.create(model="m", input=pd.Series(["a"])))
+reveal_type(client.Model.list().data[0].id)
+
+
+async def main() -> None:
+    reveal_type(await client.ChatCompletion.acreate(model="m", messages=messages))
+    async for chunk in await client.ChatCompletion.acreate(model="m", messages=messages, stream=True):
+        reveal_type(chunk)
+    async with await client.Completion.acreate(model="m", prompt="p", stream=True) as stream:
+        reveal_type(stream)
+        reveal_type(await anext(stream))
+"""
+REVEALED = """\
+fastchat.api.ChatCompletion
+fastchat.api.ChatCompletion
+fastchat._client.transport.Stream[fastchat.api.ChatCompletionChunk]
+fastchat.api.ChatCompletion | fastchat._client.transport.Stream[fastchat.api.ChatCompletionChunk]
+str | None
+str | None
+fastchat.api.Completion
+fastchat._client.transport.Stream[fastchat.api.Completion]
+fastchat.api.EmbeddingResponse
+fastchat.api.EmbeddingResponse
+str
+fastchat.api.ChatCompletion
+fastchat.api.ChatCompletionChunk
+fastchat._client.transport.AsyncStream[fastchat.api.Completion]
+fastchat.api.Completion
+"""
+MISUSE = """\
+from fastchat import client
+
+client.ChatCompletion.create("m", [])
+client.ChatCompletion.create(model="m")
+client.Embedding.create(model="m", input="a", encoding_format="int8")
+"""
+
+
+def mypy(tmp_path: Path, source: str) -> list[str]:
+    """mypy's words on a user's file, without its line numbers."""
+    (tmp_path / "usage.py").write_text(source)
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary", "usage.py"]
+    sdk = Path(fastchat.__file__).parent.parent
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"MYPYPATH": str(sdk)}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stderr == ""
+    return [line.split(": ", 1)[1] for line in done.stdout.splitlines()]
+
+
+def test_a_users_types_are_known_to_mypy(tmp_path: Path) -> None:
+    assert mypy(tmp_path, USAGE) == [f'note: Revealed type is "{name}"' for name in REVEALED.splitlines()]
+
+
+def test_a_users_mistakes_are_seen_by_mypy(tmp_path: Path) -> None:
+    found = [line.rsplit("[", 1)[1] for line in mypy(tmp_path, MISUSE) if line.startswith("error")]
+    assert found == ["call-overload]", "call-overload]", "arg-type]"]

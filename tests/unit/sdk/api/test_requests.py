@@ -1,0 +1,59 @@
+"""What is said of an invalid request: one thing, however many are wrong."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from fastchat.api import ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest, request_error
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+NAMES = {f"x{number}": 1 for number in range(32_000)}
+WRONG = {
+    "lists as prompts": (CompletionRequest, {"model": "m", "prompt": [[]] * 32_000}, "prompt[0]"),
+    "texts without end": (CompletionRequest, {"model": "m", "prompt": [""] * 200_000}, "prompt[0]"),
+    "a text after many tokens": (CompletionRequest, {"model": "m", "prompt": [1] * 200_000 + ["x"]}, "prompt[200000]"),
+    "a token after a text": (EmbeddingRequest, {"model": "m", "input": ["a", 1]}, "input[1]"),
+    "too many inputs": (EmbeddingRequest, {"model": "m", "input": ["a"] * 2049}, "input"),
+    "messages without anything": (ChatCompletionRequest, {**CHAT, "messages": [{}] * 32_000}, "messages[0].role"),
+    "too many messages": (ChatCompletionRequest, {**CHAT, "messages": CHAT["messages"] * 5000}, "messages"),
+    "parts": (
+        ChatCompletionRequest,
+        {**CHAT, "messages": [{"role": "user", "content": [{}] * 30_000}]},
+        "messages[0].content[0].type",
+    ),
+    "unknown fields": (ChatCompletionRequest, CHAT | NAMES, "x0"),
+    "unknown fields of a message": (
+        ChatCompletionRequest,
+        {**CHAT, "messages": [{"role": "user", "content": "x", **NAMES}]},
+        "messages[0].x0",
+    ),
+    "a field without a name": (ChatCompletionRequest, {**CHAT, "": 1}, None),
+    "a field with a strange name": (ChatCompletionRequest, {**CHAT, "top-k": 1}, "top-k"),
+    "a field with an endless name": (ChatCompletionRequest, {**CHAT, "x" * 9999: 1}, "x" * 256),
+    "biases": (ChatCompletionRequest, {**CHAT, "logit_bias": NAMES}, "logit_bias"),
+    "fields of metadata": (ChatCompletionRequest, {**CHAT, "metadata": NAMES}, "metadata.x0"),
+    "tools": (ChatCompletionRequest, {**CHAT, "tools": [[]] * 32_000}, "tools"),
+    "stop texts": (ChatCompletionRequest, {**CHAT, "stop": [""] * 200_000}, "stop[0]"),
+    "prompts to check": (TokenCheckRequest, {"prompts": [{}] * 32_000}, "prompts[0].model"),
+}
+
+
+# Each field that is wrong is an error of its own; fastchat.api.structure bounds how many there are.
+LISTS = {name: wrong for name, wrong in WRONG.items() if "field" not in name}
+
+
+@pytest.mark.parametrize(("request_type", "body", "_"), LISTS.values(), ids=LISTS)
+def test_validation_ends_at_a_lists_first_error(request_type, body, _):
+    with pytest.raises(ValidationError) as invalid:
+        request_type.model_validate_json(json.dumps(body))
+    assert invalid.value.error_count() <= 5
+
+
+@pytest.mark.parametrize(("request_type", "body", "param"), WRONG.values(), ids=WRONG)
+def test_one_thing_is_said_of_a_request_in_which_everything_is_wrong(request_type, body, param):
+    with pytest.raises(ValidationError) as invalid:
+        request_type.model_validate_json(json.dumps(body))
+    error = request_error(invalid.value)
+    assert error.param == param
+    assert len(error.message) < 400
