@@ -35,21 +35,21 @@ async def main() -> None:
         reveal_type(await anext(stream))
 """
 REVEALED = """\
-fastchat.api.ChatCompletion
-fastchat.api.ChatCompletion
-fastchat._client.transport.Stream[fastchat.api.ChatCompletionChunk]
-fastchat.api.ChatCompletion | fastchat._client.transport.Stream[fastchat.api.ChatCompletionChunk]
+fastchat.api.chat.ChatCompletion
+fastchat.api.chat.ChatCompletion
+fastchat._client.transport.Stream[fastchat.api.chat.ChatCompletionChunk]
+fastchat.api.chat.ChatCompletion | fastchat._client.transport.Stream[fastchat.api.chat.ChatCompletionChunk]
 str | None
 str | None
-fastchat.api.Completion
-fastchat._client.transport.Stream[fastchat.api.Completion]
-fastchat.api.EmbeddingResponse
-fastchat.api.EmbeddingResponse
+fastchat.api.completions.Completion
+fastchat._client.transport.Stream[fastchat.api.completions.Completion]
+fastchat.api.embeddings.EmbeddingResponse
+fastchat.api.embeddings.EmbeddingResponse
 str
-fastchat.api.ChatCompletion
-fastchat.api.ChatCompletionChunk
-fastchat._client.transport.AsyncStream[fastchat.api.Completion]
-fastchat.api.Completion
+fastchat.api.chat.ChatCompletion
+fastchat.api.chat.ChatCompletionChunk
+fastchat._client.transport.AsyncStream[fastchat.api.completions.Completion]
+fastchat.api.completions.Completion
 """
 MISUSE = """\
 from fastchat import client

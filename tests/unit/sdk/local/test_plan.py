@@ -95,7 +95,7 @@ def test_further_names_and_origins_reach_the_gateway(tmp_path: Path, monkeypatch
         plans.append(plan)
 
     monkeypatch.setattr("fastchat.local.supervisor.run", run)
-    monkeypatch.setattr("fastchat.cli.main.find_spec", lambda module: module)
+    monkeypatch.setattr("fastchat.cli.up.find_spec", lambda module: module)
     manifests(tmp_path, deployment())
     main(["up", str(tmp_path / "m.yaml"), "--port=0", "--allowed-origins=http://a,http://b", "--allowed-hosts=c"])
     assert after("--allowed-origins", plans[0].gateway.argv) == ["http://a,http://b"]
@@ -238,7 +238,7 @@ def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture
 def test_missing_parts_are_told_with_the_command_that_installs_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastchat.cli.main.find_spec", lambda module: None if module == "torch" else module)
+    monkeypatch.setattr("fastchat.cli.up.find_spec", lambda module: None if module == "torch" else module)
     manifests(tmp_path, deployment())
     assert main(["up", str(tmp_path / "m.yaml"), "--port", "0"]) == 1
     assert capsys.readouterr().err == "torch not installed: pip install 'fastchat-k8s[gateway,worker]'\n"

@@ -1,0 +1,193 @@
+"""What every request and every response of the API is, and what both kinds of completion share."""
+
+import time
+import uuid
+from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Marks a field of OpenAI's reference that is not served: only null and values that change nothing pass."""
+
+    neutral: tuple[Any, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"enum": [None, *self.neutral]}
+
+    def _validate(self, value: object) -> None:
+        if value is not None and not any(type(value) is type(ok) and value == ok for ok in self.neutral):
+            raise PydanticCustomError("unsupported_parameter", "this server does not support it; leave it out")
+
+
+class Request(BaseModel):
+    """A request refuses fields that it does not know, and numbers given as texts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Name = Annotated[str, Field(min_length=1, max_length=256, description="Name or alias of a served model.")]
+Tokens = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(fail_fast=True, min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = (
+    Text
+    | Tokens
+    | Annotated[list[Text], Field(fail_fast=True, min_length=1, max_length=2048)]
+    | Annotated[list[Tokens], Field(fail_fast=True, min_length=1, max_length=2048)]
+)
+StopText = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+def as_list(texts: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:
+    """One text, or one text's tokens, as a list of one."""
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts[0], int):
+        return [texts]
+    return texts
+
+
+class StreamOptions(Request):
+    """How a stream ends."""
+
+    include_usage: bool | None = Field(None, description="Send a last chunk with the token counts.")
+    include_obfuscation: Annotated[None, Refused((False,))] = None
+
+
+class Sampling(Request):
+    """The parameters that both kinds of completion share."""
+
+    model: Name
+    temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token. Default 1.")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="Sample from the likeliest tokens of this total probability."
+    )
+    top_k: int | None = Field(None, ge=-1, lt=2**31, description="Sample from this many tokens; 0 and -1: from all.")
+    n: int | None = Field(None, ge=1, le=128, description="Answers per prompt. Default 1.")
+    max_tokens: int | None = Field(None, ge=1, lt=2**31, description="Longest answer, in tokens.")
+    stop: StopText | Annotated[list[StopText], Field(fail_fast=True, max_length=16)] | None = Field(
+        None, description="Texts that end the answer."
+    )
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="The same seed and request give the same answer.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        None, max_length=1024, description="Added to the logits of these token ids."
+    )
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    @field_validator("stream_options")
+    @classmethod
+    def _only_of_a_stream(cls, options: StreamOptions | None, info: ValidationInfo) -> StreamOptions | None:
+        if options is not None and not info.data.get("stream"):
+            raise PydanticCustomError("stream_options", "it is only allowed when 'stream' is true")
+        return options
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _keyed_by_token(cls, bias: dict[str, float] | None) -> dict[str, float] | None:
+        for token in bias or {}:
+            if not (token.isascii() and token.isdigit() and len(token) < 10):
+                raise PydanticCustomError("logit_bias", "keys are token ids, not {token}", {"token": repr(token[:64])})
+        return bias
+
+    @property
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
+
+
+class Response(BaseModel):
+    """An answer, usable by attribute and like a dict: `answer.id`, `answer["id"]`, `dict(answer)`, `"id" in answer`.
+
+    Its keys are what goes over the wire: every field but those that are null because nobody set them.
+    """
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    _always_sent: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        cls._always_sent = frozenset(name for name, field in cls.model_fields.items() if field.default is not None)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        self.__pydantic_fields_set__.update(self._always_sent)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain dicts and lists; `json.dumps` takes it."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def to_json(self) -> bytes:
+        """The answer as it goes over the wire."""
+        return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self.model_fields_set:
+            return getattr(self, key)
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.model_fields_set
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # a dict iterates over its keys
+        return iter(self._shallow())
+
+    def __len__(self) -> int:
+        return len(self.model_fields_set)
+
+    def __str__(self) -> str:
+        return self.to_json().decode()
+
+    def keys(self) -> KeysView[str]:
+        return self._shallow().keys()
+
+    def values(self) -> ValuesView[Any]:
+        return self._shallow().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._shallow().items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._shallow().get(key, default)
+
+    def _shallow(self) -> dict[str, Any]:
+        present = {**self.__dict__, **(self.__pydantic_extra__ or {})}
+        return {key: value for key, value in present.items() if key in self.model_fields_set}
+
+
+def new_id(prefix: str) -> str:
+    """A request id as OpenAI forms them: `chatcmpl-…`, `cmpl-…`."""
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+def now() -> int:
+    """Unix time in whole seconds, as `created` holds it."""
+    return int(time.time())
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class Usage(Response):
+    """Tokens of one request; a prompt counts once, however many answers it got."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0

@@ -1,0 +1,28 @@
+"""`/v1/models`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fastchat.api.common import Response
+
+Task = Literal["Generate", "Embed"]
+
+
+class ModelCard(Response):
+    """One entry of `GET /v1/models`."""
+
+    id: str = ""
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "fastchat"
+    root: str | None = Field(None, description="The model's own name where `id` is an alias.")
+    task: Task | None = Field(None, description="What the model is served for.")
+    max_model_len: int | None = Field(None, description="Context length in tokens, prompt and answer together.")
+
+
+class ModelList(Response):
+    """Answer of `GET /v1/models`."""
+
+    object: str = "list"
+    data: list[ModelCard] = Field(default_factory=list)
