@@ -24,8 +24,10 @@ from typing import Any, Literal, Protocol, overload
 
 from fastchat import api
 from fastchat._client import transport
-from fastchat._client.protocol import Call, Settings, parse_api_key, parse_base_url, read_embeddings, timeouts
+from fastchat._client.protocol import Call
+from fastchat._client.settings import Settings, parse_api_key, parse_base_url, timeouts
 from fastchat._client.transport import AsyncStream, Stream
+from fastchat._client.vectors import read_embeddings
 
 __all__ = [
     "AsyncStream",

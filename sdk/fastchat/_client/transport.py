@@ -12,18 +12,10 @@ from typing import Generic, Self, TypeVar
 import httpx
 
 from fastchat import api
-from fastchat._client.protocol import (
-    Call,
-    EventReader,
-    Outcome,
-    Settings,
-    connection_error,
-    handle_response,
-    is_event_stream,
-    prepare_request,
-    retry_delay,
-    settle,
-)
+from fastchat._client.failures import connection_error
+from fastchat._client.protocol import Call, EventReader, handle_response, is_event_stream, prepare_request, settle
+from fastchat._client.retry import Outcome, retry_delay
+from fastchat._client.settings import Settings
 
 T = TypeVar("T", bound=api.Response)
 

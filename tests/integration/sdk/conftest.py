@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fastchat import client
-from fastchat._client.protocol import Settings
+from fastchat._client.settings import Settings
 
 Serve = Callable[[ASGIApp], str]
 

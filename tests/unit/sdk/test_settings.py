@@ -8,7 +8,7 @@ import pytest
 
 import fastchat
 from fastchat import client
-from fastchat._client.protocol import Settings
+from fastchat._client.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -15,21 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat import api, errors
-from fastchat._client.protocol import (
-    Call,
-    EventReader,
-    Settings,
-    backoff,
-    connection_error,
-    handle_response,
-    parse_api_key,
-    parse_base_url,
-    prepare_request,
-    read_embeddings,
-    retry_after,
-    retry_delay,
-    settle,
-)
+from fastchat._client.failures import connection_error
+from fastchat._client.protocol import Call, EventReader, handle_response, prepare_request, settle
+from fastchat._client.retry import backoff, retry_after, retry_delay
+from fastchat._client.settings import Settings, parse_api_key, parse_base_url
+from fastchat._client.vectors import read_embeddings
 
 CHAT = Call("chat/completions", api.ChatCompletion.model_validate_json)
 CHUNKS = Call("chat/completions", api.ChatCompletionChunk.model_validate_json)

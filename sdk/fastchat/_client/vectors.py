@@ -1,0 +1,27 @@
+"""Embeddings as the wire has them, and as floats."""
+
+import array
+import base64
+import sys
+
+from fastchat import api
+
+
+def read_embeddings(body: bytes | str) -> api.EmbeddingResponse:
+    """An embedding answer with its vectors as lists of floats, whichever way they were sent.
+
+    Raises:
+        ValueError: not such an answer, or not base64 of float32.
+    """
+    answer = api.EmbeddingResponse.model_validate_json(body)
+    for item in answer.data:
+        if isinstance(item.embedding, str):
+            item.embedding = _floats(base64.b64decode(item.embedding, validate=True))
+    return answer
+
+
+def _floats(vector: bytes) -> list[float]:
+    numbers = array.array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
