@@ -47,6 +47,21 @@ def at_worker(model: str) -> Bodies:
         ),
         "chat: unknown fields": (CHAT, f'{begin}"messages":[],{_fields(600_000)}}}'.encode()),
         "chat: 32,000 unknown fields": (CHAT, f'{begin}"messages":[],{_fields(32_000)}}}'.encode()),
+        "chat: 32,000 unknown fields of a message": (CHAT, f'{message}"x",{_fields(32_000)}}}]}}'.encode()),
+        "chat: 32,000 unknown fields of a part": (
+            CHAT,
+            f'{message}[{{"type":"text","text":"",{_fields(32_000)}}}]}}]}}'.encode(),
+        ),
+        "chat: 32,000 unknown options": (
+            CHAT,
+            f'{message}"x"}}],"stream":true,"stream_options":{{{_fields(32_000)}}}}}'.encode(),
+        ),
+        "chat: 32,000 numbers as metadata": (CHAT, f'{message}"x"}}],"metadata":{{{_fields(32_000)}}}}}'.encode()),
+        "chat: 32,000 biases that are none": (
+            CHAT,
+            f'{message}"x"}}],"logit_bias":{{{_fields(32_000, "[]")}}}}}'.encode(),
+        ),
+        "chat: 1,000 unknown fields of everything": (CHAT, _full_of_fields(model)),
         "chat: biases": (CHAT, f'{message}"x"}}],"logit_bias":{{{_fields(32_000)}}}}}'.encode()),
         "chat: tools": (CHAT, _filled(message + '"x"}],"tools":[', "[],", "[]]}")),
         "chat: 262,000 names of tools": (CHAT, (message + '"x"}],"tools":[' + '"ab",' * 262_000 + "0]}").encode()),
@@ -65,7 +80,19 @@ def at_worker(model: str) -> Bodies:
             (begin + '"input":[' + f'"{". " * 120}",' * 2047 + '""]}').encode(),
         ),
         "token_check: prompts without anything": (TOKEN_CHECK, _filled('{"prompts":[', "{},", "{}]}")),
+        "token_check: 32,000 unknown fields": (TOKEN_CHECK, f'{{"prompts":[{{{_fields(32_000)}}}]}}'.encode()),
     }
+
+
+def _full_of_fields(model: str) -> bytes:
+    """As many as an object may have, in each object of which several are looked at."""
+    fields = _fields(1000)
+    part = f'{{"type":"text","text":"",{fields}}}'
+    message = f'{{"role":"user","content":[{part}],{fields}}}'
+    more = "".join(f',"{name}":{{{fields}}}' for name in ("stream_options", "metadata"))
+    return (
+        f'{{"model":"{model}","messages":[{message}],"logit_bias":{{{_fields(1000, "[]")}}}{more},{fields}}}'.encode()
+    )
 
 
 def _filled(before: str, unit: str, after: str) -> bytes:
@@ -73,5 +100,5 @@ def _filled(before: str, unit: str, after: str) -> bytes:
     return (before + unit * size + after).encode()
 
 
-def _fields(count: int) -> str:
-    return ",".join(f'"x{number}":1' for number in range(count))
+def _fields(count: int, value: str = "1") -> str:
+    return ",".join(f'"x{number}":{value}' for number in range(count))

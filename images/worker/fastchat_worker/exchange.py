@@ -34,6 +34,7 @@ async def parse(request: Request, model: type[R], limit: int) -> R:
 def _validated(body: bytes, model: type[R]) -> R:
     try:
         structure.check(body)
+        structure.check_objects(body)  # an error is built for each field that is unknown or wrong
         return model.model_validate_json(body)
     except structure.TooComplexError as error:
         raise bad_request(f"The body is more than is served: {error}.", code="too_complex") from None

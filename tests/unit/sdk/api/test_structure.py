@@ -48,3 +48,26 @@ def test_eight_mebibytes_of_structure_are_refused(unit):
 @pytest.mark.parametrize("text", ["word, ", '{"a": [1, 2]}', "\\", '"'])
 def test_eight_mebibytes_of_text_are_taken_whatever_is_in_it(text):
     assert is_taken(json.dumps({"prompt": text * (2**22 // len(text))}).encode())
+
+
+def widest(value) -> int:
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return max([len(value) if isinstance(value, dict) else 0, *map(widest, parts)])
+
+
+@given(VALUES, st.integers(0, 3))
+def test_no_object_has_more_members_than_one_may_have(value, most):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structure, "MOST_OF_ONE", most)
+        try:
+            structure.check_objects(json.dumps(value).encode())
+        except structure.TooComplexError:
+            assert widest(value) > most
+        else:
+            assert widest(value) <= most
+
+
+@pytest.mark.parametrize("text", ["{}}:::", "::::", '{"a":{', "}" * 100 + "::::"])
+def test_what_is_no_json_has_no_members(text, monkeypatch):
+    monkeypatch.setattr(structure, "MOST_OF_ONE", 3)
+    structure.check_objects(text.encode())
