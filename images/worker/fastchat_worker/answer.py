@@ -18,8 +18,9 @@ from fastchat_worker.errors import (
     too_many_tokens,
 )
 from fastchat_worker.measure import MOST_TOKENS
+from fastchat_worker.parameters import Sampling
 from fastchat_worker.scheduler import QueueFullError
-from fastchat_worker.sequence import Finish, Sampling
+from fastchat_worker.sequence import Finish
 from fastchat_worker.sequence import Sequence as Tokens
 from fastchat_worker.text import TextStream
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fastchat_worker.scheduler import Move
+from fastchat_worker.move import Move
 
 
 @dataclass(frozen=True, slots=True)

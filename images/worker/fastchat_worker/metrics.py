@@ -1,6 +1,7 @@
 """What the worker counts, for Prometheus."""
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,17 +14,39 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fastchat_worker.engine import Engine
+from fastchat_worker.distribution import Distribution
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PREFIX = "fastchat_worker"
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
+class Counted(Protocol):
+    """An engine as it is counted: sequences, tokens, and how long its steps took."""
+
+    tokens_read: int
+    tokens_generated: int
+    step_seconds: Distribution
+    step_sequences: Distribution
+    token_seconds: Distribution
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def cached(self) -> int: ...
+
+
 class _Steps(Collector):
     """What the engine has computed, read when it is scraped."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Counted) -> None:
         self._engine = engine
 
     def collect(self) -> Iterable[Metric]:
@@ -60,7 +83,7 @@ class Metrics:
             registry=self._registry,
         )
 
-    def watch_engine(self, engine: Engine, max_len: int) -> None:
+    def watch_engine(self, engine: Counted, max_len: int) -> None:
         """Everything of an engine whose sequences have up to `max_len` tokens."""
         self.watch("sequences_running", "Sequences in the batch, each in a slot of the cache.", lambda: engine.running)
         self.watch("sequences_waiting", "Sequences that wait for a slot.", lambda: engine.waiting)

@@ -8,7 +8,8 @@ from torch import Tensor
 from fastchat_worker import attention
 from fastchat_worker.attention import Span, Step
 from fastchat_worker.cache import Cache, LayerShape
-from fastchat_worker.scheduler import Batch, Move
+from fastchat_worker.move import Move
+from fastchat_worker.scheduler import Batch
 
 
 class UnsupportedModelError(Exception):

@@ -6,6 +6,7 @@ follow in the order they came, so the decode rows of a step are always the slots
 
 from dataclasses import dataclass
 
+from fastchat_worker.move import Move
 from fastchat_worker.sequence import Sequence
 from fastchat_worker.turns import Turns
 
@@ -43,15 +44,6 @@ class Batch:
     def sampled(self) -> list[Sequence]:
         """Sequences that get a token from this step, in the order of the logits' rows."""
         return [*self.decode, *(chunk.sequence for chunk in self.chunks if chunk.completes_prompt)]
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """`length` tokens of the cache go from one slot to another."""
-
-    source: int
-    target: int
-    length: int
 
 
 class Scheduler:

@@ -1,29 +1,15 @@
 """One answer being generated: its tokens, how to choose the next one, and how it ended."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+from fastchat_worker.parameters import GREEDY, Sampling
+
 Finish = Literal["stop", "length", "cancelled", "aborted", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen from the logits; names and ranges are those of OpenAI's reference.
-
-    `temperature` 0 takes the likeliest token. `top_k` 0 and `top_p` 1 leave every token in.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-    seed: int | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -41,7 +27,7 @@ class Sequence:
     prompt: Tokens[int]
     max_tokens: int
     end_tokens: frozenset[int] = frozenset()
-    sampling: Sampling = Sampling(temperature=0.0)
+    sampling: Sampling = GREEDY
     listener: Callable[[int | None, Finish | None], None] | None = None
     tokens: list[int] = field(default_factory=list)
     cached: int = 0

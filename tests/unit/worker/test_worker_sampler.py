@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 import torch
 
+from fastchat_worker.parameters import Sampling
 from fastchat_worker.sampler import sample
-from fastchat_worker.sequence import Sampling, Sequence
+from fastchat_worker.sequence import Sequence
 
 LOGITS = [0.0, 3.0, 2.0, 1.0, -1.0]
 

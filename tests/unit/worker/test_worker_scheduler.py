@@ -2,7 +2,8 @@
 
 import random
 
-from fastchat_worker.scheduler import Move, Scheduler
+from fastchat_worker.move import Move
+from fastchat_worker.scheduler import Scheduler
 from fastchat_worker.sequence import Sequence
 
 
