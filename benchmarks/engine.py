@@ -26,15 +26,15 @@ import torch
 from transformers import GenerationConfig
 from transformers.generation.continuous_batching.utils import WorkloadHints
 
-from fastchat_worker.cache import Cache
-from fastchat_worker.decoder import load
-from fastchat_worker.engine import Engine
-from fastchat_worker.files import ModelFiles
-from fastchat_worker.linear import pack_linears
-from fastchat_worker.runner import Runner
-from fastchat_worker.scheduler import Scheduler
-from fastchat_worker.sequence import Sequence
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.scheduler import Scheduler
+from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.kv.cache import Cache
+from fastchat_worker.model.language_model import load
+from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.settings import Settings
+from fastchat_worker.sources.files import ModelFiles
 
 SIZES = (1, 4, 16)
 FLOORS = {1: 0.9, 4: 0.95, 16: 1.05}

@@ -27,7 +27,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        from fastchat_worker.server import Server
+        from fastchat_worker.http.server import Server
     except ModuleNotFoundError as missing:
         _fail(f"{missing.name} is not installed: pip install 'fastchat-k8s[worker]'")
     Server(settings, fail=_fail).run()

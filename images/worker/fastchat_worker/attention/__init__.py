@@ -1,0 +1,1 @@
+"""Attention over the cache, as transformers calls it."""

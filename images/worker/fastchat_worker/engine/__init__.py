@@ -1,0 +1,1 @@
+"""From prompts to tokens: which sequences take part in a step, and the loop that runs it."""

@@ -1,0 +1,42 @@
+"""What holds for every request but the probes: it is counted and traced, and turned away while the worker drains."""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fastchat_worker.errors import not_ready
+from fastchat_worker.http.exchange import PROBES, refuse
+from fastchat_worker.serving.service import Service
+
+
+class InFlight:
+    """ASGI middleware; every answer says in `x-fastchat-load` how busy the worker is."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            return await self._app(scope, receive, send)
+        if self._service.state == "draining":
+            return await refuse(send, not_ready("draining"))
+        status = 500
+
+        async def note_start(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if load := self._service.occupancy:
+                    MutableHeaders(scope=message)["x-fastchat-load"] = load
+            await send(message)
+
+        self._service.in_flight += 1
+        scope["trace"] = trace = self._service.tracer.begin(Headers(scope=scope)) if scope["method"] == "POST" else None
+        try:
+            await self._app(scope, receive, note_start)
+        finally:
+            self._service.in_flight -= 1
+            route = getattr(scope.get("route"), "path", "unknown")
+            self._service.metrics.requests.labels(route, str(status)).inc()
+            if trace:
+                trace.end(route, status)
+        return None

@@ -1,0 +1,91 @@
+"""The process: loads the model beside the running server, and stops when told to."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+
+from fastchat_worker.errors import LoadError
+from fastchat_worker.http.app import create_app
+from fastchat_worker.serving.service import Service
+from fastchat_worker.settings import Settings
+from fastchat_worker.telemetry import tracing
+from fastchat_worker.telemetry.watchdog import activity, stands_still
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but SIGTERM lets what is in flight finish while the port stays open and answers 503."""
+
+    def __init__(self, settings: Settings, fail: Callable[[str], NoReturn]) -> None:
+        self._service = Service(settings, tracer=tracing.start())
+        self._fail = fail
+        super().__init__(
+            uvicorn.Config(
+                create_app(self._service),
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until stopped. A port that cannot be had ends the process before the model is loaded."""
+        listener = sockets or [self._listen()]
+        host, port = listener[0].getsockname()[:2]
+        log.info("listening on http://%s:%s, loading %s", host, port, self._service.settings.model_path)
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        super().run(listener)
+        self._service.tracer.close()
+        logging.shutdown()
+        os._exit(0)  # a thread that still computes would abort the interpreter's own exit
+
+    def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
+        """First signal: drain. While the model loads, or at a second signal: stop at once."""
+        if self._service.state in ("loading", "draining"):
+            os._exit(0)
+        log.info("draining: %d requests in flight", self._service.in_flight)
+        self._service.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        return self._service.drained(time.monotonic()) or await super().on_tick(counter)
+
+    def _listen(self) -> socket.socket:
+        settings = self._service.settings
+        try:
+            family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(address[:2], family=family, backlog=2048)
+        except OSError as error:
+            self._fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+
+    def _load(self) -> None:
+        try:
+            self._service.load()
+        except LoadError as error:
+            self._fail(str(error))
+        except MemoryError:
+            self._fail("the model does not fit into memory; take a smaller one or --dtype bfloat16")
+        except Exception as error:  # transformers raises nearly anything for a broken model
+            log.debug("loading failed", exc_info=True)
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            self._fail(f"cannot load {self._service.settings.model_path}: {reason}")
+        log.info("serving %s", self._service.settings.model_name)
+
+    def _watch(self) -> None:
+        """Ends a worker whose loading stands still, for Kubernetes to start it again."""
+        service, seconds = self._service, self._service.settings.load_timeout_seconds
+        if stands_still(lambda: activity(service.detail), lambda: service.loaded is not None, seconds):
+            self._fail(
+                f"loading stands still: for {seconds} s nothing moved while {service.detail}; "
+                "check what the model is read from, or raise --load-timeout-seconds"
+            )

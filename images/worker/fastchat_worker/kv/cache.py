@@ -1,0 +1,61 @@
+"""Keys and values of every running sequence, one slot each."""
+
+import math
+import mmap
+from dataclasses import dataclass
+
+import torch
+
+from fastchat_worker.kv.move import Move
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """What one attention layer stores for a token: `heads` keys of `key_size` and values of `value_size` elements."""
+
+    heads: int
+    key_size: int
+    value_size: int
+
+    @property
+    def elements(self) -> int:
+        return self.heads * (self.key_size + self.value_size)
+
+
+class Cache:
+    """Tensors [slots, heads, max_len, size] per layer, kept by the layer's index in the model.
+
+    On the CPU the memory is taken from the system as it is first written, so long contexts cost only what they use.
+    """
+
+    def __init__(
+        self, layers: dict[int, LayerShape], slots: int, max_len: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.max_len = max_len
+        self.keys, self.values = {}, {}
+        for index, shape in layers.items():
+            self.keys[index] = _zeros((slots, shape.heads, max_len, shape.key_size), dtype, device)
+            self.values[index] = _zeros((slots, shape.heads, max_len, shape.value_size), dtype, device)
+
+    def move(self, move: Move) -> None:
+        for tensors in (self.keys, self.values):
+            for tensor in tensors.values():
+                tensor[move.target, :, : move.length] = tensor[move.source, :, : move.length]
+
+
+def bytes_per_token(layers: dict[int, LayerShape], dtype: torch.dtype) -> int:
+    """Cache bytes that one token of one sequence takes."""
+    return sum(shape.elements for shape in layers.values()) * dtype.itemsize
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # torch.zeros writes every page, and numpy's zeros take huge ones: the first token of a slot would cost megabytes.
+    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize, **_PRIVATE)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # Linux
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)
+
+
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}  # not on Windows

@@ -1,0 +1,176 @@
+"""Texts to vectors, batched across requests."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.scheduler import QueueFullError
+from fastchat_worker.engine.turns import Turns, has_room
+from fastchat_worker.errors import TooLongError
+from fastchat_worker.model.language_model import Decoder, check_tokens, pick_device, pick_dtype
+from fastchat_worker.model.measure import Measure, longest_token
+from fastchat_worker.settings import Settings
+from fastchat_worker.sources.files import ModelFiles
+
+Vector = NDArray[np.float32]
+REMEDY = "; 'truncate_prompt_tokens': -1 would cut it"
+"""What one who asked for the vector of too long a text can do."""
+
+
+class Embedder(Protocol):
+    """A model that embeds texts of up to `max_len` tokens."""
+
+    max_len: int
+    dimensions: int
+
+    def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
+        """The tokens of a text, those that the model adds included; with `keep` not more than so many.
+
+        Without, TooLongError where it has so many that there is no use in splitting all of it. Tokens that a caller
+        made are taken as they are; RequestError where one is unknown.
+        """
+
+    def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
+        """[texts, dimensions], of length one."""
+
+
+@dataclass
+class _Job:
+    tokens: list[int]
+    future: "Future[Vector]"
+
+
+class Batcher:
+    """Collects the texts of all requests and encodes them together, by turns of key and request.
+
+    budget: tokens of a batch, padding included. max_waiting: texts that may wait.
+    """
+
+    def __init__(self, embedder: Embedder, budget: int, max_waiting: int) -> None:
+        self._embedder = embedder
+        self._budget = budget
+        self._max_waiting = max_waiting
+        self._waiting: Turns[_Job] = Turns()
+        self._wake = threading.Condition()
+        self.embedded = 0
+        threading.Thread(target=self._loop, name="embedder", daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, texts: Sequence[list[int]], key: str = "") -> "list[Future[Vector]]":
+        """The vectors of one request's texts, all or none; QueueFullError when too many wait already.
+
+        `key`: whose they are. Where that is known no key fills the queue alone.
+        """
+        jobs = [_Job(tokens, Future()) for tokens in texts]
+        request = object()
+        with self._wake:
+            waiting, of_key = len(self._waiting), self._waiting.count(key) if key else 0
+            if waiting and not has_room(self._max_waiting, waiting, of_key, len(jobs)):
+                raise QueueFullError
+            for job in jobs:
+                self._waiting.add(key, request, job)
+            self._wake.notify()
+        return [job.future for job in jobs]
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting)
+                batch = self._take()
+            _encode(self._embedder, batch)
+            self.embedded += len(batch)
+
+    def _take(self) -> list[_Job]:
+        batch: list[_Job] = []
+        longest = 0
+        while self._waiting:
+            longest = max(longest, len(self._waiting.next.tokens))
+            if batch and longest * (len(batch) + 1) > self._budget:
+                break
+            job = self._waiting.pop()
+            if job.future.set_running_or_notify_cancel():
+                batch.append(job)
+        return batch
+
+
+def _encode(embedder: Embedder, batch: list[_Job]) -> None:
+    if not batch:
+        return
+    try:
+        vectors = embedder.encode([job.tokens for job in batch])
+    except Exception as error:  # noqa: BLE001  # whatever the model raises belongs to the callers of this batch
+        for job in batch:
+            job.future.set_exception(error)
+        return
+    for job, vector in zip(batch, vectors, strict=True):
+        job.future.set_result(vector)
+
+
+class DecoderEmbedder:
+    """The mean of a language model's last hidden states, computed on the engine's thread between two steps."""
+
+    def __init__(self, decoder: Decoder, runner: Runner, engine: Engine) -> None:
+        self._decoder, self._runner, self._engine = decoder, runner, engine
+        self.max_len = decoder.max_len
+        self.dimensions: int = decoder.model.config.get_text_config().hidden_size
+
+    def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
+        if isinstance(text, str):
+            return self._decoder.tokens(text, param, keep)
+        return self._decoder.checked(text, param)[:keep]
+
+    def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
+        means: torch.Tensor = self._engine.call(lambda: self._runner.mean_states(texts)).result()
+        return means.cpu().numpy()
+
+
+class SentenceEmbedder:
+    """A sentence-transformers model: its own tokens, pooling and normalisation."""
+
+    def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
+        report("loading sentence-transformers")
+        from sentence_transformers import SentenceTransformer  # takes seconds to import; only --task embed needs it
+
+        device = pick_device(settings.device)
+        report("loading the weights")
+        self._tokenizing = threading.Lock()  # truncation is state of the tokenizer: another thread's text would be cut
+        dtype = pick_dtype(settings.dtype, device)
+        self._model: Any = SentenceTransformer(
+            str(files.folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
+        )
+        self._measure = Measure(longest_token(self._model.tokenizer), lambda text: len(self._split(text)))
+        limit = self._model.max_seq_length or settings.max_model_len or 512
+        self.max_len: int = min(limit, settings.max_model_len or limit)
+        self.dimensions: int = len(self._model.encode("?", show_progress_bar=False))
+
+    def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
+        if not isinstance(text, str):
+            return check_tokens(text, len(self._model.tokenizer), param)[:keep]
+        if keep is not None:
+            return self._split(self._measure.beginning(text, keep), truncation=True, max_length=keep)
+        least = self._measure.least(text, self.max_len)
+        if least is not None:
+            raise TooLongError(self.max_len, least, f"{param} has", param, REMEDY)
+        return self._split(text)
+
+    def _split(self, text: str, **options: Any) -> list[int]:
+        with self._tokenizing:
+            ids: list[int] = self._model.tokenizer(text, **options)["input_ids"]
+        return ids
+
+    def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
+        features = self._model.tokenizer.pad({"input_ids": texts}, return_tensors="pt").to(self._model.device)
+        with torch.inference_mode():
+            vectors = self._model(dict(features))["sentence_embedding"].float()
+        return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()

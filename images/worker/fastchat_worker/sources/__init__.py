@@ -1,0 +1,1 @@
+"""A model's files: where they come from and how they are kept."""

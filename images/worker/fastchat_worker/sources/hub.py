@@ -1,0 +1,163 @@
+"""Models of `hf://org/name`, kept in the hub library's own cache."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, model_info, snapshot_download
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is the HTTP library's, whichever it uses
+    GatedRepoError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import tqdm
+
+from fastchat.v1alpha1.source import ModelSource
+from fastchat_worker.errors import LoadError
+from fastchat_worker.sources.download import Download, disk_refusal, require_room
+from fastchat_worker.sources.integrity import Cached, Record, corrupt, discard, named_by_digest
+from fastchat_worker.sources.layout import NOT_NEEDED, needed
+from fastchat_worker.sources.lock import Lock
+
+log = logging.getLogger(__name__)
+_PATIENCE = 10  # seconds, for the first answer: the library itself would wait for ever
+_ABANDONED = 600  # seconds without a byte
+
+
+def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
+    """A model's files as the hub has them; where the hub is away, as they were when it was last there."""
+    name = source.text.removeprefix("hf://")
+    try:
+        return _fetch(source, name, report)
+    except GatedRepoError:
+        raise LoadError(f"{name} asks for its licence to be accepted: set HF_TOKEN of an account that did") from None
+    except RepositoryNotFoundError:
+        raise LoadError(
+            f"the hub has no model {source.root}, or it is private: check the name or set HF_TOKEN"
+        ) from None
+    except RevisionNotFoundError:
+        raise LoadError(f"{source.root} has no revision {source.revision}") from None
+    except (HTTPError, OSError, RuntimeError) as error:  # the last is hf_xet's, whatever went wrong
+        raise disk_refusal(error, Path(constants.HF_HUB_CACHE), 0, name, "HF_HOME") or LoadError(
+            f"cannot download {name}: {_reason(error)}; check the network, HF_ENDPOINT and the disk"
+        ) from error
+
+
+def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cached:
+    report(f"looking for {name}")
+    try:
+        model_info(source.root, revision=source.revision or constants.DEFAULT_REVISION, timeout=_PATIENCE)
+    except RevisionNotFoundError:
+        raise
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        return _left(source, error, report)
+    if not any(file.will_download for file in _snapshot(source, dry_run=True)):
+        cached = _cached(_snapshot(source))
+        if not cached.broken(report):
+            return cached
+    cache = Path(constants.HF_HUB_CACHE)
+    (cache / ".locks").mkdir(parents=True, exist_ok=True)
+    folder = "models--" + source.root.replace("/", "--")
+    lock = Lock(cache / ".locks" / f"fastchat-{folder}.lock")
+    lock.wait(lock.take, report)
+    try:
+        _remove_abandoned(cache / folder / "blobs")
+        return _whole(source, name, cache, lock.telling(report))
+    finally:
+        lock.free()
+
+
+def _whole(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+    """Fetches what is missing, and once more what is here and is not what the hub has."""
+    cached = _download(source, name, cache, report)
+    if broken := cached.broken(report):
+        discard(broken)
+        cached = _download(source, name, cache, report)
+    if broken := cached.broken(report):
+        discard(broken)
+        raise LoadError(
+            f"{corrupt(broken)}, freshly downloaded too: check that disk and memory, and what HF_ENDPOINT serves"
+        )
+    return cached
+
+
+def _download(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+    files = _snapshot(source, dry_run=True)  # again: another worker may have fetched them meanwhile
+    total = sum(file.file_size or 0 for file in files)
+    need = sum(file.file_size or 0 for file in files if file.will_download)
+    require_room(cache, need, name, "HF_HOME")
+    if not need:
+        return _cached(_snapshot(source))
+    with Download(name, total, total - need, report) as download:
+        try:
+            return _cached(_snapshot(source, tqdm_class=_counter(download)))
+        except (OSError, RuntimeError) as error:
+            missing = sum(file.file_size or 0 for file in files if not Path(file.local_path).exists())
+            if refusal := disk_refusal(error, cache, missing, name, "HF_HOME"):
+                raise refusal from error
+            raise
+
+
+def _left(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
+    """What an earlier start left, where the hub does not tell about a model."""
+    try:
+        cached = _cached(_snapshot(source, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise error from None
+    if broken := cached.broken(report):
+        discard(broken)
+        raise LoadError(
+            f"{corrupt(broken)} and is fetched again as soon as the hub tells about {source.root} ({_reason(error)})"
+        )
+    log.warning("the hub does not tell what %s has (%s); serving what the cache has", source.root, _reason(error))
+    return cached
+
+
+def _cached(snapshot: str) -> Cached:
+    """The library names files by their digests, where the volume has links; each snapshot is a folder of links."""
+    folder = Path(snapshot)
+    paths = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+    files = [
+        named_by_digest(path.readlink().name if path.is_symlink() else f"{folder.name}/{name}", path)
+        for name, path in paths.items()
+        if needed(name)
+    ]
+    return Cached(folder, files, Record(folder.parents[1] / "fastchat-checked.json"))
+
+
+def _reason(error: Exception) -> str:
+    return (str(error.__cause__ or error) or type(error).__name__).partition("\n")[0]
+
+
+def _snapshot(source: ModelSource, **options: Any) -> Any:
+    return snapshot_download(source.root, revision=source.revision, ignore_patterns=NOT_NEEDED, **options)
+
+
+def _counter(download: Download) -> type[Any]:
+    """A progress bar that counts for us and draws nothing."""
+
+    class Counter(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            # The library has three bars: files, bytes that came over the network, bytes that are on the disk.
+            self._counts = kwargs.get("name") == "huggingface_hub.snapshot_download"
+            super().__init__(*args, **kwargs | {"disable": True})  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> None:
+            if self._counts:
+                download.add(int(n or 0))
+
+    return Counter
+
+
+def _remove_abandoned(blobs: Path) -> None:
+    """Deletes what workers that were killed had of a file: the library begins anew and never deletes it."""
+    for path in blobs.glob("*.incomplete"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()

@@ -1,0 +1,78 @@
+"""Models of `s3://bucket/prefix`, kept in the cache."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fastchat.v1alpha1.source import ModelSource
+from fastchat_worker.errors import LoadError
+from fastchat_worker.sources.bucket import AwayError, Bucket
+from fastchat_worker.sources.download import disk_refusal
+from fastchat_worker.sources.integrity import Cached, corrupt, discard
+from fastchat_worker.sources.layout import gguf_of, needed
+from fastchat_worker.sources.lock import Lock
+from fastchat_worker.sources.snapshot import Snapshot, snapshot_of, snapshots
+
+log = logging.getLogger(__name__)
+
+
+def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Cached:
+    """The files of a prefix as they are now; where S3 is away, as they were when it was last there."""
+    home = cache.expanduser() / "s3" / source.root / source.path.strip("/")
+    try:
+        try:
+            snapshot, cached = _current(source, home, report)
+        except AwayError as away:
+            snapshot, cached = _latest(home, away, report)
+    except OSError as error:
+        raise disk_refusal(error, home, 0, str(source), "--cache-dir") or LoadError(
+            f"cannot keep {source} in {home}: {error.strerror or error}; "
+            "give --cache-dir a folder that has room and can be written"
+        ) from error
+    for other in snapshot.others():
+        with suppress(OSError, LoadError):  # a volume mounted read-only, or without locks
+            other.remove()
+    return cached
+
+
+def _current(source: ModelSource, home: Path, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
+    report(f"looking for {source}")
+    bucket = Bucket(source.root)
+    items = [item for item in bucket.objects(source.path.strip("/")) if needed(item.path)]
+    if not items:
+        raise LoadError(f"{source} holds no files: check the prefix")
+    gguf_of((item.path for item in items), source)  # before gigabytes are fetched for nothing
+    snapshot = snapshot_of(items, home)
+
+    def download(lock: Lock) -> None:
+        snapshot.download(bucket, items, str(source), lock.telling(report))
+
+    snapshot.hold(download, report)
+    cached = snapshot.cached(items)
+    if broken := cached.broken(report):
+        discard(broken)
+        snapshot.repair(broken, bucket, items, str(source), report)
+    if broken := cached.broken(report):
+        discard(broken)
+        raise LoadError(f"{corrupt(broken)}, freshly downloaded too: check that disk and memory")
+    snapshot.confirm()
+    return snapshot, cached
+
+
+def _latest(home: Path, away: AwayError, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
+    whole = [snapshot for snapshot in snapshots(home) if snapshot.complete and snapshot.items]
+    if not whole:
+        raise away
+
+    def give_up(_: Lock) -> None:
+        raise away
+
+    latest = max(whole, key=lambda snapshot: snapshot.confirmed)
+    latest.hold(give_up, report)
+    cached = latest.cached(latest.items)
+    if broken := cached.broken(report):
+        discard(broken)
+        raise LoadError(f"{corrupt(broken)} and is fetched again as soon as S3 is back: {away}")
+    log.warning("%s; serving what the cache has", away)
+    return latest, cached

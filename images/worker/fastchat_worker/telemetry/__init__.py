@@ -1,0 +1,1 @@
+"""What is told of a worker: metrics, traces, and that it stands still."""

@@ -1,0 +1,103 @@
+"""The gateway and a real worker together: traces and tokens."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+from integration.worker.conftest import WorkerProcess
+from integration.worker.telemetry.collector import collecting
+
+SECRET = "the prompt that nobody may read"
+
+
+@contextlib.contextmanager
+def gateway(worker: WorkerProcess, env: dict[str, str], *arguments: str):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "fastchat_gateway", f"--worker={worker.url}", "--host=127.0.0.1", f"--port={port}"]
+    command += arguments
+    process = subprocess.Popen(command, env=os.environ | env)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            deadline = time.monotonic() + 20
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get("/v1/models").json().get("data"):
+                        break
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_request_is_one_trace_from_the_gateway_to_the_worker(tmp_path, tiny_folder):
+    with collecting() as collector:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        arguments = ("--model-name", "tiny", "--model-path", str(tiny_folder))
+        worker = WorkerProcess(tmp_path, *arguments, env=env).wait_ready()
+        try:
+            with gateway(worker, env) as client:
+                body = {"model": "tiny", "prompt": SECRET, "max_tokens": 5, "logit_bias": {"1": -100}}
+                assert client.post("/v1/completions", json=body).is_success
+                collector.wait(lambda spans: len(spans) >= 6)
+        finally:
+            worker.stop()
+    spans = {span.name: span for span in collector.spans}
+    assert len({span.trace for span in spans.values()}) == 1
+    assert spans["gateway request"].parent == ""
+    assert spans["upstream"].parent == spans["gateway request"].id
+    assert spans["worker request"].parent == spans["upstream"].id
+    assert {spans[name].parent for name in ("queue", "prefill", "decode")} == {spans["worker request"].id}
+    assert SECRET not in str(spans)
+
+
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+SHAPES = [
+    (COMPLETIONS, {"prompt": "one", "max_tokens": 5}),
+    (COMPLETIONS, {"prompt": ["one", "two", "three"], "n": 3, "max_tokens": 4}),
+    (COMPLETIONS, {"prompt": [5, 6, 7], "n": 2, "max_tokens": 9, "stream": True}),
+    (COMPLETIONS, {"prompt": ["a", "b"], "max_tokens": 3, "stream": True, "stream_options": {"include_usage": True}}),
+    (COMPLETIONS, {"prompt": "c", "max_tokens": 3, "stream": True, "stream_options": {"include_usage": False}}),
+    (COMPLETIONS, {"prompt": "c", "max_tokens": 3, "echo": True, "stop": ["x"], "stream": True}),
+    (EMBEDDINGS, {"input": ["a text", "another one", "and a third"]}),
+    (EMBEDDINGS, {"input": [[5, 6, 7], [8, 9]], "encoding_format": "base64"}),
+    (COMPLETIONS, {"prompt": [], "max_tokens": 5}),
+    (COMPLETIONS, {"prompt": "too long" * 99, "max_tokens": 5, "stream": True}),
+    (COMPLETIONS, {"prompt": ["x"] * 17}),
+]
+
+
+def value(text: str, name: str, **labels: str) -> int:
+    """Of a metric, over all labels that are not given."""
+    lines = [line for line in text.splitlines() if line.startswith(name + "{")]
+    wanted = [line for line in lines if all(f'{label}="{given}"' in line for label, given in labels.items())]
+    return sum(int(float(line.rpartition(" ")[2])) for line in wanted)
+
+
+def test_the_gateway_counts_the_tokens_that_the_worker_counts(tmp_path, tiny_folder):
+    worker = WorkerProcess(tmp_path, "--model-name", "tiny", "--model-path", str(tiny_folder)).wait_ready()
+    try:
+        with gateway(worker, {}, "--open-metrics") as client:
+            for path, fields in SHAPES:
+                with client.stream("POST", path, json={"model": "tiny", **fields}) as answer:
+                    text = answer.read().decode()
+                asked = "include_usage" in str(fields) and fields["stream_options"]["include_usage"]
+                assert ('"usage"' in text) == bool(answer.is_success and (asked or not fields.get("stream"))), text
+            counted = [
+                value(httpx.get(f"{worker.url}/metrics").text, "fastchat_worker_tokens_total", kind=kind)
+                for kind in ("prompt", "completion")
+            ]
+            assert min(counted) > 50
+            deadline = time.monotonic() + 10
+            while value(client.get("/metrics").text, "fastchat_gateway_requests_total", model="tiny") < len(SHAPES):
+                assert time.monotonic() < deadline
+            text = client.get("/metrics").text
+            assert [value(text, "fastchat_gateway_tokens_total", direction=way) for way in ("in", "out")] == counted
+    finally:
+        worker.stop()
