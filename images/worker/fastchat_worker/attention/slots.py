@@ -1,6 +1,6 @@
 """Attention for rows of different sequences packed into one forward pass.
 
-Registered with transformers' `AttentionInterface`, so that any decoder that uses it runs on our cache unchanged. The
+Registered with transformers' `AttentionInterface`, so that any model that uses it runs on our cache unchanged. The
 model sees a batch of one with all rows in line; which sequence and position a row belongs to stands in `Step`.
 """
 

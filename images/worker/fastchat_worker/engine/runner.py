@@ -16,7 +16,7 @@ class UnsupportedModelError(Exception):
 
 
 class Runner:
-    """A transformers decoder on our attention and cache. `open_cache` comes before the first `step`."""
+    """A transformers model on our attention and cache. `open_cache` comes before the first `step`."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

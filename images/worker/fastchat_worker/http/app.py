@@ -67,17 +67,17 @@ def _add_inference(app: FastAPI, service: Service) -> None:
     async def chat_completions(request: Request) -> Response:
         """Answers a conversation."""
         wanted = await parse(request, ChatCompletionRequest, limit)
-        engine, decoder = service.demand_generation(wanted.model)
-        answer = await asyncio.to_thread(chat_answer, engine, decoder, wanted)
+        engine, language_model = service.demand_generation(wanted.model)
+        answer = await asyncio.to_thread(chat_answer, engine, language_model, wanted)
         return await _respond(request, service, answer, ChatReply(wanted.model), wanted)
 
     @app.post("/v1/completions", responses=_answers(Completion, stream=True), openapi_extra=body_of(CompletionRequest))
     async def completions(request: Request) -> Response:
         """Continues one or more prompts."""
         wanted = await parse(request, CompletionRequest, limit)
-        engine, decoder = service.demand_generation(wanted.model)
-        answer = await asyncio.to_thread(completion_answer, engine, decoder, wanted)
-        echo = await asyncio.to_thread(echoed, decoder, answer) if wanted.echo else None
+        engine, language_model = service.demand_generation(wanted.model)
+        answer = await asyncio.to_thread(completion_answer, engine, language_model, wanted)
+        echo = await asyncio.to_thread(echoed, language_model, answer) if wanted.echo else None
         return await _respond(request, service, answer, CompletionReply(wanted.model, echo), wanted)
 
     async def embeddings(request: Request) -> Response:

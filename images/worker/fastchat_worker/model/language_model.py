@@ -21,7 +21,7 @@ _UNLIMITED = 1 << 20  # tokens; tokenizers without a limit give a number with th
 
 
 @dataclass
-class Decoder:
+class LanguageModel:
     """A loaded language model. `max_len` is the longest prompt and answer together, in tokens."""
 
     model: Any
@@ -90,7 +90,7 @@ def check_tokens(ids: Sequence[int], vocabulary: int, param: str) -> list[int]:
 _ROLES = {"developer": "system"}  # templates know the older name only
 
 
-def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> Decoder:
+def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> LanguageModel:
     """The model in memory on its device, as transformers has it; LoadError names what to change."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -107,7 +107,7 @@ def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -
         tokenizer.chat_template = _read(settings.chat_template)
     text_config = model.config.get_text_config()
     limit = getattr(text_config, "max_position_embeddings", None) or min(tokenizer.model_max_length, _UNLIMITED)
-    return Decoder(model, tokenizer, _end_tokens(model, tokenizer), limit, text_config.vocab_size)
+    return LanguageModel(model, tokenizer, _end_tokens(model, tokenizer), limit, text_config.vocab_size)
 
 
 def pick_device(name: str) -> torch.device:

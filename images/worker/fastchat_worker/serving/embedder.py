@@ -15,7 +15,7 @@ from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.turns import Turns, has_room
 from fastchat_worker.errors import TooLongError
-from fastchat_worker.model.language_model import Decoder, check_tokens, pick_device, pick_dtype
+from fastchat_worker.model.language_model import LanguageModel, check_tokens, pick_device, pick_dtype
 from fastchat_worker.model.measure import Measure, longest_token
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
@@ -117,18 +117,18 @@ def _encode(embedder: Embedder, batch: list[_Job]) -> None:
         job.future.set_result(vector)
 
 
-class DecoderEmbedder:
+class LanguageModelEmbedder:
     """The mean of a language model's last hidden states, computed on the engine's thread between two steps."""
 
-    def __init__(self, decoder: Decoder, runner: Runner, engine: Engine) -> None:
-        self._decoder, self._runner, self._engine = decoder, runner, engine
-        self.max_len = decoder.max_len
-        self.dimensions: int = decoder.model.config.get_text_config().hidden_size
+    def __init__(self, language_model: LanguageModel, runner: Runner, engine: Engine) -> None:
+        self._language_model, self._runner, self._engine = language_model, runner, engine
+        self.max_len = language_model.max_len
+        self.dimensions: int = language_model.model.config.get_text_config().hidden_size
 
     def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
         if isinstance(text, str):
-            return self._decoder.tokens(text, param, keep)
-        return self._decoder.checked(text, param)[:keep]
+            return self._language_model.tokens(text, param, keep)
+        return self._language_model.checked(text, param)[:keep]
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
         means: torch.Tensor = self._engine.call(lambda: self._runner.mean_states(texts)).result()

@@ -19,7 +19,7 @@ from fastchat_worker.errors import (
     server_error,
     too_many_tokens,
 )
-from fastchat_worker.model.language_model import Decoder
+from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.measure import MOST_TOKENS
 from fastchat_worker.output.text import TextStream
 from fastchat_worker.sampling.parameters import Sampling
@@ -45,7 +45,7 @@ class Answer:
     def __init__(
         self,
         engine: Engine,
-        decoder: Decoder,
+        language_model: LanguageModel,
         prompts: Sequence[list[int]],
         request: ChatCompletionRequest | CompletionRequest,
         max_tokens: int,
@@ -66,10 +66,10 @@ class Answer:
             prompt = prompts[index // n]
             seed = None if sampling.seed is None else sampling.seed + index % n
             sequence = Tokens(
-                prompt, max_tokens, decoder.end_tokens, replace(sampling, seed=seed), self._listener(index)
+                prompt, max_tokens, language_model.end_tokens, replace(sampling, seed=seed), self._listener(index)
             )
             self._sequences.append(sequence)
-            self._texts.append(TextStream(decoder.decode, prompt, request.stops))
+            self._texts.append(TextStream(language_model.decode, prompt, request.stops))
 
     @property
     def usage(self) -> Usage:
@@ -166,28 +166,30 @@ def sampling_of(request: ChatCompletionRequest | CompletionRequest) -> Sampling:
     )
 
 
-def chat_answer(engine: Engine, decoder: Decoder, request: ChatCompletionRequest) -> Answer:
+def chat_answer(engine: Engine, language_model: LanguageModel, request: ChatCompletionRequest) -> Answer:
     """The answer to a conversation; without a limit it may take the rest of the context."""
     _check_number(engine, 1, request.n or 1)
-    prompt = decoder.chat_tokens(request.messages)
-    limit = _fit(decoder, prompt, request.limit, "messages")
-    return Answer(engine, decoder, [prompt], request, limit)
+    prompt = language_model.chat_tokens(request.messages)
+    limit = _fit(language_model, prompt, request.limit, "messages")
+    return Answer(engine, language_model, [prompt], request, limit)
 
 
-def completion_answer(engine: Engine, decoder: Decoder, request: CompletionRequest) -> Answer:
+def completion_answer(engine: Engine, language_model: LanguageModel, request: CompletionRequest) -> Answer:
     """The answers to one or more prompts, given as text or as tokens."""
     _check_number(engine, len(request.prompts), request.n or 1)
-    prompts, left = [], max(MOST_TOKENS, decoder.max_len)
+    prompts, left = [], max(MOST_TOKENS, language_model.max_len)
     for each in request.prompts:
-        tokens = decoder.tokens(each, "prompt") if isinstance(each, str) else decoder.checked(each, "prompt")
+        tokens = (
+            language_model.tokens(each, "prompt") if isinstance(each, str) else language_model.checked(each, "prompt")
+        )
         left -= len(tokens)
         if left < 0:
             raise too_many_tokens(MOST_TOKENS, "prompt")
         prompts.append(tokens)
     if not all(prompts):
         raise bad_request("The prompt is empty.", "prompt")
-    limit = min(_fit(decoder, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
-    return Answer(engine, decoder, prompts, request, limit)
+    limit = min(_fit(language_model, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
+    return Answer(engine, language_model, prompts, request, limit)
 
 
 def _check_number(engine: Engine, prompts: int, n: int) -> None:
@@ -200,18 +202,18 @@ def _check_number(engine: Engine, prompts: int, n: int) -> None:
         raise bad_request(message, "n" if n > 1 else "prompt", "too_many_sequences")
 
 
-def echoed(decoder: Decoder, answer: Answer) -> list[str]:
+def echoed(language_model: LanguageModel, answer: Answer) -> list[str]:
     """What each choice begins with, where the prompt is to be a part of the answer."""
-    texts = [decoder.decode(prompt) for prompt in answer.prompts]
+    texts = [language_model.decode(prompt) for prompt in answer.prompts]
     return [text for text in texts for _ in range(answer.choices // len(texts))]
 
 
-def _fit(decoder: Decoder, prompt: Sequence[int], wanted: int | None, param: str) -> int:
+def _fit(language_model: LanguageModel, prompt: Sequence[int], wanted: int | None, param: str) -> int:
     """Tokens the answer may have; RequestError where prompt and answer do not fit the context."""
-    room = decoder.max_len - len(prompt)
+    room = language_model.max_len - len(prompt)
     if room < 1:
-        raise context_length_exceeded(decoder.max_len, f"your prompt has {len(prompt)} tokens", param)
+        raise context_length_exceeded(language_model.max_len, f"your prompt has {len(prompt)} tokens", param)
     if wanted is not None and wanted > room:
         message = f"you asked for {len(prompt) + wanted} tokens: {len(prompt)} in the {param}, {wanted} in the answer"
-        raise context_length_exceeded(decoder.max_len, message, param)
+        raise context_length_exceeded(language_model.max_len, message, param)
     return wanted or room

@@ -13,9 +13,9 @@ from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.errors import LoadError, bad_request, model_not_found, not_ready
 from fastchat_worker.kv.cache import Cache, bytes_per_token
-from fastchat_worker.model.language_model import Decoder, load
+from fastchat_worker.model.language_model import LanguageModel, load
 from fastchat_worker.model.linear import pack_linears
-from fastchat_worker.serving.embedder import Batcher, DecoderEmbedder, Embedder, SentenceEmbedder
+from fastchat_worker.serving.embedder import Batcher, Embedder, LanguageModelEmbedder, SentenceEmbedder
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles, locate
 from fastchat_worker.telemetry.metrics import Metrics
@@ -27,11 +27,11 @@ State = Literal["loading", "ready", "draining"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a loaded model can do; an embedding model has neither decoder nor engine."""
+    """What a loaded model can do; an embedding model has neither language model nor engine."""
 
     embedder: Embedder
     batcher: Batcher
-    decoder: Decoder | None = None
+    language_model: LanguageModel | None = None
     engine: Engine | None = None
 
     @property
@@ -104,12 +104,12 @@ class Service:
             raise not_ready(self.state)
         return self.loaded
 
-    def demand_generation(self, model: str) -> tuple[Engine, Decoder]:
+    def demand_generation(self, model: str) -> tuple[Engine, LanguageModel]:
         """Like `demand`, for a model that generates text."""
         loaded = self.demand(model)
-        if loaded.engine is None or loaded.decoder is None:
+        if loaded.engine is None or loaded.language_model is None:
             raise bad_request(f"The model '{model}' is served for embeddings only.", "model", "unsupported_task")
-        return loaded.engine, loaded.decoder
+        return loaded.engine, loaded.language_model
 
     def drain(self) -> None:
         """From here on nothing new is served."""
@@ -130,31 +130,31 @@ class Service:
             return Loaded(embedder, self._batcher(embedder))
         return self._serve(load(files, self.settings, self.report))
 
-    def _serve(self, decoder: Decoder) -> Loaded:
+    def _serve(self, language_model: LanguageModel) -> Loaded:
         self.report("making room for the cache")
         try:
-            pack_linears(decoder.model)
-            runner = Runner(decoder.model)
+            pack_linears(language_model.model)
+            runner = Runner(language_model.model)
             shapes = runner.layer_shapes()
         except UnsupportedModelError as error:
             raise LoadError(str(error)) from None
-        model, settings = decoder.model, self.settings
+        model, settings = language_model.model, self.settings
         room = plan(
             free_bytes(runner.device),
             bytes_per_token(shapes, model.dtype),
-            decoder.max_len,
+            language_model.max_len,
             settings.max_model_len,
             settings.max_batch_size,
         )
         log.info("room for %d sequences of %d tokens", room.slots, room.max_len)
-        decoder.max_len = room.max_len
+        language_model.max_len = room.max_len
         runner.open_cache(Cache(shapes, room.slots, room.max_len, model.dtype, runner.device))
         scheduler = Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue)
         engine = Engine(runner, scheduler, settings.max_sequences_per_request)
         engine.start()
         self.metrics.watch_engine(engine, room.max_len)
-        embedder = DecoderEmbedder(decoder, runner, engine)
-        return Loaded(embedder, self._batcher(embedder), decoder, engine)
+        embedder = LanguageModelEmbedder(language_model, runner, engine)
+        return Loaded(embedder, self._batcher(embedder), language_model, engine)
 
     def _batcher(self, embedder: Embedder) -> Batcher:
         batcher = Batcher(
