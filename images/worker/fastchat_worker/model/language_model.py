@@ -1,4 +1,4 @@
-"""A language model as the engine needs it: weights, tokenizer, chat template and limits."""
+"""A language model as the engine needs it: weights, tokenizer and limits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from fastchat.api import Message
 from fastchat_worker.errors import LoadError, TooLongError, bad_request
 from fastchat_worker.model.gguf import parsed_once
 from fastchat_worker.model.measure import Measure, longest_token
@@ -49,21 +47,12 @@ class LanguageModel:
         """Tokens that a caller made; RequestError where the model does not know one."""
         return check_tokens(ids, self.vocabulary, param)
 
-    def chat_tokens(self, messages: Sequence[Message]) -> list[int]:
-        """The conversation through the model's chat template, ready for the assistant's turn."""
-        if self.tokenizer.chat_template is None:
-            raise bad_request(
-                "This model has no chat template, so messages cannot be put into its words: use /v1/completions, "
-                "or start the worker with --chat-template.",
-                "messages",
-                "no_chat_template",
-            )
-        turns = [{"role": _ROLES.get(m.role, m.role), "content": m.text} for m in messages]
-        try:
-            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-        except TemplateError as error:
-            raise bad_request(f"The model's chat template refuses these messages: {error}.", "messages") from None
-        self._refuse_hopeless(text, "messages")
+    def rendered_tokens(self, text: str, param: str) -> list[int]:
+        """Tokens of a text that a chat template has made, which has in it what the model wants before and after.
+
+        Raises: TooLongError where it cannot fit, without spending the time to split all of it.
+        """
+        self._refuse_hopeless(text, param)
         return self._split(text)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -85,9 +74,6 @@ def check_tokens(ids: Sequence[int], vocabulary: int, param: str) -> list[int]:
     if unknown is not None:
         raise bad_request(f"Token {unknown} is not in the vocabulary of {vocabulary} tokens.", param)
     return list(ids)
-
-
-_ROLES = {"developer": "system"}  # templates know the older name only
 
 
 def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> LanguageModel:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fastchat.api import ChatCompletionRequest, CompletionRequest, Usage
+from fastchat_worker.chat.template import render
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.sequence import Finish
@@ -169,7 +170,7 @@ def sampling_of(request: ChatCompletionRequest | CompletionRequest) -> Sampling:
 def chat_answer(engine: Engine, language_model: LanguageModel, request: ChatCompletionRequest) -> Answer:
     """The answer to a conversation; without a limit it may take the rest of the context."""
     _check_number(engine, 1, request.n or 1)
-    prompt = language_model.chat_tokens(request.messages)
+    prompt = language_model.rendered_tokens(render(language_model.tokenizer, request.messages), "messages")
     limit = _fit(language_model, prompt, request.limit, "messages")
     return Answer(engine, language_model, [prompt], request, limit)
 

@@ -1,0 +1,1 @@
+"""From a conversation to the text that a model continues."""
