@@ -11,6 +11,7 @@ _HEX: Final = [int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else 
 _MOST_DIGITS: Final = 3
 _CR: Final = 13
 _LF: Final = 10
+_CRLF_CRLF: Final = b"\r\n\r\n"
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\0\r\n]*)?")
 
 
@@ -88,12 +89,13 @@ class Chunked:
             self._in_trailers = not self._left
 
 
-def whole_chunks(data: bytes, limit: int) -> tuple[int, int]:
-    """Where the plain chunks of up to 4 kB end with which it begins, at most at `limit`, and how many there are.
+def whole_events(data: bytes, limit: int) -> tuple[int, int]:
+    """How much of it can go on as it came: bytes of plain chunks of up to 4 kB each, and their number.
 
-    They may go on as they came; the last chunk of a body is not among them.
+    They are those with which it begins, end at `limit` at the latest, and the last of them ends with an event.
+    The last chunk of a body is not among them.
     """
-    at = number = 0
+    at = number = event_end = chunks = 0
     while at + 6 <= limit:  # the shortest chunk
         length, start = 0, at
         while start < at + _MOST_DIGITS and _HEX[data[start]] >= 0:
@@ -106,9 +108,6 @@ def whole_chunks(data: bytes, limit: int) -> tuple[int, int]:
             break
         at = end + 2
         number += 1
-    return at, number
-
-
-def unframed(chunks: bytes) -> bytes:
-    """What is in whole plain chunks."""
-    return Chunked().body(chunks)
+        if length > 1 and data[end - 1] == _LF and (data[end - 2] == _LF or data[start + 2 : end].endswith(_CRLF_CRLF)):
+            event_end, chunks = at, number
+    return event_end, chunks

@@ -77,9 +77,11 @@ class Exchange:
     _delivered = 0
     """Bytes of the worker's answer that were sent on in parts."""
     _events = 0
+    """Events of a stream that were sent on before the last write."""
     _first = b""
     _last = b""
-    """What was sent on of a stream's events, by their number, first and last."""
+    """What the first write and the last one had of them."""
+    _last_chunks = 0
     _tokens: Tokens | None = None
     first_byte: float | None = None
 
@@ -136,9 +138,11 @@ class Exchange:
         self.sent += size
         self._delivered += size - chunks * _CHUNK_FRAMING
         if self.streams and size > _CHUNK_FRAMING:
-            self._events += data.count(b"\n") // 2 - chunks
-            self._first = self._first or data[:_FIRST_BYTES]
-            self._last = data
+            if self._last:
+                self._events += self._last_events
+            else:
+                self._first = data[:_FIRST_BYTES]
+            self._last, self._last_chunks = data, chunks
         self._line.write_part(data, last=last, framed=chunks > 0, more=more)
 
     def end(self, data: bytes) -> None:
@@ -190,8 +194,14 @@ class Exchange:
         if self.status != 200 or not self._delivered:
             return self._about(0) if self.stopped else (0, 0)
         if self.streams:
-            return self._about(usage.of_events(self._delivered, self._events, self._first, self._last))
+            events = self._events + self._last_events
+            return self._about(usage.of_events(self._delivered, events, self._first, self._last))
         return self._about(usage.of_bytes(self._delivered))
+
+    @property
+    def _last_events(self) -> int:
+        """Counted only where the next write comes or an estimate is needed: mostly the last one brings usage."""
+        return self._last.count(b"\n") // 2 - self._last_chunks
 
     def _about(self, completion: int) -> Tokens:
         return usage.of_bytes(self.asked_bytes), 0 if self.path.endswith("embeddings") else completion

@@ -22,12 +22,11 @@ from fastchat_gateway.errors import (
     worker_silent,
     workers_failed,
 )
-from fastchat_gateway.http.chunked import unframed, whole_chunks
 from fastchat_gateway.http.response import AnswerHead
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.documents import Tokens
 from fastchat_gateway.proxy.upstream import Pool, Upstream, WorkerFailed
-from fastchat_gateway.proxy.usage import FIELD, Search, StreamUsage
+from fastchat_gateway.proxy.usage import FIELD, Search, StreamUsage, says_usage
 from fastchat_gateway.routing import balancer
 from fastchat_gateway.routing.catalog import Catalog, Endpoint, Model
 from fastchat_gateway.routing.dispatch import MOST_LOST, Dispatch, Wait
@@ -44,8 +43,6 @@ _DECLINED = (502, 503)
 _MAY_BE_FULL = 429
 _REFUSED = (400, 422)
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
-_CHUNK_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
-"""Of a chunk that ends with an event."""
 _LONGEST_EVENT = 2**16
 
 
@@ -359,22 +356,18 @@ class Relay:
         elif self._size > BUFFERED_BYTES and self._upstream is not None:
             self._upstream.fail("it declined at great length")
 
+    def passes(self, data: bytes) -> int:
+        """Up to where an event says what was used, unless the client is to get that too and it is not said yet."""
+        if self._parts:
+            return 0
+        at = data.find(FIELD)
+        return len(data) if at < 0 or not (self._adds_usage or says_usage(data, at)) else at
+
     def on_chunks(self, data: bytes, number: int, *, more: bool) -> None:
         if not self._begun and self._head is not None:
             self._begin(self._head)
-        if self._over:
-            return
-        end = len(data)
-        if self._parts:
-            end = 0
-        elif FIELD in data and self._usage.concerns(data):
-            end, number = whole_chunks(data, data.find(FIELD))
-        if not data.endswith(_CHUNK_ENDS, 0, end):
-            end = 0
-        if end:
-            self._sink.write(data if end == len(data) else data[:end], chunks=number, more=more)
-        if end < len(data):
-            self._pass_on(unframed(data[end:]), more=more)
+        if not self._over:
+            self._sink.write(data, chunks=number, more=more)
 
     def on_complete(self, data: bytes = b"") -> None:
         endpoint, head = self._endpoint, self._head
@@ -469,14 +462,14 @@ class Relay:
         if parts and not self._over:
             self._pass_on(b"".join(parts))
 
-    def _pass_on(self, data: bytes, *, more: bool = False) -> None:
+    def _pass_on(self, data: bytes) -> None:
         """Whole events only, so that a worker's death leaves no half one in front of the error's."""
         if self._streams and (self._parts or not data.endswith(_EVENT_ENDS)):
             data, rest = _split(b"".join([*self._parts, data]), _EVENT_ENDS)
             self._parts = [rest] if rest else []
         data = self._read_usage(data)
         if data:
-            self._sink.write(data, more=more)
+            self._sink.write(data)
 
     def _read_usage(self, data: bytes) -> bytes:
         """Note what a part says of it; returns what the client gets of the part."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from fastchat_gateway.clock import Clock
 from fastchat_gateway.descriptors import lacking
 from fastchat_gateway.errors import overloaded
-from fastchat_gateway.http.chunked import Chunked, whole_chunks
+from fastchat_gateway.http.chunked import Chunked, whole_events
 from fastchat_gateway.http.head import LastHead
 from fastchat_gateway.http.response import AnswerHead, BadAnswer, check_beginning, read
 
@@ -46,8 +46,11 @@ class Reader(Protocol):
     def on_body(self, data: bytes) -> None:
         """Bytes of its body, free of any framing."""
 
+    def passes(self, data: bytes) -> int:
+        """So many of these bytes of a chunked body may come as `on_chunks`; asked where that was asked for."""
+
     def on_chunks(self, data: bytes, number: int, *, more: bool) -> None:
-        """So many whole plain chunks of a stream's body as they came: where that was asked for.
+        """So many whole plain chunks of a stream's body as they came, which end with an event.
 
         `more`: the answer's end has come with them, and follows.
         """
@@ -93,6 +96,8 @@ class Upstream:
         self._pool = pool
         self.url = url
         self._last_head: LastHead[AnswerHead] = LastHead()
+        self._open_head: tuple[bytes, AnswerHead | None] = b"", None
+        """The last head of a body of unknown length, and what it says: a stream's mostly comes again byte for byte."""
         self._reader: Reader | None = None
         self._chunks = False
         self._forget_answer()
@@ -237,7 +242,7 @@ class Upstream:
             self._raw = whole
             return
         self._raw = b""
-        head = read(whole[:end])
+        head = self._head_of(whole[:end])
         rest = whole[end:]
         if head.is_interim:
             self._interim += 1
@@ -255,6 +260,15 @@ class Upstream:
         self._begin(head)
         if rest and self._reader is not None:
             self._read_body(head, rest)
+
+    def _head_of(self, lines: bytes) -> AnswerHead:
+        known, said = self._open_head
+        if said is not None and lines == known:
+            return said
+        head = read(lines)
+        if head.length is None:
+            self._open_head = lines, head
+        return head
 
     def _tell_answer(self, head: AnswerHead, body: bytes) -> None:
         """All of it is here."""
@@ -274,24 +288,19 @@ class Upstream:
 
     def _read_body(self, head: AnswerHead, data: bytes) -> None:
         """What comes after its end belongs to nobody, and ends the connection."""
-        reader, chunked = self._reader, self._chunked
+        chunked = self._chunked
         complete = surplus = False
         if chunked is not None:
-            end = number = 0
-            if self._chunks and chunked.is_between:
-                end, number = whole_chunks(data, len(data))
-            part = chunked.body(data[end:]) if end < len(data) else b""
+            part = self._read_chunks(chunked, data)
             complete, surplus = chunked.complete, chunked.surplus
-            if number and reader is not None:
-                reader.on_chunks(data[:end], number, more=complete)
-                reader = self._reader  # it may have gone meanwhile
         elif head.length is not None:
             part = data[: self._left]
             self._left -= len(part)
             complete, surplus = self._left == 0, len(part) < len(data)
         else:
             part = data
-        if reader is None:
+        reader = self._reader
+        if reader is None:  # it may have gone meanwhile
             return
         if complete:
             self._reader = None
@@ -299,6 +308,19 @@ class Upstream:
             reader.on_complete(part)
         elif part:
             reader.on_body(part)
+
+    def _read_chunks(self, chunked: Chunked, data: bytes) -> bytes:
+        """What comes next of a chunked body, apart from what the reader has taken as it came."""
+        reader = self._reader
+        end = number = 0
+        if self._chunks and reader is not None and chunked.is_between:
+            end, number = whole_events(data, reader.passes(data))
+        if not number:
+            return chunked.body(data)
+        part = chunked.body(data[end:]) if end < len(data) else b""
+        if reader is not None:
+            reader.on_chunks(data[:end], number, more=chunked.complete)
+        return part
 
 
 class Pool:

@@ -55,10 +55,6 @@ class StreamUsage:
         """What was read last ended in the middle of an event, for it is longer than events are kept."""
         self._search: Search | None = None
 
-    def concerns(self, data: bytes) -> bool:
-        """There is something to `read` in events that have the field."""
-        return self.hidden or _OBJECT.search(data) is not None
-
     def read(self, events: bytes) -> bytes:
         """Note what events say; returns those that the client gets."""
         end = b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
@@ -100,6 +96,11 @@ class StreamUsage:
         search = self._search = self._search or Search()
         search.feed(event)
         self.found = search.found or self.found
+
+
+def says_usage(data: bytes, start: int) -> bool:
+    """Somewhere behind `start` it is told, and not only that it is null."""
+    return _OBJECT.search(data, start) is not None
 
 
 def of_text(body: bytes) -> int:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat_gateway.http.chunked import Chunked, unframed, whole_chunks
+from fastchat_gateway.http.chunked import Chunked, whole_events
 from fastchat_gateway.http.response import BadAnswer, read
 
 SIZE = st.sampled_from([b"%x", b"%X", b"0%x", b"%x;a=b", b"%x ; a"])
-CHUNKS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), SIZE), max_size=6)
+DATA = st.tuples(st.binary(min_size=1, max_size=40), st.sampled_from([b"", b"\n\n", b"\r\n\r\n"])).map(b"".join)
+CHUNKS = st.lists(st.tuples(DATA, SIZE), max_size=6)
+EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 LAST = st.sampled_from([b"0\r\n\r\n", b"00\r\n\r\n", b"0;a\r\nx: y\r\nset-cookie: a\r\n\r\n"])
 
 
@@ -49,9 +51,9 @@ def test_what_goes_on_as_it_came_is_the_same_body_in_plain_chunks(chunks, last, 
     sent = b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in chunks) + last
     chunked, passed = Chunked(), b""
     for piece in pieces(sent, cuts):
-        end, number = whole_chunks(piece, len(piece)) if chunked.is_between else (0, 0)
+        end, number = whole_events(piece, len(piece)) if chunked.is_between else (0, 0)
         part = chunked.body(piece[end:])
-        assert len(piece[:end]) - len(unframed(piece[:end])) in range(5 * number, 7 * number + 1)
+        assert len(piece[:end]) - len(Chunked().body(piece[:end])) in range(5 * number, 7 * number + 1)
         passed += piece[:end] + (b"%x\r\n%b\r\n" % (len(part), part) if part else b"")
     assert by_h11(passed + b"0\r\n\r\n") == body
 
@@ -71,22 +73,33 @@ def whole(parts: list[bytes], extension: bytes = b"") -> bytes:
     return b"".join(b"%x%b\r\n%b\r\n" % (len(part), extension, part) for part in parts)
 
 
-@given(
-    st.lists(st.binary(min_size=16, max_size=300), min_size=1, max_size=4), st.integers(0, 2000), st.integers(0, 2000)
-)
-def test_chunks_are_whole_up_to_the_last_that_ends_before_the_limit(parts, place, limit) -> None:
+@given(st.lists(DATA, min_size=1, max_size=4), st.integers(0, 300), st.integers(0, 300))
+def test_events_go_on_up_to_the_last_chunk_before_the_limit_that_ends_with_one(parts, place, limit) -> None:
     data = whole(parts)
     ends = [len(whole(parts[:number])) for number in range(len(parts) + 1)]
-    end = max(each for each in ends if each <= limit)
-    assert whole_chunks(data, min(limit, len(data))) == (end, ends.index(end))
+    event_ends = [0, *(end for part, end in zip(parts, ends[1:], strict=True) if part.endswith(EVENT_ENDS))]
+    end = max(each for each in event_ends if each <= limit)
+    assert whole_events(data, min(limit, len(data))) == (end, ends.index(end))
     begun = Chunked()
     begun.body(data[: place % len(data)])
     assert begun.is_between == (place % len(data) in ends)
 
 
-@pytest.mark.parametrize("data", [whole([b"x" * 20], b";x"), b"0\r\n\r\n", b"14\r\nxx", b"+5\r\nxxxxx\r\n", b""])
-def test_what_is_no_whole_plain_chunk_is_not_taken_for_one(data) -> None:
-    assert whole_chunks(data, len(data)) == (0, 0)
+@pytest.mark.parametrize(
+    "data",
+    [
+        whole([b"x\n\n"], b";x"),
+        whole([b"x" * 20]),
+        whole([b"\n"]),
+        whole([b"\r\n"]),
+        b"0\r\n\r\n",
+        b"3\r\nx\n",
+        b"+3\r\nx\n\n\r\n",
+        b"",
+    ],
+)
+def test_what_is_no_whole_plain_chunk_with_an_event_is_not_taken_for_one(data) -> None:
+    assert whole_events(data, len(data)) == (0, 0)
 
 
 @given(st.lists(st.sampled_from(list(b"0123;\r\n ax")), max_size=14).map(bytes))
