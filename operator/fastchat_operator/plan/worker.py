@@ -10,7 +10,8 @@ from fastchat_operator.kube import token
 from fastchat_operator.kube.kind import DEPLOYMENT, SERVICE, Object
 from fastchat_operator.kube.meta import PROGRESS_SECONDS, make, marked, owned, worker_labels
 from fastchat_operator.plan import source
-from fastchat_operator.plan.engine import Launch, launch, probes
+from fastchat_operator.plan.engines import ENGINES
+from fastchat_operator.plan.engines.launch import Launch
 from fastchat_operator.plan.pod import (
     TMP,
     container_security,
@@ -96,7 +97,7 @@ def _surge(deployment: ModelDeployment) -> int:
 
 def _pod(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
     spec, defaults = deployment.spec, settings.worker
-    started = launch(deployment, settings)
+    started = ENGINES[spec.engine.type](deployment, settings)
     volumes = _volumes(deployment, settings, started)
     return {
         "enableServiceLinks": False,  # a Service named vllm would set VLLM_PORT
@@ -129,11 +130,11 @@ def _container(
         "name": "worker",
         "image": started.image,
         "imagePullPolicy": settings.images.pull_policy,
-        "ports": [{"name": "http", "containerPort": WORKER_PORT, "protocol": "TCP"}],
+        "ports": started.ports(),
         "volumeMounts": mounts + [_dump_open(mount) for mount in deployment.spec.volume_mounts],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": container_security(read_only=started.read_only),
-        **probes(started),
+        **started.probes(),
         **leave(started.leave_seconds),
         **given(
             command=started.command,

@@ -1,0 +1,39 @@
+"""Engine VLLM: `vllm serve` of vLLM's own image."""
+
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.names import WORKER_PORT
+from fastchat_operator.plan import source
+from fastchat_operator.plan.engines.launch import Launch, caches
+from fastchat_operator.settings import Settings
+
+
+def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
+    """https://docs.vllm.ai/en/stable/cli/serve/"""
+    engine = deployment.spec.engine
+    memory = {"medium": "Memory", "sizeLimit": str(settings.worker.size_limits.shared_memory)}
+    shared_memory = source.Mounted("fastchat-shm", "/dev/shm", {"emptyDir": memory})  # noqa: S108
+    return Launch(
+        engine.image or settings.image("vllm"),
+        engine.ready_path or "/health",
+        [*_args(deployment), *engine.args],
+        command=["vllm", "serve"],
+        # torch asks for the name of its user, and an image that is made for root does not know ours.
+        env=caches() | {"USER": "fastchat", "VLLM_CACHE_ROOT": f"{source.CACHE}/vllm"},
+        mounts=[shared_memory],
+        token_variable="VLLM_API_KEY",  # noqa: S106  # its name
+    )
+
+
+def _args(deployment: ModelDeployment) -> list[str]:
+    model, gpus = deployment.spec.model, deployment.spec.gpus
+    served = model.source.root if model.source.scheme == "hf" else source.path(deployment)
+    args = [served, f"--served-model-name={deployment.name}", "--host=0.0.0.0", f"--port={WORKER_PORT}"]
+    if model.source.revision:
+        args.append(f"--revision={model.source.revision}")
+    if model.source.scheme == "s3":
+        args.append("--load-format=runai_streamer")
+    if model.task == "Embed":
+        args.append("--runner=pooling")
+    if gpus > 1:
+        args.append(f"--tensor-parallel-size={gpus}")
+    return args
