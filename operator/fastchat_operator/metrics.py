@@ -5,10 +5,10 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
+from fastchat_operator.key import Key, ModelKey
 from fastchat_operator.kube.api import ApiError
 from fastchat_operator.kube.scopes import Scopes
 from fastchat_operator.reconcile.contest import Contests
-from fastchat_operator.store import Key
 
 _PREFIX = "fastchat_operator"
 
@@ -62,14 +62,14 @@ class Metrics:
 
         return run
 
-    def decided(self, key: Key, replicas: int, requests: int) -> None:
+    def decided(self, key: ModelKey, replicas: int, requests: int) -> None:
         self._desired.labels(key.namespace, key.name).set(replicas)
         self._demand.labels(key.namespace, key.name).set(requests)
 
     def scaled(self, direction: Literal["up", "down"]) -> None:
         self._decisions.labels(direction).inc()
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: ModelKey) -> None:
         """The model is not scaled any more."""
         for gauge in (self._desired, self._demand):
             gauge.remove(key.namespace, key.name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import kopf
 
+from fastchat_operator.key import Key
 from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
 from fastchat_operator.kube.scopes import Scope, Scopes
@@ -21,7 +22,7 @@ from fastchat_operator.reconcile.contest import Contests
 from fastchat_operator.reconcile.reconciler import Reconciler
 from fastchat_operator.scale.autoscaler import Autoscaler
 from fastchat_operator.settings import Settings
-from fastchat_operator.store import Key, Store
+from fastchat_operator.store import Store
 
 log = logging.getLogger(__name__)
 

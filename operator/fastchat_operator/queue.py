@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
+from fastchat_operator.key import Key
 from fastchat_operator.kube.api import ApiError
-from fastchat_operator.store import Key
 
 log = logging.getLogger(__name__)
 

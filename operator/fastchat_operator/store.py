@@ -3,26 +3,15 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MODEL_LABEL, seniority, worker_name
-from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind, Object
+from fastchat.v1alpha1.names import GATEWAY, seniority, worker_name
+from fastchat_operator.key import GatewayKey, Key, ModelKey, key_of
+from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, WORKLOADS, Kind, Object
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Key:
-    """What is reconciled in one piece: a ModelDeployment, or with no name the gateway of a namespace."""
-
-    namespace: str
-    name: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name or GATEWAY}"
 
 
 class Store:
@@ -34,7 +23,7 @@ class Store:
         self._claimants: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._pods: dict[Key, set[str]] = defaultdict(set)
 
-    def model(self, key: Key) -> ModelDeployment | None:
+    def model(self, key: ModelKey) -> ModelDeployment | None:
         return self._models.get(key.namespace, {}).get(key.name)
 
     def models(self, namespace: str) -> Iterable[ModelDeployment]:
@@ -47,18 +36,19 @@ class Store:
     def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
         return self._objects[kind].get((namespace, name))
 
-    def workers(self, key: Key) -> Object | None:
-        there = self.find(DEPLOYMENT, key.namespace, worker_name(key.name))
-        return there if there is not None and _belongs_to(there) == key else None
-
-    def gateway(self, namespace: str) -> Object | None:
-        return self.find(DEPLOYMENT, namespace, GATEWAY)
+    def workload(self, key: Key) -> Object | None:
+        """What runs the pods of a ModelDeployment, or of a namespace's gateway."""
+        if isinstance(key, GatewayKey):
+            return self.find(DEPLOYMENT, key.namespace, GATEWAY)
+        found = (self.find(kind, key.namespace, worker_name(key.name)) for kind in WORKLOADS)
+        return next((there for there in found if there is not None and key_of(there) == key), None)
 
     def workloads(self) -> Iterator[tuple[Key, Object]]:
-        """The Deployments of all models that there are, and of their namespaces' gateways, with what they belong to."""
+        """Those of all models that there are, and of their namespaces' gateways."""
         for namespace, models in self._models.items():
-            for key in (*(Key(namespace, name) for name in models), Key(namespace)):
-                there = self.workers(key) if key.name else self.gateway(namespace)
+            keys: list[Key] = [*(ModelKey(namespace, name) for name in models), GatewayKey(namespace)]
+            for key in keys:
+                there = self.workload(key)
                 if there is not None and models:
                     yield key, there
 
@@ -72,7 +62,7 @@ class Store:
         Anybody who may make a pod may give it the gateway's labels.
         """
         namespace, owner = pod["metadata"]["namespace"], _controller(pod, "ReplicaSet")
-        gateway = self.gateway(namespace)
+        gateway = self.workload(GatewayKey(namespace))
         if gateway is None or owner is None:
             return False
         between = self.find(REPLICA_SET, namespace, owner["name"])
@@ -106,8 +96,8 @@ class Store:
         if kind == MODEL_DEPLOYMENT:
             self._objects[kind][place] = {"metadata": thing["metadata"]}
             return self._model_seen(thing)
-        owner = _belongs_to(thing)
-        concerned = self._remove(kind, before) if before and _belongs_to(before) != owner else set()
+        owner = key_of(thing)
+        concerned = self._remove(kind, before) if before and key_of(before) != owner else set()
         self._objects[kind][place] = thing
         if kind == POD and owner:
             self._pods[owner].add(thing["metadata"]["name"])
@@ -121,7 +111,7 @@ class Store:
             return set()
         if kind == MODEL_DEPLOYMENT:
             del self._objects[kind][place]
-            return self._model_gone(Key(*place))
+            return self._model_gone(ModelKey(*place))
         return self._remove(kind, before)
 
     def replace(
@@ -147,12 +137,12 @@ class Store:
     def keys(self) -> Iterator[Key]:
         """Everything there is to reconcile."""
         for namespace, models in self._models.items():
-            yield from (Key(namespace, name) for name in models)
-        yield from (Key(namespace) for namespace in self.namespaces())
+            yield from (ModelKey(namespace, name) for name in models)
+        yield from (GatewayKey(namespace) for namespace in self.namespaces())
 
     def _remove(self, kind: Kind, there: Object) -> set[Key]:
         del self._objects[kind][_place(there)]
-        owner = _belongs_to(there)
+        owner = key_of(there)
         if kind == POD and owner:
             self._pods[owner].discard(there["metadata"]["name"])
         return self._concerned(kind, owner)
@@ -161,12 +151,12 @@ class Store:
         """What depends on an object: its owner, and on the gateway the status of every model."""
         if owner is None:
             return set()
-        if owner.name or kind not in (DEPLOYMENT, POD):
+        if isinstance(owner, ModelKey) or kind not in (DEPLOYMENT, POD):
             return {owner}
-        return {owner} | {Key(owner.namespace, name) for name in self._models[owner.namespace]}
+        return {owner} | {ModelKey(owner.namespace, name) for name in self._models[owner.namespace]}
 
     def _model_seen(self, thing: Object) -> set[Key]:
-        key = Key(*_place(thing))
+        key = ModelKey(*_place(thing))
         try:
             deployment = _parse(thing)
         except ValidationError as error:
@@ -176,14 +166,14 @@ class Store:
         self._models[key.namespace][key.name] = deployment
         for name in () if deployment.metadata.deletion_timestamp else deployment.names:
             self._claimants[key.namespace, name].add(key.name)
-        return affected | self._rivals(key.namespace, deployment) | {key, Key(key.namespace)}
+        return affected | self._rivals(key.namespace, deployment) | {key, GatewayKey(key.namespace)}
 
-    def _model_gone(self, key: Key) -> set[Key]:
+    def _model_gone(self, key: ModelKey) -> set[Key]:
         affected = self._drop_claims(key)
         self._models[key.namespace].pop(key.name, None)
-        return affected | {key, Key(key.namespace)}
+        return affected | {key, GatewayKey(key.namespace)}
 
-    def _drop_claims(self, key: Key) -> set[Key]:
+    def _drop_claims(self, key: ModelKey) -> set[Key]:
         before = self.model(key)
         if before is None:
             return set()
@@ -193,7 +183,7 @@ class Store:
         return affected
 
     def _rivals(self, namespace: str, deployment: ModelDeployment) -> set[Key]:
-        return {Key(namespace, rival) for name in deployment.names for rival in self._claimants[namespace, name]}
+        return {ModelKey(namespace, rival) for name in deployment.names for rival in self._claimants[namespace, name]}
 
 
 def _parse(thing: Object) -> ModelDeployment:
@@ -202,14 +192,6 @@ def _parse(thing: Object) -> ModelDeployment:
         return ModelDeployment.parse(thing)
     except ValidationError:
         return ModelDeployment.parse({name: part for name, part in thing.items() if name != "status"})
-
-
-def _belongs_to(thing: Object) -> Key | None:
-    """The key under which an object is reconciled, by its labels."""
-    namespace, labels = thing["metadata"]["namespace"], thing["metadata"].get("labels", {})
-    if labels.get(MODEL_LABEL):
-        return Key(namespace, labels[MODEL_LABEL])
-    return Key(namespace) if labels.get(COMPONENT_LABEL) == "gateway" else None
 
 
 def _controller(thing: Object, kind: str) -> Object | None:

@@ -47,6 +47,9 @@ POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionb
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 SECRET = Kind("v1", "Secret", "secrets")
 
+WORKLOADS = (DEPLOYMENT,)
+"""What may run the pods of a model; those of a gateway are run by a Deployment."""
+
 MADE = (DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, POD_DISRUPTION_BUDGET, NETWORK_POLICY)
 """What the operator makes itself."""
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastchat.v1alpha1.deployment import Condition, Status
-from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, WORKERS
+from fastchat.v1alpha1.names import GATEWAY, WORKERS
+from fastchat_operator.key import GatewayKey, Key, ModelKey, key_of
 from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.events import tell
 from fastchat_operator.kube.kind import DEPLOYMENT, MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of
@@ -20,7 +21,7 @@ from fastchat_operator.reconcile.contest import ContestedError, Contests, Subjec
 from fastchat_operator.reconcile.retry import ask_to_retry
 from fastchat_operator.reconcile.turns import Turns, in_the_way, needs_turn, with_pods_of
 from fastchat_operator.settings import Settings
-from fastchat_operator.store import Key, Store
+from fastchat_operator.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Reconciler:
         settings: Settings,
         tokens: Tokens,
         contests: Contests,
-        scaling: Callable[[Key], Cause | None],
+        scaling: Callable[[ModelKey], Cause | None],
         wake: Callable[[Iterable[Key]], None],
     ) -> None:
         """`scaling` says why the autoscaler leaves a model as it is, `wake` has keys reconciled later."""
@@ -54,9 +55,8 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> None:
         """Make it so; raises ApiError where it could not, to be tried again."""
-        there = self._store.workers(key) if key.name else self._store.gateway(key.namespace)
-        self._wake(self._turns.next(key, there))
-        if not key.name:
+        self._wake(self._turns.next(key, self._store.workload(key)))
+        if isinstance(key, GatewayKey):
             await self._reconcile_gateway(key.namespace)
             return
         deployment = self._store.model(key)
@@ -65,14 +65,14 @@ class Reconciler:
         taken = self._store.taken(deployment)
         refused, planned = None, list[dict[str, Any]]()
         if not any(name == deployment.name for name, _ in taken):
-            planned = [*worker.plan(deployment, self._settings, there)]
+            planned = [*worker.plan(deployment, self._settings, self._store.workload(key))]
             refused = await self._apply(key.namespace, planned)
         seen = Observed(
             deployment,
-            workers=self._store.workers(key),
+            workers=self._store.workload(key),
             pods=self._store.pods(key),
-            gateway=self._store.gateway(key.namespace),
-            gateway_pods=self._store.pods(Key(key.namespace)),
+            gateway=self._store.workload(GatewayKey(key.namespace)),
+            gateway_pods=self._store.pods(GatewayKey(key.namespace)),
             taken=taken,
             trouble=self._trouble(refused, [*map(_subject, planned), _status_subject(key)]),
             gateway_trouble=self._gateway_trouble.get(key.namespace),
@@ -91,10 +91,11 @@ class Reconciler:
     async def _reconcile_gateway(self, namespace: str) -> None:
         """A gateway where there is a model, none where there is none."""
         wanted = any(not each.metadata.deletion_timestamp for each in self._store.models(namespace))
-        planned = gateway.plan(namespace, self._settings, self._store.gateway(namespace)) if wanted else ()
+        there = self._store.workload(GatewayKey(namespace))
+        planned = gateway.plan(namespace, self._settings, there) if wanted else ()
         refused = await self._apply(namespace, planned)
         self._note_trouble(namespace, self._trouble(refused, map(_subject, planned)))
-        await self._ask_to_retry(self._store.gateway(namespace) if wanted else None)
+        await self._ask_to_retry(self._store.workload(GatewayKey(namespace)) if wanted else None)
         if refused is not None:
             raise refused
         leftovers = self._leftovers(namespace, planned)
@@ -109,7 +110,7 @@ class Reconciler:
         """Every model of the namespace tells it in its status."""
         if trouble != self._gateway_trouble.get(namespace):
             self._gateway_trouble[namespace] = trouble
-            self._wake(Key(namespace, each.metadata.name) for each in self._store.models(namespace))
+            self._wake(ModelKey(namespace, each.metadata.name) for each in self._store.models(namespace))
 
     def _trouble(self, refused: ApiError | None, subjects: Iterable[Subject]) -> Cause | None:
         """What keeps objects from being as planned, or lately did."""
@@ -147,11 +148,11 @@ class Reconciler:
     async def _apply_one(self, desired: dict[str, Any]) -> None:
         kind, meta = kind_of(desired), desired["metadata"]
         there = self._store.find(kind, meta["namespace"], meta["name"])
-        if there is None or not needs_turn(desired, there):
+        key = key_of(desired)
+        if key is None or there is None or not needs_turn(desired, there):
             await self._apply_difference(desired, there)
             return
         async with self._turns.lock:
-            key = Key(meta["namespace"], meta["labels"].get(MODEL_LABEL, ""))
             before = in_the_way(key, self._store.workloads())
             if before is None:
                 await self._apply_difference(desired, there)
@@ -180,7 +181,7 @@ class Reconciler:
         self._contests.wrote(subject, mark, rival)
         return written
 
-    async def _report(self, key: Key, seen: Observed) -> None:
+    async def _report(self, key: ModelKey, seen: Observed) -> None:
         """Write the status where it has changed, and an Event where a person would want to know."""
         deployment, status = seen.deployment, status_of(seen)
         if status == deployment.status:
@@ -207,7 +208,7 @@ def _subject(thing: Object) -> Subject:
     return Subject(kind_of(thing), thing["metadata"]["namespace"], thing["metadata"]["name"])
 
 
-def _status_subject(key: Key) -> Subject:
+def _status_subject(key: ModelKey) -> Subject:
     return Subject(MODEL_DEPLOYMENT, key.namespace, key.name, "status")
 
 

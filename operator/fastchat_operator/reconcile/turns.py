@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from fastchat_operator.key import Key
 from fastchat_operator.kube.kind import Object
 from fastchat_operator.plan import revision
-from fastchat_operator.store import Key
 
 
 class Turns:
@@ -40,7 +40,7 @@ def in_the_way(key: Key, workloads: Iterable[tuple[Key, Object]]) -> Key | None:
     only: a tenant whose model cannot start must not keep the others' as they are.
     """
     for other, workload in workloads:
-        same_kind = other != key and bool(other.name) == bool(key.name)
+        same_kind = other != key and type(other) is type(key)
         made = revision.recorded(workload) if same_kind else None
         if made and made.unasked and under_way(workload) and (other.namespace == key.namespace or not stuck(workload)):
             return other

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat_operator.key import GatewayKey, Key, ModelKey
 from fastchat_operator.kube.api import FIELD_MANAGER, MERGE, Api, ApiError
 from fastchat_operator.kube.events import tell
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, POD, Object
@@ -18,7 +19,7 @@ from fastchat_operator.reconcile.contest import Contests, Subject, rival_of, wor
 from fastchat_operator.scale.decision import Decision, History, begin, decide
 from fastchat_operator.scale.demand import Demand
 from fastchat_operator.scale.listener import Listeners
-from fastchat_operator.store import Key, Store
+from fastchat_operator.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,12 @@ class Autoscaler:
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._listeners = Listeners(tokens.find, self._note)
-        self._histories: dict[Key, History] = {}
-        self._causes: dict[Key, Cause] = {}
-        self._written: dict[Key, int] = {}
-        self._not_before: dict[Key, float] = {}
+        self._histories: dict[ModelKey, History] = {}
+        self._causes: dict[ModelKey, Cause] = {}
+        self._written: dict[ModelKey, int] = {}
+        self._not_before: dict[ModelKey, float] = {}
 
-    def cause(self, key: Key) -> Cause | None:
+    def cause(self, key: ModelKey) -> Cause | None:
         """Why a ModelDeployment has as many workers as it has; None: nothing is known yet."""
         return self._causes.get(key)
 
@@ -105,27 +106,27 @@ class Autoscaler:
         return not any(name == deployment.name for name, _ in self._store.taken(deployment))
 
     def _follow(self, namespaces: Iterable[str]) -> None:
-        pods = (pod for namespace in namespaces for pod in self._store.pods(Key(namespace)))
+        pods = (pod for namespace in namespaces for pod in self._store.pods(GatewayKey(namespace)))
         self._listeners.follow(pod for pod in pods if self._store.is_gateways(pod))
 
-    def _forget(self, keys: Iterable[Key]) -> None:
+    def _forget(self, keys: Iterable[ModelKey]) -> None:
         for key in keys:
             for memory in (self._histories, self._causes, self._written, self._not_before):
                 memory.pop(key, None)
             self._metrics.forget(key)
 
-    async def _try(self, key: Key, deployment: ModelDeployment) -> None:
+    async def _try(self, key: ModelKey, deployment: ModelDeployment) -> None:
         try:
             await self._scale(key, deployment)
         except Exception:  # one model must not stop all others; what it was is logged
             log.exception("%s: the autoscaler is at fault", key)
 
-    async def _scale(self, key: Key, deployment: ModelDeployment) -> None:
+    async def _scale(self, key: ModelKey, deployment: ModelDeployment) -> None:
         now = time.monotonic()
-        pods = [pod for pod in self._store.pods(Key(key.namespace)) if self._store.is_gateways(pod) is not False]
+        pods = [pod for pod in self._store.pods(GatewayKey(key.namespace)) if self._store.is_gateways(pod) is not False]
         demands = self._listeners.demands(pods, deployment.name)
         history = begin(deployment, self._histories.get(key), now)
-        decision = decide(deployment, demands, history, now, rolling=_rolls(self._store.workers(key)))
+        decision = decide(deployment, demands, history, now, rolling=_rolls(self._store.workload(key)))
         self._histories[key] = decision.history
         self._metrics.decided(key, decision.replicas, decision.requests)
         rival = self._contests.rival(_scale(key))
@@ -135,13 +136,13 @@ class Autoscaler:
         if decision.replicas != deployment.spec.replicas and not (overtaken or self._contests.wait(_scale(key))):
             await self._act(key, deployment, decision, demands)
 
-    def _say(self, key: Key, cause: Cause | None) -> None:
+    def _say(self, key: ModelKey, cause: Cause | None) -> None:
         if cause is not None and cause != self._causes.get(key):
             self._causes[key] = cause
             self._wake([key])
 
     async def _act(
-        self, key: Key, deployment: ModelDeployment, decision: Decision, demands: Mapping[str, Demand | None]
+        self, key: ModelKey, deployment: ModelDeployment, decision: Decision, demands: Mapping[str, Demand | None]
     ) -> None:
         """Write what was decided. Where somebody was faster the decision was about the past: there will be another."""
         down = decision.replicas < deployment.spec.replicas
@@ -164,7 +165,7 @@ class Autoscaler:
         log.info("%s: %s", key, decision.message)
         await tell(self._api, deployment, "ScaledDown" if down else "ScaledUp", decision.message)
 
-    async def _mark_busy(self, key: Key, demands: Mapping[str, Demand | None]) -> None:
+    async def _mark_busy(self, key: ModelKey, demands: Mapping[str, Demand | None]) -> None:
         """Tell the ReplicaSet how many requests each pod has, so that it stops the idle ones."""
         outstanding: Counter[str] = Counter()
         for demand in demands.values():
@@ -185,12 +186,12 @@ async def rescale(api: Api, deployment: ModelDeployment, replicas: int) -> int:
     return int(scale["metadata"]["resourceVersion"])
 
 
-def _scale(key: Key) -> Subject:
+def _scale(key: ModelKey) -> Subject:
     return Subject(MODEL_DEPLOYMENT, key.namespace, key.name, "scale")
 
 
-def _key(deployment: ModelDeployment) -> Key:
-    return Key(deployment.metadata.namespace or "default", deployment.metadata.name)
+def _key(deployment: ModelDeployment) -> ModelKey:
+    return ModelKey(deployment.metadata.namespace or "default", deployment.metadata.name)
 
 
 def _rolls(workers: Object | None) -> bool:

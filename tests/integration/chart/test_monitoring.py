@@ -11,22 +11,22 @@ import pytest
 import yaml
 from cluster.binaries import tools
 from cluster.skips import or_skip
+from fastchat_worker.metrics import Metrics as WorkerMetrics
+from fastchat_worker.scheduler import Scheduler
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_gateway.discovery.protocol import Contact
 from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord
 from fastchat_gateway.telemetry.metrics import Metrics as GatewayMetrics
+from fastchat_operator.key import Key, ModelKey
 from fastchat_operator.kube.kind import DEPLOYMENT
 from fastchat_operator.kube.scopes import Scopes
 from fastchat_operator.metrics import Metrics as OperatorMetrics
 from fastchat_operator.plan import gateway, worker
 from fastchat_operator.reconcile.contest import Contests, Subject
 from fastchat_operator.settings import Settings
-from fastchat_operator.store import Key
-from fastchat_worker.engine.loop import Engine
-from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.telemetry.metrics import Metrics as WorkerMetrics
+from fastchat_worker.engine import Engine
 
 MONITORS, ALERTS, DASHBOARD = (f"--set=monitoring.{part}=true" for part in ("podMonitors", "alerts", "dashboard"))
 OF_TARGETS = {"namespace", "pod", "container", "endpoint", "job", "instance"}
@@ -126,7 +126,7 @@ def operator_text() -> str:
         contests.wrote(subject, "same", "field manager 'x'")
     metrics.show(scopes, contests)
     metrics.scaled("up")
-    asyncio.run(metrics.counted(reconcile)(Key("team-a", "m")))
+    asyncio.run(metrics.counted(reconcile)(ModelKey("team-a", "m")))
     with scopes.leading():
         return metrics.render().decode()
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from fastchat_operator.key import Key, ModelKey
 from fastchat_operator.kube.api import ApiError
 from fastchat_operator.metrics import Metrics
-from fastchat_operator.store import Key
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ async def test_a_reconciliation_is_counted_by_its_end_and_its_error_goes_on(end,
 
     metrics = Metrics()
     try:
-        await metrics.counted(reconcile)(Key("team", "m"))
+        await metrics.counted(reconcile)(ModelKey("team", "m"))
     except (ApiError, KeyError) as error:
         assert error is end  # noqa: PT017  # the other case raises nothing
     else:

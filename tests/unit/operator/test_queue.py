@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fastchat_operator.key import Key, ModelKey
 from fastchat_operator.kube.api import ApiError
 from fastchat_operator.queue import Queue
-from fastchat_operator.store import Key
 
-A, B = Key("team", "a"), Key("team", "b")
+A, B = ModelKey("team", "a"), ModelKey("team", "b")
 
 
 class Work:

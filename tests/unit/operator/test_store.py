@@ -4,11 +4,12 @@ import copy
 
 import pytest
 
+from fastchat_operator.key import GatewayKey, ModelKey
 from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, SERVICE
-from fastchat_operator.store import Key, Store
+from fastchat_operator.store import Store
 
-VICUNA = Key("team", "vicuna")
-GATEWAY = Key("team")
+VICUNA = ModelKey("team", "vicuna")
+GATEWAY = GatewayKey("team")
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def test_a_child_and_a_pod_concern_their_model(store, workload, pod):
 
 def test_the_gateways_state_concerns_every_model_of_its_namespace(store, resource, workload):
     store.see(MODEL_DEPLOYMENT, resource("other"))
-    assert store.see(DEPLOYMENT, workload()) == {GATEWAY, VICUNA, Key("team", "other")}
-    assert store.forget(DEPLOYMENT, workload()) == {GATEWAY, VICUNA, Key("team", "other")}
+    assert store.see(DEPLOYMENT, workload()) == {GATEWAY, VICUNA, ModelKey("team", "other")}
+    assert store.forget(DEPLOYMENT, workload()) == {GATEWAY, VICUNA, ModelKey("team", "other")}
 
 
 def test_the_gateways_service_concerns_the_gateway_alone(store, workload):
@@ -58,14 +59,14 @@ def test_a_child_that_lost_its_label_concerns_the_model_that_had_it(store, workl
     child = workload("vicuna")
     store.see(DEPLOYMENT, child)
     assert store.see(DEPLOYMENT, labelled(child, 2, {})) == {VICUNA}
-    assert store.workers(VICUNA) is None
+    assert store.workload(VICUNA) is None
 
 
 def test_every_model_and_every_namespace_with_something_in_it_is_a_key(store, workload):
     elsewhere = workload()
     elsewhere["metadata"]["namespace"] = "empty"
     store.see(DEPLOYMENT, elsewhere)
-    assert set(store.keys()) == {VICUNA, GATEWAY, Key("empty")}
+    assert set(store.keys()) == {VICUNA, GATEWAY, GatewayKey("empty")}
 
 
 # --- what is newer
@@ -74,7 +75,7 @@ def test_every_model_and_every_namespace_with_something_in_it_is_a_key(store, wo
 def test_an_event_that_is_older_than_what_is_known_is_ignored(store, workload):
     store.see(DEPLOYMENT, workload("vicuna", version=10, readyReplicas=1))
     assert store.see(DEPLOYMENT, workload("vicuna", version=9)) == set()
-    assert store.workers(VICUNA)["status"]["readyReplicas"] == 1
+    assert store.workload(VICUNA)["status"]["readyReplicas"] == 1
 
 
 def test_what_is_known_already_concerns_nobody(store, workload):
@@ -93,13 +94,13 @@ def test_an_object_that_was_made_anew_is_not_forgotten_with_its_predecessor(stor
     store.see(DEPLOYMENT, old)
     store.see(DEPLOYMENT, new)
     assert store.forget(DEPLOYMENT, old) == set()
-    assert store.workers(VICUNA) == new
+    assert store.workload(VICUNA) == new
 
 
 def test_an_object_that_got_its_label_back_is_not_forgotten_by_the_late_word_that_it_lost_it(store, workload):
     store.see(DEPLOYMENT, workload("vicuna", version=11))
     assert store.forget(DEPLOYMENT, workload("vicuna", version=10)) == set()
-    assert store.workers(VICUNA) is not None
+    assert store.workload(VICUNA) is not None
 
 
 def test_what_is_not_known_cannot_be_forgotten(store, workload, pod):
@@ -113,14 +114,14 @@ def test_what_is_not_known_cannot_be_forgotten(store, workload, pod):
 def test_what_a_listing_does_not_have_any_more_is_gone(store, workload):
     store.see(DEPLOYMENT, workload("vicuna"))
     assert store.replace(DEPLOYMENT, [], None, store.snapshot(DEPLOYMENT)) == {VICUNA}
-    assert store.workers(VICUNA) is None
+    assert store.workload(VICUNA) is None
 
 
 def test_what_was_made_while_the_listing_was_read_stays(store, workload):
     before = store.snapshot(DEPLOYMENT)
     store.see(DEPLOYMENT, workload("vicuna"))
     store.replace(DEPLOYMENT, [], None, before)
-    assert store.workers(VICUNA) is not None
+    assert store.workload(VICUNA) is not None
 
 
 def test_what_went_while_the_listing_was_read_does_not_come_back_with_it(store, workload):
@@ -129,13 +130,13 @@ def test_what_went_while_the_listing_was_read_does_not_come_back_with_it(store, 
     before = store.snapshot(DEPLOYMENT)
     store.forget(DEPLOYMENT, child)
     assert store.replace(DEPLOYMENT, [child], None, before) == set()
-    assert store.workers(VICUNA) is None
+    assert store.workload(VICUNA) is None
 
 
 def test_a_listing_of_one_namespace_says_nothing_of_another(store, workload):
     store.see(DEPLOYMENT, workload("vicuna"))
     store.replace(DEPLOYMENT, [], "other", store.snapshot(DEPLOYMENT))
-    assert store.workers(VICUNA) is not None
+    assert store.workload(VICUNA) is not None
 
 
 # --- pods
@@ -154,29 +155,29 @@ def test_a_pod_that_was_given_to_another_model_is_found_there_and_can_go(store, 
     store.see(POD, pod("a"))
     moved = pod("a", of="other")
     moved["metadata"]["resourceVersion"] = "2"
-    assert store.see(POD, moved) == {VICUNA, Key("team", "other")}
+    assert store.see(POD, moved) == {VICUNA, ModelKey("team", "other")}
     assert store.pods(VICUNA) == []
     store.forget(POD, moved)
-    assert store.pods(Key("team", "other")) == []
+    assert store.pods(ModelKey("team", "other")) == []
 
 
 # --- names
 
 
 def taken(store, name):
-    return store.taken(store.model(Key("team", name)))
+    return store.taken(store.model(ModelKey("team", name)))
 
 
 def test_of_two_models_with_one_name_the_older_has_it(store, resource):
     young = resource("young", created="2026-11-23T05:00:00Z", model={"name": "vicuna", "aliases": ["gpt"]})
-    assert store.see(MODEL_DEPLOYMENT, young) == {Key("team", "young"), VICUNA, GATEWAY}
+    assert store.see(MODEL_DEPLOYMENT, young) == {ModelKey("team", "young"), VICUNA, GATEWAY}
     assert taken(store, "young") == [("vicuna", "vicuna")]
     assert taken(store, "vicuna") == []
 
 
 def test_a_name_moves_when_the_older_one_goes(store, resource):
     store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"name": "vicuna"}))
-    assert Key("team", "young") in store.forget(MODEL_DEPLOYMENT, resource())
+    assert ModelKey("team", "young") in store.forget(MODEL_DEPLOYMENT, resource())
     assert taken(store, "young") == []
 
 
@@ -184,14 +185,14 @@ def test_a_name_moves_as_soon_as_the_older_one_is_being_deleted(store, resource)
     store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"name": "vicuna"}))
     going = version(resource(), 2)
     going["metadata"]["deletionTimestamp"] = "2026-11-23T06:00:00Z"
-    assert Key("team", "young") in store.see(MODEL_DEPLOYMENT, going)
+    assert ModelKey("team", "young") in store.see(MODEL_DEPLOYMENT, going)
     assert taken(store, "young") == []
 
 
 def test_a_name_moves_when_the_older_one_is_renamed(store, resource):
     store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"aliases": ["vicuna"]}))
     assert taken(store, "young") == [("vicuna", "vicuna")]
-    assert Key("team", "young") in store.see(MODEL_DEPLOYMENT, version(resource(model={"name": "other"}), 2))
+    assert ModelKey("team", "young") in store.see(MODEL_DEPLOYMENT, version(resource(model={"name": "other"}), 2))
     assert taken(store, "young") == []
 
 
@@ -199,7 +200,7 @@ def test_a_name_is_free_in_another_namespace(store, resource):
     elsewhere = resource()
     elsewhere["metadata"] |= {"namespace": "other", "uid": "2"}
     store.see(MODEL_DEPLOYMENT, elsewhere)
-    assert store.taken(store.model(Key("other", "vicuna"))) == []
+    assert store.taken(store.model(ModelKey("other", "vicuna"))) == []
 
 
 def test_of_two_made_in_the_same_second_the_first_by_name_has_it(store, resource):

@@ -2,18 +2,18 @@
 
 import pytest
 
+from fastchat_operator.key import GatewayKey, ModelKey
 from fastchat_operator.observe.drift import drifted
 from fastchat_operator.plan import gateway, worker
 from fastchat_operator.reconcile.turns import Turns, in_the_way, needs_turn, stuck, under_way, with_pods_of
 from fastchat_operator.settings import Images, Settings
-from fastchat_operator.store import Key
 
 OLD, NEW = Settings(), Settings(images=Images(worker="new:1", gateway="new:1"))
 DONE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
 UNDER_WAY = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
 TOO_LONG = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 PAUSED = {"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"}
-ME = Key("team", "me")
+ME = ModelKey("team", "me")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_pods_of_a_release_that_wrote_nothing_down_are_replaced_in_turn(model, w
 
 @pytest.mark.parametrize("condition", [UNDER_WAY, TOO_LONG])
 def test_a_model_waits_until_all_pods_of_the_last_one_were_ready(rolled, condition):
-    other = Key("team", "other")
+    other = ModelKey("team", "other")
     assert in_the_way(ME, [(other, rolled(condition))]) == other
     assert in_the_way(ME, [(other, rolled(generation=2))]) == other
     assert in_the_way(ME, [(other, rolled(DONE))]) is None
@@ -63,7 +63,7 @@ def test_a_model_waits_until_all_pods_of_the_last_one_were_ready(rolled, conditi
 
 
 def test_it_does_not_wait_for_models_that_were_never_ready_or_are_replaced_at_their_own_request(workload, model):
-    other = Key("team", "other")
+    other = ModelKey("team", "other")
     assert in_the_way(ME, [(other, workload(UNDER_WAY))]) is None
     assert in_the_way(ME, [(other, workload(UNDER_WAY, settings=NEW, before=workload(), gpus=1))]) is None
 
@@ -72,15 +72,15 @@ def test_it_does_not_wait_for_models_that_were_never_ready_or_are_replaced_at_th
 def test_a_model_that_cannot_start_holds_up_its_own_namespace_only(rolled, condition):
     there = rolled(condition)
     assert stuck(there)
-    assert in_the_way(ME, [(Key("elsewhere", "other"), there)]) is None
-    assert in_the_way(ME, [(Key("elsewhere", "other"), rolled(UNDER_WAY))]) == Key("elsewhere", "other")
+    assert in_the_way(ME, [(ModelKey("elsewhere", "other"), there)]) is None
+    assert in_the_way(ME, [(ModelKey("elsewhere", "other"), rolled(UNDER_WAY))]) == ModelKey("elsewhere", "other")
 
 
 def test_gateways_wait_for_gateways_and_models_for_models(rolled):
     there = rolled(UNDER_WAY)
-    assert in_the_way(Key("team"), [(Key("elsewhere", "other"), there)]) is None
-    assert in_the_way(ME, [(Key("elsewhere"), there)]) is None
-    assert in_the_way(Key("team"), [(Key("elsewhere"), there)]) == Key("elsewhere")
+    assert in_the_way(GatewayKey("team"), [(ModelKey("elsewhere", "other"), there)]) is None
+    assert in_the_way(ME, [(GatewayKey("elsewhere"), there)]) is None
+    assert in_the_way(GatewayKey("team"), [(GatewayKey("elsewhere"), there)]) == GatewayKey("elsewhere")
 
 
 def test_a_model_that_was_scaled_to_zero_on_the_way_is_done(rolled):
@@ -100,10 +100,10 @@ def test_who_waits_is_scaled_all_the_same_and_its_pods_stay(model, workload):
 
 
 def test_who_waited_is_told_once_when_the_last_one_is_ready_or_gone(rolled):
-    turns, other = Turns(), Key("team", "other")
+    turns, other = Turns(), ModelKey("team", "other")
     turns.wait(ME, other)
     assert turns.next(other, rolled(UNDER_WAY)) == set()
-    assert turns.next(Key("team", "third"), rolled()) == set()
+    assert turns.next(ModelKey("team", "third"), rolled()) == set()
     assert turns.next(other, rolled()) == {ME}
     assert turns.next(other, rolled()) == set()
     turns.wait(ME, other)
