@@ -18,7 +18,10 @@ from fastchat_operator.kube.token import Tokens
 from fastchat_operator.kube.watch import WatchEndedError, kopf_settings, log_in, selector
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.queue import Queue
+from fastchat_operator.reconcile.applier import Applier
 from fastchat_operator.reconcile.contest import Contests
+from fastchat_operator.reconcile.gateway import GatewayReconciler
+from fastchat_operator.reconcile.model import ModelReconciler
 from fastchat_operator.reconcile.reconciler import Reconciler
 from fastchat_operator.scale.autoscaler import Autoscaler
 from fastchat_operator.settings import Settings
@@ -50,10 +53,11 @@ class Operator:
         self._queue = Queue()
         contests = Contests()
         tokens = Tokens(api, settings.resync_seconds / 2)
-        self._autoscaler = Autoscaler(api, self._store, tokens, metrics, contests, scopes.know, self._queue.add)
-        self._reconciler = Reconciler(
-            api, self._store, settings, tokens, contests, self._autoscaler.cause, self._queue.add
-        )
+        applier = Applier(api, self._store, tokens, contests, self._queue.add)
+        self._autoscaler = Autoscaler(applier, self._store, tokens, metrics, scopes.know, self._queue.add)
+        gateways = GatewayReconciler(api, applier, self._store, settings, tokens, self._queue.add)
+        models = ModelReconciler(applier, self._store, settings, gateways.trouble, self._autoscaler.cause)
+        self._reconciler = Reconciler(applier, models, gateways)
         metrics.show(scopes, contests)
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()

@@ -70,7 +70,7 @@ class Store:
             return None
         return (_controller(between, "Deployment") or {}).get("uid") == _uid(gateway)
 
-    def taken(self, deployment: ModelDeployment) -> list[tuple[str, str]]:
+    def name_conflicts(self, deployment: ModelDeployment) -> list[tuple[str, str]]:
         """Names that a deployment claims and an older one has: (name, that one)."""
         namespace = deployment.metadata.namespace or ""
         models = self._models[namespace]

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastchat.v1alpha1.deployment import GROUP, ModelDeployment
 from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MANAGED_BY, MODEL_LABEL
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object
 
-PROGRESS_SECONDS = 600
-"""How long the controller of Deployments waits for new pods before it says that they make no progress."""
 HASH_ANNOTATION = f"{GROUP}/applied-hash"
 """Tells that what is asked for has changed, fields that were dropped from it included."""
 
@@ -24,9 +23,9 @@ def gateway_labels() -> dict[str, str]:
     return {"app.kubernetes.io/name": GATEWAY, COMPONENT_LABEL: "gateway"}
 
 
-def make(kind: Kind, namespace: str, name: str, labels: dict[str, str], **content: Any) -> dict[str, Any]:
+def make(kind: Kind, namespace: str, name: str, labels: Mapping[str, str], **content: Any) -> dict[str, Any]:
     """An object to be applied."""
-    metadata = {"name": name, "namespace": namespace, "labels": MANAGED_BY | labels}
+    metadata = {"name": name, "namespace": namespace, "labels": {**MANAGED_BY, **labels}}
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **content}
 
 

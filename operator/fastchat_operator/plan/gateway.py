@@ -15,7 +15,6 @@ from fastchat.v1alpha1.names import (
 )
 from fastchat_operator.kube import token
 from fastchat_operator.kube.kind import (
-    DEPLOYMENT,
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
     ROLE,
@@ -25,9 +24,11 @@ from fastchat_operator.kube.kind import (
     Kind,
     Object,
 )
-from fastchat_operator.kube.meta import PROGRESS_SECONDS, gateway_labels, make, marked
+from fastchat_operator.kube.meta import gateway_labels, make, marked
 from fastchat_operator.plan.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
 from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, record, settle
+from fastchat_operator.plan.workloads import DEPLOYMENTS
+from fastchat_operator.plan.workloads.workload import Pods
 from fastchat_operator.settings import NetworkPolicy, Settings, WorkerEgress
 
 PORT = 8080
@@ -43,7 +44,6 @@ def plan(namespace: str, settings: Settings, there: Object | None = None) -> Seq
 
     `there`: its Deployment, whose pods are replaced only for a reason.
     """
-    selector = {"matchLabels": gateway_labels()}
     template, made = settle(there, "", settings, _template)
     contents: Sequence[tuple[Kind, str, dict[str, Any]]] = [
         (SERVICE_ACCOUNT, GATEWAY, {}),
@@ -51,11 +51,16 @@ def plan(namespace: str, settings: Settings, there: Object | None = None) -> Seq
         (ROLE_BINDING, GATEWAY, _binding(namespace)),
         (SERVICE, GATEWAY, {"spec": _service()}),
         *((NETWORK_POLICY, name, {"spec": spec}) for name, spec in _network_policies(settings.network_policy).items()),
-        (DEPLOYMENT, GATEWAY, {"spec": _deployment(settings, template)}),
-        (POD_DISRUPTION_BUDGET, GATEWAY, {"spec": {"maxUnavailable": 1, "selector": selector}}),
     ]
-    planned = [make(kind, namespace, name, gateway_labels(), **content) for kind, name, content in contents]
-    return [marked(record(each, made) if each["kind"] == DEPLOYMENT.name else each) for each in planned]
+    beside = [make(kind, namespace, name, gateway_labels(), **content) for kind, name, content in contents]
+    pods = Pods(namespace, GATEWAY, gateway_labels(), template, settings.gateway.replicas, surge=1)
+    budget = {"maxUnavailable": 1, "selector": {"matchLabels": gateway_labels()}}
+    planned = [
+        *beside,
+        record(DEPLOYMENTS.manifest(pods), made),
+        make(POD_DISRUPTION_BUDGET, namespace, GATEWAY, gateway_labels(), spec=budget),
+    ]
+    return [marked(each) for each in planned]
 
 
 def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
@@ -104,17 +109,6 @@ def _binding(namespace: str) -> dict[str, Any]:
 def _service() -> dict[str, Any]:
     ports = [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}]
     return {"type": "ClusterIP", "selector": gateway_labels(), "ports": ports}
-
-
-def _deployment(settings: Settings, template: Template) -> dict[str, Any]:
-    return {
-        "replicas": settings.gateway.replicas,
-        "selector": {"matchLabels": gateway_labels()},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "revisionHistoryLimit": 2,
-        "progressDeadlineSeconds": PROGRESS_SECONDS,
-        "template": template,
-    }
 
 
 def _template(settings: Settings) -> Template:

@@ -1,4 +1,4 @@
-"""Plan of a ModelDeployment's workers: a Deployment, and a headless Service whose EndpointSlices the gateway reads."""
+"""Plan of a ModelDeployment's workers: a workload, and a headless Service whose EndpointSlices the gateway reads."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,8 +7,8 @@ from typing import Any
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat.v1alpha1.names import MANAGED_BY, WORKER_PORT, worker_name
 from fastchat_operator.kube import token
-from fastchat_operator.kube.kind import DEPLOYMENT, SERVICE, Object
-from fastchat_operator.kube.meta import PROGRESS_SECONDS, make, marked, owned, worker_labels
+from fastchat_operator.kube.kind import SERVICE, Object
+from fastchat_operator.kube.meta import make, marked, owned, worker_labels
 from fastchat_operator.plan import source
 from fastchat_operator.plan.engines import ENGINES
 from fastchat_operator.plan.engines.launch import Launch
@@ -24,6 +24,8 @@ from fastchat_operator.plan.pod import (
     variables,
 )
 from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, mark, record, settle
+from fastchat_operator.plan.workloads import workload_for
+from fastchat_operator.plan.workloads.workload import Pods
 from fastchat_operator.settings import Settings
 
 _STOP_MARGIN_SECONDS = 15
@@ -37,35 +39,24 @@ _BESIDE_THE_PODS = {"replicas", "autoscaling", "queue", "load_balancing", "max_s
 def plan(deployment: ModelDeployment, settings: Settings, there: Object | None = None) -> Sequence[dict[str, Any]]:
     """Everything that a ModelDeployment's workers are made of, in the order in which it is applied.
 
-    `there`: the Deployment of its workers, whose pods are replaced only for a reason.
+    `there`: the workload of its workers, whose pods are replaced only for a reason.
     """
-    planned = (_service(deployment), _deployment(deployment, settings, there))
+    planned = (_service(deployment), _workload(deployment, settings, there))
     return [marked(owned(each, deployment)) for each in planned]
 
 
 def _service(deployment: ModelDeployment) -> dict[str, Any]:
     labels = worker_labels(deployment)
     ports = [{"name": "http", "port": WORKER_PORT, "targetPort": "http", "protocol": "TCP"}]
-    spec = {"clusterIP": "None", "selector": labels, "ports": ports}
+    spec = {"clusterIP": "None", "selector": workload_for(deployment).selector(labels), "ports": ports}
     return make(SERVICE, *_place(deployment), labels, spec=spec)
 
 
-def _deployment(deployment: ModelDeployment, settings: Settings, there: Object | None) -> dict[str, Any]:
-    labels = worker_labels(deployment)
+def _workload(deployment: ModelDeployment, settings: Settings, there: Object | None) -> dict[str, Any]:
     template, made = settle(there, _asked(deployment), settings, partial(_template, deployment))
-    surge = _surge(deployment)
-    spec = {
-        "replicas": deployment.spec.replicas,
-        "selector": {"matchLabels": labels},
-        "strategy": {
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge},
-        },
-        "revisionHistoryLimit": 2,
-        "progressDeadlineSeconds": PROGRESS_SECONDS,
-        "template": template,
-    }
-    return record(make(DEPLOYMENT, *_place(deployment), labels, spec=spec), made)
+    replicas, surge = deployment.spec.replicas, _surge(deployment)
+    pods = Pods(*_place(deployment), worker_labels(deployment), template, replicas, surge)
+    return record(workload_for(deployment).manifest(pods), made)
 
 
 def _template(deployment: ModelDeployment, settings: Settings) -> Template:

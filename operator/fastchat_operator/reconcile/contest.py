@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from fastchat_operator.key import ModelKey
 from fastchat_operator.kube.api import FIELD_MANAGER, ApiError
-from fastchat_operator.kube.kind import Kind, Object
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object, kind_of
 
 _AT_ONCE = 3
 """So many times in a row somebody may have made a mistake, or tried something out."""
@@ -35,6 +36,14 @@ class Subject:
     namespace: str
     name: str
     subresource: str = ""
+
+    @classmethod
+    def of(cls, thing: Object) -> "Subject":
+        return cls(kind_of(thing), thing["metadata"]["namespace"], thing["metadata"]["name"])
+
+    @classmethod
+    def of_model(cls, key: ModelKey, subresource: str) -> "Subject":
+        return cls(MODEL_DEPLOYMENT, key.namespace, key.name, subresource)
 
     def __str__(self) -> str:
         what = f"{self.kind.name} {self.name!r}"

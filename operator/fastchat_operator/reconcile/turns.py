@@ -1,34 +1,61 @@
 """Pods that nobody asked to replace are replaced one workload after another, the next when the last is ready."""
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from fastchat_operator.key import Key
+from fastchat_operator.key import Key, key_of
 from fastchat_operator.kube.kind import Object
 from fastchat_operator.plan import revision
+from fastchat_operator.plan.workloads import progress, workload_of
+
+logger = logging.getLogger(__name__)
 
 
 class Turns:
-    """Who waits for whom. Hold `lock` from the question whose turn it is until the answer is in the store."""
+    """Which workloads wait for which other one to be ready."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._waiting: defaultdict[Key, set[Key]] = defaultdict(set)
+
+    @asynccontextmanager
+    async def take(
+        self, desired: dict[str, Any], there: Object | None, workloads: Callable[[], Iterable[tuple[Key, Object]]]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield what may be applied now: `desired`, or that with the pods that are there, where another has the turn.
+
+        It has the turn for as long as the context lasts: until what was applied is in the store, from which `workloads`
+        are.
+        """
+        key = key_of(desired)
+        if key is None or there is None or not needs_turn(desired, there):
+            yield desired
+            return
+        async with self._lock:
+            before = in_the_way(key, workloads())
+            if before is None:
+                yield desired
+                return
+        logger.info("%s: its pods are replaced when those of %s are ready", key, before)
+        self.wait(key, before)
+        yield with_pods_of(there, desired)
 
     def wait(self, key: Key, until_ready: Key) -> None:
         self._waiting[until_ready].add(key)
 
     def next(self, key: Key, workload: Object | None) -> set[Key]:
-        """Those who waited for this workload, if it is ready or gone."""
-        return set() if workload and under_way(workload) else self._waiting.pop(key, set())
+        """Those that waited for this workload, if it is ready or gone; they wait no longer."""
+        return set() if progress(workload).replacing else self._waiting.pop(key, set())
 
 
 def needs_turn(desired: Object, there: Object | None) -> bool:
     """Whether applying it would replace pods without the ModelDeployment having asked for that."""
     planned, before = revision.recorded(desired), revision.recorded(there)
-    if there is None or planned is None or not there["spec"].get("replicas", 1):
+    if there is None or planned is None or not progress(there).wanted:
         return False
     return planned.unasked and planned.template != (before and before.template)
 
@@ -42,7 +69,10 @@ def in_the_way(key: Key, workloads: Iterable[tuple[Key, Object]]) -> Key | None:
     for other, workload in workloads:
         same_kind = other != key and type(other) is type(key)
         made = revision.recorded(workload) if same_kind else None
-        if made and made.unasked and under_way(workload) and (other.namespace == key.namespace or not stuck(workload)):
+        if made is None or not made.unasked:
+            continue
+        state = progress(workload)
+        if state.replacing and (other.namespace == key.namespace or not state.stuck):
             return other
     return None
 
@@ -53,23 +83,5 @@ def with_pods_of(there: Object, desired: dict[str, Any]) -> dict[str, Any]:
     annotations.pop(revision.ANNOTATION)
     if before := (there["metadata"].get("annotations") or {}).get(revision.ANNOTATION):
         annotations[revision.ANNOTATION] = before
-    spec = desired["spec"] | {"template": there["spec"]["template"]}
-    return desired | {"metadata": metadata | {"annotations": annotations}, "spec": spec}
-
-
-def under_way(workload: Object) -> bool:
-    """Whether its pods are being replaced: not all of the new ones have been ready yet."""
-    if not workload["spec"].get("replicas", 1):
-        return False
-    seen = workload.get("status", {}).get("observedGeneration", 0) >= workload["metadata"]["generation"]
-    return not (seen and _progressing(workload).get("reason") == "NewReplicaSetAvailable")
-
-
-def stuck(workload: Object) -> bool:
-    return bool(_progressing(workload).get("status", "True") != "True")
-
-
-def _progressing(workload: Object) -> Object:
-    """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#deployment-status"""
-    conditions = workload.get("status", {}).get("conditions", [])
-    return next((each for each in conditions if each["type"] == "Progressing"), {})
+    kept = workload_of(there).keep_pods(desired, there)
+    return kept | {"metadata": metadata | {"annotations": annotations}}

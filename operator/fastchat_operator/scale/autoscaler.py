@@ -9,13 +9,14 @@ from contextlib import suppress
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.key import GatewayKey, Key, ModelKey
-from fastchat_operator.kube.api import FIELD_MANAGER, MERGE, Api, ApiError
-from fastchat_operator.kube.events import tell
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, POD, Object
+from fastchat_operator.kube.api import ApiError
+from fastchat_operator.kube.kind import Object
 from fastchat_operator.kube.token import Tokens
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.observe.cause import Cause
-from fastchat_operator.reconcile.contest import Contests, Subject, rival_of, words
+from fastchat_operator.plan.workloads import progress
+from fastchat_operator.reconcile.applier import Applier
+from fastchat_operator.reconcile.contest import Subject
 from fastchat_operator.scale.decision import Decision, History, begin, decide
 from fastchat_operator.scale.demand import Demand
 from fastchat_operator.scale.listener import Listeners
@@ -40,19 +41,17 @@ class Autoscaler:
 
     def __init__(
         self,
-        api: Api,
+        applier: Applier,
         store: Store,
         tokens: Tokens,
         metrics: Metrics,
-        contests: Contests,
         know: Callable[[str], bool],
         wake: Callable[[Iterable[Key]], None],
     ) -> None:
         """`know` says whether a namespace may be acted on, `wake` has keys reconciled, because `cause` has changed."""
-        self._api = api
+        self._applier = applier
         self._store = store
         self._metrics = metrics
-        self._contests = contests
         self._know = know
         self._wake = wake
         self._news: set[str] = set()
@@ -103,7 +102,7 @@ class Autoscaler:
             return False
         if not self._know(_key(deployment).namespace):
             return False
-        return not any(name == deployment.name for name, _ in self._store.taken(deployment))
+        return not any(name == deployment.name for name, _ in self._store.name_conflicts(deployment))
 
     def _follow(self, namespaces: Iterable[str]) -> None:
         pods = (pod for namespace in namespaces for pod in self._store.pods(GatewayKey(namespace)))
@@ -129,11 +128,10 @@ class Autoscaler:
         decision = decide(deployment, demands, history, now, rolling=_rolls(self._store.workload(key)))
         self._histories[key] = decision.history
         self._metrics.decided(key, decision.replicas, decision.requests)
-        rival = self._contests.rival(_scale(key))
-        self._say(key, Cause("Contested", words(_scale(key), rival)) if rival else decision.cause)
+        self._say(key, self._applier.contested(Subject.of_model(key, "scale")) or decision.cause)
         version = int(deployment.metadata.resource_version or 0)
         overtaken = version < self._written.get(key, 0) or now < self._not_before.get(key, 0)
-        if decision.replicas != deployment.spec.replicas and not (overtaken or self._contests.wait(_scale(key))):
+        if decision.replicas != deployment.spec.replicas and not overtaken and self._applier.may_scale(key):
             await self._act(key, deployment, decision, demands)
 
     def _say(self, key: ModelKey, cause: Cause | None) -> None:
@@ -146,24 +144,19 @@ class Autoscaler:
     ) -> None:
         """Write what was decided. Where somebody was faster the decision was about the past: there will be another."""
         down = decision.replicas < deployment.spec.replicas
-        subject, mark = _scale(key), str(decision.replicas)
-        rival = ""
         try:
             if down:
                 await self._mark_busy(key, demands)
-            if self._contests.contested(subject, mark):
-                rival = rival_of(await self._api.get(MODEL_DEPLOYMENT, key.namespace, key.name))
-            self._written[key] = await rescale(self._api, deployment, decision.replicas)
+            self._written[key] = await self._applier.scale(key, deployment, decision.replicas)
         except ApiError as error:
             if error.status not in (404, 409):
                 delay = max(_RETRY_SECONDS, error.retry_after)
                 log.warning("%s was not scaled: %s; again in %.0f s", key, error, delay)
                 self._not_before[key] = time.monotonic() + delay
             return
-        self._contests.wrote(subject, mark, rival)
         self._metrics.scaled("down" if down else "up")
         log.info("%s: %s", key, decision.message)
-        await tell(self._api, deployment, "ScaledDown" if down else "ScaledUp", decision.message)
+        await self._applier.tell(deployment, "ScaledDown" if down else "ScaledUp", decision.message)
 
     async def _mark_busy(self, key: ModelKey, demands: Mapping[str, Demand | None]) -> None:
         """Tell the ReplicaSet how many requests each pod has, so that it stops the idle ones."""
@@ -174,20 +167,7 @@ class Autoscaler:
             metadata = pod["metadata"]
             cost = str(outstanding[metadata["uid"]])
             if metadata.get("annotations", {}).get(COST, "0") != cost and not metadata.get("deletionTimestamp"):
-                body = {"metadata": {"uid": metadata["uid"], "annotations": {COST: cost}}}
-                await self._api.call("PATCH", POD.path(key.namespace, metadata["name"]), None, body, MERGE)
-
-
-async def rescale(api: Api, deployment: ModelDeployment, replicas: int) -> int:
-    """Write its replicas; the version that this made. Raises ApiError, 409 where the deployment has changed since."""
-    path = MODEL_DEPLOYMENT.path(deployment.metadata.namespace, deployment.metadata.name, "scale")
-    body = {"metadata": {"resourceVersion": deployment.metadata.resource_version}, "spec": {"replicas": replicas}}
-    scale = await api.call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE)
-    return int(scale["metadata"]["resourceVersion"])
-
-
-def _scale(key: ModelKey) -> Subject:
-    return Subject(MODEL_DEPLOYMENT, key.namespace, key.name, "scale")
+                await self._applier.annotate(pod, {COST: cost})
 
 
 def _key(deployment: ModelDeployment) -> ModelKey:
@@ -198,6 +178,5 @@ def _rolls(workers: Object | None) -> bool:
     """Whether pods are being replaced, or will be as soon as the Deployment's controller has looked."""
     if workers is None:
         return False
-    status = workers.get("status", {})
-    looked = status.get("observedGeneration", 0) >= workers["metadata"].get("generation", 1)
-    return not looked or status.get("updatedReplicas", 0) < status.get("replicas", 0)
+    state = progress(workers)
+    return not state.observed or state.updated < state.current

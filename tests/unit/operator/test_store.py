@@ -164,21 +164,21 @@ def test_a_pod_that_was_given_to_another_model_is_found_there_and_can_go(store, 
 # --- names
 
 
-def taken(store, name):
-    return store.taken(store.model(ModelKey("team", name)))
+def conflicts(store, name):
+    return store.name_conflicts(store.model(ModelKey("team", name)))
 
 
 def test_of_two_models_with_one_name_the_older_has_it(store, resource):
     young = resource("young", created="2026-11-23T05:00:00Z", model={"name": "vicuna", "aliases": ["gpt"]})
     assert store.see(MODEL_DEPLOYMENT, young) == {ModelKey("team", "young"), VICUNA, GATEWAY}
-    assert taken(store, "young") == [("vicuna", "vicuna")]
-    assert taken(store, "vicuna") == []
+    assert conflicts(store, "young") == [("vicuna", "vicuna")]
+    assert conflicts(store, "vicuna") == []
 
 
 def test_a_name_moves_when_the_older_one_goes(store, resource):
     store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"name": "vicuna"}))
     assert ModelKey("team", "young") in store.forget(MODEL_DEPLOYMENT, resource())
-    assert taken(store, "young") == []
+    assert conflicts(store, "young") == []
 
 
 def test_a_name_moves_as_soon_as_the_older_one_is_being_deleted(store, resource):
@@ -186,26 +186,26 @@ def test_a_name_moves_as_soon_as_the_older_one_is_being_deleted(store, resource)
     going = version(resource(), 2)
     going["metadata"]["deletionTimestamp"] = "2026-11-23T06:00:00Z"
     assert ModelKey("team", "young") in store.see(MODEL_DEPLOYMENT, going)
-    assert taken(store, "young") == []
+    assert conflicts(store, "young") == []
 
 
 def test_a_name_moves_when_the_older_one_is_renamed(store, resource):
     store.see(MODEL_DEPLOYMENT, resource("young", created="2026-11-23T05:00:00Z", model={"aliases": ["vicuna"]}))
-    assert taken(store, "young") == [("vicuna", "vicuna")]
+    assert conflicts(store, "young") == [("vicuna", "vicuna")]
     assert ModelKey("team", "young") in store.see(MODEL_DEPLOYMENT, version(resource(model={"name": "other"}), 2))
-    assert taken(store, "young") == []
+    assert conflicts(store, "young") == []
 
 
 def test_a_name_is_free_in_another_namespace(store, resource):
     elsewhere = resource()
     elsewhere["metadata"] |= {"namespace": "other", "uid": "2"}
     store.see(MODEL_DEPLOYMENT, elsewhere)
-    assert store.taken(store.model(ModelKey("other", "vicuna"))) == []
+    assert store.name_conflicts(store.model(ModelKey("other", "vicuna"))) == []
 
 
 def test_of_two_made_in_the_same_second_the_first_by_name_has_it(store, resource):
     store.see(MODEL_DEPLOYMENT, resource("a", model={"name": "vicuna"}))
-    assert taken(store, "vicuna") == [("vicuna", "a")]
+    assert conflicts(store, "vicuna") == [("vicuna", "a")]
 
 
 # --- resources of other versions
@@ -223,7 +223,7 @@ def test_a_spec_of_another_version_is_left_alone_and_claims_no_name(store, resou
     assert store.see(MODEL_DEPLOYMENT, strange) == {VICUNA, GATEWAY}
     assert store.model(VICUNA) is None
     store.see(MODEL_DEPLOYMENT, resource("other", model={"aliases": ["vicuna"]}))
-    assert taken(store, "other") == []
+    assert conflicts(store, "other") == []
 
 
 def test_workloads_are_those_of_models_that_are_there_and_of_their_gateways(store, workload):

@@ -17,7 +17,8 @@ from kubernetes.aio.config import load_kube_config
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import Api, ApiError
-from fastchat_operator.scale.autoscaler import COST, rescale
+from fastchat_operator.reconcile.applier import rescale
+from fastchat_operator.scale.autoscaler import COST
 
 FROM_ZERO_SECONDS = 1.0
 

@@ -1,5 +1,6 @@
 """From what is observed to the status."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.observe.cause import Cause
 from fastchat_operator.observe.status import Observed, status_of
+from fastchat_operator.plan.workloads import progress
 
 EARLY, LATE = datetime(2026, 11, 23, 5, tzinfo=UTC), datetime(2026, 11, 23, 6, tzinfo=UTC)
 COUNTS = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
@@ -25,8 +27,14 @@ def states(status):
 
 
 @pytest.fixture
-def healthy(workload):
-    return {"workers": workload("vicuna", **COUNTS), "gateway": workload(availableReplicas=2)}
+def running(workload):
+    """What a Deployment with this status says of its pods."""
+    return lambda *args, **status: progress(workload(*args, **status))
+
+
+@pytest.fixture
+def healthy(running):
+    return {"workers": running("vicuna", **COUNTS), "gateway": running(availableReplicas=2)}
 
 
 def refusal(message):
@@ -56,9 +64,9 @@ def test_nothing_is_there_yet(model):
     assert status.ready == "0/1"
 
 
-def test_one_of_two_is_ready_and_the_other_has_a_cause(model, workload, healthy, pod):
+def test_one_of_two_is_ready_and_the_other_has_a_cause(model, running, healthy, pod):
     reason = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
-    workers = workload("vicuna", replicas=2, updatedReplicas=2, readyReplicas=1)
+    workers = running("vicuna", replicas=2, updatedReplicas=2, readyReplicas=1)
     status = told(model(replicas=2), **healthy | {"workers": workers}, pods=[pod(conditions=[reason])])
     assert states(status)["Ready"] == ("True", "Unschedulable")
     assert condition(status, "Ready").message == "1 of 2 workers ready: no GPU"
@@ -66,8 +74,8 @@ def test_one_of_two_is_ready_and_the_other_has_a_cause(model, workload, healthy,
     assert status.ready == "1/2"
 
 
-def test_a_model_that_sleeps_is_not_ready_and_not_in_trouble(model, healthy, workload):
-    status = told(model(replicas=0), **healthy | {"workers": workload("vicuna")})
+def test_a_model_that_sleeps_is_not_ready_and_not_in_trouble(model, healthy, running):
+    status = told(model(replicas=0), **healthy | {"workers": running("vicuna")})
     assert states(status)["Ready"] == ("False", "ScaledToZero")
     assert states(status)["Progressing"] == ("False", "Complete")
     assert status.ready == "0/0"
@@ -76,8 +84,8 @@ def test_a_model_that_sleeps_is_not_ready_and_not_in_trouble(model, healthy, wor
 SCALED = {"autoscaling": {"minReplicas": 0, "maxReplicas": 8}}
 
 
-def test_a_model_that_sleeps_until_somebody_asks_says_so(model, healthy, workload):
-    status = told(model(replicas=0, **SCALED), **healthy | {"workers": workload("vicuna")})
+def test_a_model_that_sleeps_until_somebody_asks_says_so(model, healthy, running):
+    status = told(model(replicas=0, **SCALED), **healthy | {"workers": running("vicuna")})
     assert condition(status, "Ready").message == "no worker runs: nobody asks; the first request starts one"
     assert condition(told(model(replicas=0)), "Ready").message == "no worker runs: spec.replicas is 0"
 
@@ -94,7 +102,7 @@ def test_what_the_autoscaler_says_is_told_and_stays_until_it_says_something_else
 
 
 def test_of_a_model_whose_name_is_taken_no_scaling_is_told(model, healthy):
-    told_of = told(model(**SCALED), **healthy, taken=[("vicuna", "older")], scaling=Cause("Following", ""))
+    told_of = told(model(**SCALED), **healthy, name_conflicts=[("vicuna", "older")], scaling=Cause("Following", ""))
     assert "Autoscaling" not in states(told_of)
 
 
@@ -102,33 +110,33 @@ def test_without_autoscaling_nothing_is_said_of_it(model, healthy):
     assert "Autoscaling" not in states(told(model(), **healthy, scaling=Cause("Following", "")))
 
 
-def test_ready_workers_without_a_gateway_serve_nobody_and_the_gateways_cause_is_told(model, healthy, workload, pod):
-    gone = {"gateway": workload(), "gateway_pods": [pod(phase="Failed", reason="Evicted", message="disk full")]}
+def test_ready_workers_without_a_gateway_serve_nobody_and_the_gateways_cause_is_told(model, healthy, running, pod):
+    gone = {"gateway": running(), "gateway_pods": [pod(phase="Failed", reason="Evicted", message="disk full")]}
     status = told(model(replicas=2), **healthy | gone)
     assert states(status)["Ready"] == ("False", "GatewayNotReady")
     assert "disk full" in condition(status, "Ready").message
     assert states(status)["GatewayReady"] == ("False", "Evicted")
 
 
-def test_while_workers_are_replaced_the_model_is_ready_and_progressing(model, healthy, workload):
-    workers = workload("vicuna", replicas=3, updatedReplicas=1, readyReplicas=2)
+def test_while_workers_are_replaced_the_model_is_ready_and_progressing(model, healthy, running):
+    workers = running("vicuna", replicas=3, updatedReplicas=1, readyReplicas=2)
     status = told(model(replicas=2), **healthy | {"workers": workers})
     assert states(status)["Ready"] == ("True", "Ready")
     assert states(status)["Progressing"] == ("True", "Updating")
 
 
 def test_counts_of_another_generation_do_not_say_complete(model, healthy):
-    healthy["workers"]["metadata"]["generation"] = 2
-    assert states(told(model(replicas=2), **healthy))["Progressing"] == ("True", "Updating")
+    workers = replace(healthy["workers"], observed=False)
+    assert states(told(model(replicas=2), **healthy | {"workers": workers}))["Progressing"] == ("True", "Updating")
 
 
-def test_pods_that_are_refused_are_told_in_the_words_of_who_refused_them(model, healthy, workload):
+def test_pods_that_are_refused_are_told_in_the_words_of_who_refused_them(model, healthy, running):
     message = 'pods "x" is forbidden: exceeded quota: gpus'
-    failed = {"workers": workload("vicuna", conditions=refusal(message))}
+    failed = {"workers": running("vicuna", conditions=refusal(message))}
     status = told(model(), **healthy | failed)
     assert states(status)["Ready"] == ("False", "PodRefused")
     assert condition(status, "Ready").message == message
-    gateway = told(model(), workers=healthy["workers"], gateway=workload(conditions=refusal(message)))
+    gateway = told(model(), workers=healthy["workers"], gateway=running(conditions=refusal(message)))
     assert condition(gateway, "GatewayReady").message == message
 
 
@@ -147,13 +155,13 @@ def test_an_object_that_the_api_server_refused_is_told_in_its_words(model, healt
 
 
 def test_a_model_whose_own_name_is_taken_is_not_served(model, healthy):
-    status = told(model(), **healthy, taken=[("vicuna", "older")])
+    status = told(model(), **healthy, name_conflicts=[("vicuna", "older")])
     assert states(status)["Ready"] == ("False", "NameTaken")
     assert "'vicuna' is served by the older ModelDeployment 'older'" in condition(status, "Ready").message
 
 
 def test_a_model_whose_alias_is_taken_is_served_under_its_other_names(model, healthy):
-    status = told(model(model={"aliases": ["gpt"]}), **healthy, taken=[("gpt", "older")])
+    status = told(model(model={"aliases": ["gpt"]}), **healthy, name_conflicts=[("gpt", "older")])
     assert states(status)["Ready"] == ("True", "NameTaken")
 
 

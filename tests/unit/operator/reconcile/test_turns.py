@@ -1,11 +1,14 @@
 """Whose turn it is when pods are replaced that nobody asked to replace."""
 
+import asyncio
+
 import pytest
 
 from fastchat_operator.key import GatewayKey, ModelKey
 from fastchat_operator.observe.drift import drifted
 from fastchat_operator.plan import gateway, worker
-from fastchat_operator.reconcile.turns import Turns, in_the_way, needs_turn, stuck, under_way, with_pods_of
+from fastchat_operator.plan.workloads import progress
+from fastchat_operator.reconcile.turns import Turns, in_the_way, needs_turn, with_pods_of
 from fastchat_operator.settings import Images, Settings
 
 OLD, NEW = Settings(), Settings(images=Images(worker="new:1", gateway="new:1"))
@@ -71,7 +74,7 @@ def test_it_does_not_wait_for_models_that_were_never_ready_or_are_replaced_at_th
 @pytest.mark.parametrize("condition", [TOO_LONG, PAUSED])
 def test_a_model_that_cannot_start_holds_up_its_own_namespace_only(rolled, condition):
     there = rolled(condition)
-    assert stuck(there)
+    assert progress(there).stuck
     assert in_the_way(ME, [(ModelKey("elsewhere", "other"), there)]) is None
     assert in_the_way(ME, [(ModelKey("elsewhere", "other"), rolled(UNDER_WAY))]) == ModelKey("elsewhere", "other")
 
@@ -84,7 +87,7 @@ def test_gateways_wait_for_gateways_and_models_for_models(rolled):
 
 
 def test_a_model_that_was_scaled_to_zero_on_the_way_is_done(rolled):
-    assert not under_way(rolled(UNDER_WAY, replicas=0))
+    assert not progress(rolled(UNDER_WAY, replicas=0)).replacing
 
 
 def test_who_waits_is_scaled_all_the_same_and_its_pods_stay(model, workload):
@@ -108,6 +111,29 @@ def test_who_waited_is_told_once_when_the_last_one_is_ready_or_gone(rolled):
     assert turns.next(other, rolled()) == set()
     turns.wait(ME, other)
     assert turns.next(other, None) == {ME}
+
+
+async def permitted(turns, desired, there, workloads):
+    async with turns.take(desired, there, lambda: workloads) as written:
+        return written
+
+
+async def test_who_has_the_turn_is_written_as_planned_and_who_waits_keeps_its_pods(model, workload, rolled):
+    turns, there, other = Turns(), workload(), ModelKey("team", "other")
+    desired = worker.plan(model(), NEW, there)[1]
+    assert await permitted(turns, desired, there, [(other, rolled(DONE))]) == desired
+    assert await permitted(turns, desired, there, [(other, rolled(UNDER_WAY))]) == with_pods_of(there, desired)
+    assert turns.next(other, rolled(DONE)) == {ModelKey("team", "vicuna")}
+
+
+async def test_a_second_workload_asks_whose_turn_it_is_when_the_first_is_written(model, workload, rolled):
+    turns, there, written = Turns(), workload(), []
+    desired = worker.plan(model(), NEW, there)[1]
+    async with turns.take(desired, there, lambda: written):
+        second = asyncio.create_task(permitted(turns, desired, there, written))
+        await asyncio.sleep(0)
+        written.append((ModelKey("team", "other"), rolled(UNDER_WAY)))
+    assert await second == with_pods_of(there, desired)
 
 
 def test_a_gateways_change_of_settings_needs_a_turn():
