@@ -1,4 +1,4 @@
-"""What the kubelet asks, does the process live and can it do its work?, and what Prometheus does."""
+"""HTTP for the kubelet and Prometheus: `/health` (the process lives), `/ready` (it can do its work), `/metrics`."""
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -8,7 +8,7 @@ from fastchat_operator.metrics import Metrics
 
 
 async def serve(port: int, metrics: Metrics, scopes: Scopes) -> web.AppRunner:
-    """Answer `/health`, `/ready` and `/metrics`, on every operator, the one that leads and those that wait."""
+    """Serve them; every operator does, the one that leads and those that wait. Raises OSError: the port is not free."""
 
     async def alive(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

@@ -45,7 +45,7 @@ class Metrics:
         self._contests = Contests()
 
     def counted(self, reconcile: Callable[[Key], Awaitable[None]]) -> Callable[[Key], Awaitable[None]]:
-        """The same, with its end counted."""
+        """`reconcile`, with each end counted; errors go on."""
 
         async def run(key: Key) -> None:
             result = "failed"
@@ -70,12 +70,12 @@ class Metrics:
         self._decisions.labels(direction).inc()
 
     def forget(self, key: ModelKey) -> None:
-        """The model is not scaled any more."""
+        """Drop the gauges of a model that is not scaled any more."""
         for gauge in (self._desired, self._demand):
             gauge.remove(key.namespace, key.name)
 
     def show(self, scopes: Scopes, contests: Contests) -> None:
-        """From now on what these say."""
+        """Render the state of these from now on."""
         self._scopes, self._contests = scopes, contests
 
     def render(self) -> bytes:

@@ -27,7 +27,7 @@ from fastchat_operator.scale.autoscaler import Autoscaler
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Store
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _WORKERS = 16
 _CRD_SECONDS = 2.0
@@ -63,7 +63,7 @@ class Operator:
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Operate until SIGTERM or SIGINT; raises WatchEndedError, and what is our own fault."""
+        """Operate until SIGTERM or SIGINT; raises WatchEndedError, and whatever else ends one of its tasks."""
         namespaces = self._settings.namespaces
         with self._metrics.leader.track_inprogress(), self._scopes.leading():
             try:
@@ -98,13 +98,13 @@ class Operator:
             self._queue.add(self._store.forget(kind, thing) if gone else self._store.see(kind, thing))
 
     async def _start(self, **_: Any) -> None:
-        """kopf looks once for the kinds that it is to watch."""
+        """Start when the CRD is there: kopf looks only once for the kinds that it is to watch."""
         try:
             await self._wait_for_crd()
         except asyncio.CancelledError:
-            self._ended.set()  # or kopf would wait for whoever of its own waits for this
+            self._ended.set()  # or kopf's own tasks, which wait for this one, would keep it from ending
             raise
-        log.info("acting on %s", ", ".join(map(str, self._scopes)))
+        logger.info("acting on %s", ", ".join(map(str, self._scopes)))
         reconcile = self._metrics.counted(self._reconciler.reconcile)
         self._tasks = [
             asyncio.create_task(self._queue.run(self._where_known(reconcile), _WORKERS), name="queue"),
@@ -121,14 +121,14 @@ class Operator:
             except ApiError as error:
                 missing = str(error)
             if missing and missing != self._scopes.trouble:
-                log.warning("%s; nothing is done until then", missing)
+                logger.warning("%s; nothing is done until then", missing)
             self._scopes.trouble = missing
             if not missing:
                 return
             await asyncio.sleep(_CRD_SECONDS)
 
     def _where_known(self, reconcile: Callable[[Key], Awaitable[None]]) -> Callable[[Key], Awaitable[None]]:
-        """A child not seen yet would look as if it were not there."""
+        """Reconciles only where everything was listed: an object not listed yet would look as if it were not there."""
 
         async def run(key: Key) -> None:
             if self._scopes.know(key.namespace):
@@ -154,12 +154,12 @@ class Operator:
                 self._note(scope, error)
                 delay = min(delay, _delay(scope.failures, error))
             except Exception:  # one namespace must not stop all others; what it was is logged
-                log.exception("%s: the operator is at fault", scope)
+                logger.exception("%s: the operator is at fault", scope)
                 self._note(scope, ApiError(0, "the operator is at fault: its log says how"))
             await asyncio.sleep(delay)
 
     def _note(self, scope: Scope, error: ApiError | None) -> None:
-        """Say it once for as long as it stays the same."""
+        """Remember how a listing ended, and log it where that is another end than before."""
         before, known = scope.trouble, scope.known
         if error:
             scope.failed(error)
@@ -167,9 +167,9 @@ class Operator:
             scope.listed()
         if scope.trouble and scope.trouble != before:
             consequence = "what is known still holds" if scope.known else "nothing is done there"
-            log.warning("%s: not everything could be listed, %s: %s", scope, consequence, scope.trouble)
+            logger.warning("%s: not everything could be listed, %s: %s", scope, consequence, scope.trouble)
         elif scope.known and not known:
-            log.info("%s: everything is known", scope)
+            logger.info("%s: everything is known", scope)
 
     async def _relist(self, kind: Kind, namespace: str | None) -> None:
         before = self._store.snapshot(kind)

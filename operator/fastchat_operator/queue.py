@@ -7,17 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from fastchat_operator.key import Key
 from fastchat_operator.kube.api import ApiError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 8.0
 _LONGEST_FINAL_DELAY_SECONDS = 60.0
 _NEWS_SECONDS = 1.0
-"""Of a key that is to wait, news are looked at this often: most are of what it waits for to stop."""
+"""A key whose retry the API server has put off is reconciled within this time all the same when it is added.
+
+What changed may be what was in the way.
+"""
 
 
 class Queue:
-    """A key added while it is reconciled is reconciled again after that."""
+    """Each key is in it once; one that is added while it is reconciled is reconciled again after that."""
 
     def __init__(self) -> None:
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
@@ -61,7 +64,7 @@ class Queue:
             except ApiError as error:
                 self._retry(key, error)
             except Exception:  # one object must not stop all others; what it was is logged
-                log.exception("%s: the operator is at fault", key)
+                logger.exception("%s: the operator is at fault", key)
                 self._retry(key, None)
             finally:
                 self._running.discard(key)
@@ -70,9 +73,9 @@ class Queue:
                 self.add([key])
 
     def _retry(self, key: Key, error: ApiError | None) -> None:
-        """Again after a while: twice as long each time, up to a minute where the answer will hardly change.
+        """Add it again after a delay that doubles each time, up to a minute where the same call would be refused again.
 
-        Not before the time that the API server asked for.
+        Not before the time that the API server gave in its Retry-After.
         """
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         longest = _LONGEST_DELAY_SECONDS if error is not None and not error.final else _LONGEST_FINAL_DELAY_SECONDS
@@ -80,7 +83,7 @@ class Queue:
         if error is not None:
             delay = max(delay, error.retry_after)
             if self._said.get(key) != str(error):
-                log.warning("%s: %s; again in %.1f s", key, error, delay)
+                logger.warning("%s: %s; again in %.1f s", key, error, delay)
             self._said[key] = str(error)
         self._start_timer(key, delay)
         if error is not None and error.retry_after:

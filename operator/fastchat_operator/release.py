@@ -1,6 +1,6 @@
-"""Is there another release of FastChat that acts on all namespaces? Two would write the same objects.
+"""Refuses to run beside another release of FastChat that acts on all namespaces: both would write the same objects.
 
-What tells is the chart's ClusterRoleBinding, which only an administrator of the cluster can make.
+Releases are found by the chart's ClusterRoleBinding, which only an administrator of the cluster can make.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.kind import CLUSTER_ROLE_BINDING, Object
 from fastchat_operator.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _SELECTOR = "app.kubernetes.io/name=fastchat-operator,app.kubernetes.io/component=operator"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -20,11 +20,11 @@ _RETRY_SECONDS = 2.0
 
 
 class OtherReleaseError(Exception):
-    """One that was there first, and what to do."""
+    """Another release was there first; the message says which one, and what to do."""
 
 
 async def must_be_alone(api: Api, settings: Settings) -> None:
-    """Return where this is the first release for all namespaces, or one for some only; raises OtherReleaseError."""
+    """Raises OtherReleaseError where this release acts on all namespaces and is not the first that does."""
     if settings.namespaces:
         return
     bindings = await _bindings(api)
@@ -39,15 +39,15 @@ async def must_be_alone(api: Api, settings: Settings) -> None:
 
 
 async def _bindings(api: Api) -> list[Object]:
-    """Of all releases; none where that may not be known, as outside of the chart."""
+    """The bindings of all releases; none where we may not list them, as outside of the chart."""
     while True:
         try:
             return [each async for each in api.list(CLUSTER_ROLE_BINDING, None, _SELECTOR)]
         except ApiError as error:
             if error.final:
-                log.warning("whether another release acts on all namespaces is not known: %s", error)
+                logger.warning("whether another release acts on all namespaces is not known: %s", error)
                 return []
-            log.warning("%s; trying again", error)
+            logger.warning("%s; trying again", error)
             await asyncio.sleep(max(_RETRY_SECONDS, error.retry_after))
 
 

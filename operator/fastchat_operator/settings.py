@@ -23,7 +23,7 @@ RESERVED_IN_WORKERS = frozenset(
 
 
 class SettingsError(Exception):
-    """What is wrong with the settings, in a line for people."""
+    """The settings file cannot be used; the message says why in one line."""
 
 
 def _not_one_of(reserved: frozenset[str]) -> AfterValidator:
@@ -71,7 +71,7 @@ class Gateway(Part):
         False, description="Whether gateways serve nobody, instead of everybody, while their namespace has no API key."
     )
     allowed_origins: list[Origin] = Field(
-        default_factory=list, description="Origins whose web pages may ask gateways, `*` for all; none: no other."
+        default_factory=list, description="Origins whose web pages may call gateways, `*` for all; none: no other."
     )
     args: list[str] = Field(default_factory=list, description="Arguments added to its command line.")
     env: Annotated[list[Annotated[EnvVar, _not_one_of(RESERVED_IN_GATEWAYS)]], Unique("name")] = Field(
@@ -85,7 +85,7 @@ class Gateway(Part):
         300,
         ge=0,
         le=86_400,
-        description="How long a gateway that is to stop may finish what it is answering, in seconds.",
+        description="How long a gateway that is to stop may finish open requests, in seconds.",
     )
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes for gateways.")
     tolerations: list[Toleration] = Field(default_factory=list, description="Taints that gateways tolerate.")
@@ -127,7 +127,7 @@ class WorkerEgress(Part):
     enabled: bool = Field(False, description="Whether workers reach nobody but those in `dns` and `to`.")
     dns: list[dict[str, JsonValue]] = Field(
         default_factory=lambda: [_PODS_OF_THE_CLUSTER],
-        description="Peers that workers may ask for names, on port 53, as in a NetworkPolicy; none: everyone.",
+        description="Peers by which workers resolve names, on port 53, as in a NetworkPolicy; none: everyone.",
     )
     to: list[dict[str, JsonValue]] = Field(
         default_factory=list,
@@ -136,14 +136,14 @@ class WorkerEgress(Part):
 
 
 class NetworkPolicy(Part):
-    """Who reaches gateways and workers: each may be asked on its port only, and workers by their gateways only."""
+    """Who reaches gateways and workers: each on its port only, and workers by their gateways only."""
 
     enabled: bool = Field(True, description="Whether there are NetworkPolicies at all.")
     gateway_from: list[dict[str, JsonValue]] = Field(
-        default_factory=list, description="Peers that may ask gateways, as in a NetworkPolicy; none: everyone."
+        default_factory=list, description="Peers that may reach gateways, as in a NetworkPolicy; none: everyone."
     )
     worker_from: list[dict[str, JsonValue]] = Field(
-        default_factory=list, description="Peers that may ask workers, beside the gateways of their namespace."
+        default_factory=list, description="Peers that may reach workers, beside the gateways of their namespace."
     )
     worker_egress: WorkerEgress = Field(default_factory=WorkerEgress, description="Whom workers reach.")
 
@@ -155,7 +155,7 @@ class LeaderElection(Part):
         None, description="Name of the Lease, in the operator's namespace; left out: this operator is alone."
     )
     lease_seconds: int = Field(15, ge=3, description="An operator that has not renewed the Lease for so long is gone.")
-    renew_seconds: int = Field(2, ge=1, description="How often the Lease is renewed or asked for.")
+    renew_seconds: int = Field(2, ge=1, description="How often the Lease is renewed or tried for.")
 
     @model_validator(mode="after")
     def _renewed_in_time(self) -> Self:

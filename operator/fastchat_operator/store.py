@@ -11,7 +11,7 @@ from fastchat.v1alpha1.names import GATEWAY, seniority, worker_name
 from fastchat_operator.key import GatewayKey, Key, ModelKey, key_of
 from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, WORKLOADS, Kind, Object
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Store:
@@ -71,7 +71,7 @@ class Store:
         return (_controller(between, "Deployment") or {}).get("uid") == _uid(gateway)
 
     def name_conflicts(self, deployment: ModelDeployment) -> list[tuple[str, str]]:
-        """Names that a deployment claims and an older one has: (name, that one)."""
+        """Names that a deployment claims and an older one has: (name, name of the older one)."""
         namespace = deployment.metadata.namespace or ""
         models = self._models[namespace]
         oldest = [
@@ -87,11 +87,11 @@ class Store:
         return {namespace for objects in self._objects.values() for namespace, _ in objects}
 
     def see(self, kind: Kind, thing: Object) -> set[Key]:
-        """Take in an object as it is now; what it concerns."""
+        """Take in an object as it is now. Returns the keys that it concerns; none where nothing is new."""
         place = _place(thing)
         before = self._objects[kind].get(place)
         if before is not None and _uid(before) == _uid(thing) and _version(thing) <= _version(before):
-            return set()  # a watch brings it as it was before a write, or with a write, whose answer is known already
+            return set()  # a write's response has brought this state, or a later one, before the watch did
         thing = _slim(kind, thing)
         if kind == MODEL_DEPLOYMENT:
             self._objects[kind][place] = {"metadata": thing["metadata"]}
@@ -104,7 +104,7 @@ class Store:
         return concerned | self._concerned(kind, owner)
 
     def forget(self, kind: Kind, thing: Object) -> set[Key]:
-        """Take out an object that is gone; what that concerns."""
+        """Take out an object that is gone. Returns the keys that this concerns."""
         place = _place(thing)
         before = self._objects[kind].get(place)
         if before is None or _uid(before) != _uid(thing) or _version(thing) < _version(before):
@@ -117,7 +117,10 @@ class Store:
     def replace(
         self, kind: Kind, things: Iterable[Object], namespace: str | None, before: Mapping[tuple[str, str], str]
     ) -> set[Key]:
-        """Take in a listing; what was there `before` it (a `snapshot`) and is not in it is gone. What that concerns."""
+        """Take in a listing. Returns the keys that changes concern.
+
+        `before`: a `snapshot` from before the listing; what is in it and was not listed is gone.
+        """
         listed, concerned = set(), set()
         for thing in things:
             place = _place(thing)
@@ -132,6 +135,7 @@ class Store:
         return concerned
 
     def snapshot(self, kind: Kind) -> dict[tuple[str, str], str]:
+        """UIDs of all objects of a kind, by namespace and name."""
         return {place: _uid(thing) for place, thing in self._objects[kind].items()}
 
     def keys(self) -> Iterator[Key]:
@@ -148,7 +152,7 @@ class Store:
         return self._concerned(kind, owner)
 
     def _concerned(self, kind: Kind, owner: Key | None) -> set[Key]:
-        """What depends on an object: its owner, and on the gateway the status of every model."""
+        """Keys to reconcile when an object has changed: its own, and for a gateway all models, whose status has it."""
         if owner is None:
             return set()
         if isinstance(owner, ModelKey) or kind not in (DEPLOYMENT, POD):
@@ -160,7 +164,7 @@ class Store:
         try:
             deployment = _parse(thing)
         except ValidationError as error:
-            log.warning("ModelDeployment %s is left alone: this operator does not understand it: %s", key, error)
+            logger.warning("ModelDeployment %s is left alone: this operator does not understand it: %s", key, error)
             return self._model_gone(key)
         affected = self._drop_claims(key)
         self._models[key.namespace][key.name] = deployment
@@ -187,7 +191,11 @@ class Store:
 
 
 def _parse(thing: Object) -> ModelDeployment:
-    """Of a resource whose status is another operator version's only the rest counts; raises ValidationError."""
+    """The ModelDeployment; without its status where that cannot be read, because another version wrote it.
+
+    Raises:
+        ValidationError: The rest of it cannot be read either.
+    """
     try:
         return ModelDeployment.parse(thing)
     except ValidationError:
@@ -213,7 +221,7 @@ def _version(thing: Object) -> int:
 
 
 def _slim(kind: Kind, thing: Object) -> Object:
-    """Without what nobody reads here, and what is most of an object."""
+    """The object without `managedFields`, and of a pod's `spec` only the node: most of it, and never read here."""
     metadata = {name: value for name, value in thing["metadata"].items() if name != "managedFields"}
     spec = {"spec": {"nodeName": thing.get("spec", {}).get("nodeName", "")}} if kind == POD else {}
     return {**thing, "metadata": metadata, **spec}

@@ -8,7 +8,7 @@ from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import FIELD_MANAGER, Api, ApiError
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EVENT = Kind("v1", "Event", "events")
 _GOOD_REASONS = {"Ready", "Loading", "ScaledToZero", "GatewayNotReady", "ScaledUp", "ScaledDown"}
@@ -20,7 +20,7 @@ async def tell(api: Api, deployment: ModelDeployment, reason: str, message: str)
     try:
         await api.call("POST", EVENT.path(deployment.metadata.namespace), body=event)
     except ApiError as error:
-        log.warning("an Event on %s was not written: %s", deployment.metadata.name, error)
+        logger.warning("an Event on %s was not written: %s", deployment.metadata.name, error)
 
 
 def _event(deployment: ModelDeployment, reason: str, message: str, now: datetime) -> dict[str, Any]:

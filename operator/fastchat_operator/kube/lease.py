@@ -15,7 +15,7 @@ from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.kind import Kind
 from fastchat_operator.settings import LeaderElection
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class LeaseLostError(Exception):
@@ -39,7 +39,7 @@ class Lease:
 
     async def hold(self, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Wait for the Lease, then `act` until it ends or fails; raises LeaseLostError."""
-        while not await self._try():  # noqa: ASYNC110  # the API server has the answer
+        while not await self._try():  # noqa: ASYNC110  # only the API server knows
             await asyncio.sleep(self._settings.renew_seconds)
         acting, keeping = asyncio.create_task(act()), asyncio.create_task(self._keep())
         try:
@@ -56,7 +56,7 @@ class Lease:
         acting.result()
 
     async def _keep(self) -> None:
-        """Renew until that has not worked for so long that another operator may soon take over."""
+        """Renew it; returns when that has not worked for two thirds of its duration, before another may take it."""
         renewed = time.monotonic()
         while True:
             await asyncio.sleep(self._settings.renew_seconds)
@@ -68,7 +68,7 @@ class Lease:
                 return
 
     async def _renew(self) -> float:
-        """Try until it works; when that try began, for whoever waits may have seen it at once."""
+        """Try until it works. Returns when the try that worked began: from then on others count its duration."""
         began = time.monotonic()
         while not await self._try():
             await asyncio.sleep(self._settings.renew_seconds)
@@ -76,7 +76,7 @@ class Lease:
         return began
 
     async def _try(self) -> bool:
-        """Take or renew it; False where somebody else holds it or the API was not reached."""
+        """Take or renew it. Returns whether it is ours now: not where another holds it or the API was not reached."""
         try:
             async with asyncio.timeout(self._settings.lease_seconds / 3):
                 lease = await self._api.get(LEASE, self._namespace, str(self._settings.name))
@@ -88,16 +88,19 @@ class Lease:
                 self._note(self._identity)
                 return True
         except (ApiError, TimeoutError) as error:
-            log.warning("the Lease %s was not written: %s", self._settings.name, error or "no answer")
+            logger.warning("the Lease %s was not written: %s", self._settings.name, error or "no response")
             return False
 
     def _note(self, leader: str) -> None:
         if leader != self._leader:
             self._leader = leader
-            log.info("%s leads", leader)
+            logger.info("%s leads", leader)
 
     def _free(self, spec: Mapping[str, Any]) -> bool:
-        """Ours, nobody's, or not renewed for its whole duration by our own clock: clocks of others are not trusted."""
+        """Whether it may be taken: it is ours, has no holder, or was not renewed for its whole duration, by our clock.
+
+        The times in it are not compared with ours, because clocks differ.
+        """
         state = (spec.get("holderIdentity"), spec.get("renewTime"))
         if state != self._seen:
             self._seen, self._seen_at = state, time.monotonic()
@@ -107,7 +110,7 @@ class Lease:
         return time.monotonic() - self._seen_at > lasts
 
     async def _give_back(self) -> None:
-        """Let the next one lead at once."""
+        """Clear the holder, so that another operator need not wait until the Lease runs out."""
         try:
             async with asyncio.timeout(2):
                 lease = await self._api.get(LEASE, self._namespace, str(self._settings.name))
@@ -116,7 +119,7 @@ class Lease:
                     body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                     await self._write("PUT", body)
         except (ApiError, TimeoutError):
-            log.warning("the Lease %s was not given back; it runs out by itself", self._settings.name)
+            logger.warning("the Lease %s was not given back; it runs out by itself", self._settings.name)
 
     def _body(self, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""What every object of the operator carries: labels, an owner, and a mark of what was asked for."""
+"""What every object that the operator makes carries: labels, an owner, and a hash of what was planned."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MANAGED_BY, MODEL_
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object
 
 HASH_ANNOTATION = f"{GROUP}/applied-hash"
-"""Tells that what is asked for has changed, fields that were dropped from it included."""
+"""A hash of the planned object. It also differs where a field was dropped from the plan, which is still there."""
 
 
 def worker_labels(deployment: ModelDeployment) -> dict[str, str]:
@@ -43,13 +43,13 @@ def owned(child: dict[str, Any], owner: ModelDeployment) -> dict[str, Any]:
 
 
 def owner_name(there: Object) -> str | None:
-    """Name of the ModelDeployment that an object belongs to; the same name with another uid was made anew since."""
+    """Name of the ModelDeployment that owns an object; None: it has none. Not the uid: it may have been made anew."""
     owners = there["metadata"].get("ownerReferences", [])
     return next((each["name"] for each in owners if each["kind"] == MODEL_DEPLOYMENT.name), None)
 
 
 def marked(desired: dict[str, Any]) -> dict[str, Any]:
-    """The object with a mark of what it says."""
+    """The object, with the hash of its content."""
     mark = hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()[:16]
     annotations = desired["metadata"].get("annotations", {}) | {HASH_ANNOTATION: mark}
     return desired | {"metadata": desired["metadata"] | {"annotations": annotations}}

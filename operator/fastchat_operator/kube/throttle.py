@@ -1,4 +1,4 @@
-"""What the API server asks for with 429 and Retry-After: not to be called for a while, and then by few at a time."""
+"""Obeys the API server's 429 with Retry-After: no calls for so long, and then few at a time."""
 
 import time
 
@@ -7,7 +7,7 @@ _MOST = 10_000
 
 
 class Throttle:
-    """After a refusal nobody calls until it is time, then one, and with every answer one more at a time."""
+    """After a 429 no call is made until its Retry-After is over, then one at a time, with every response one more."""
 
     def __init__(self) -> None:
         self._until = 0.0
@@ -15,7 +15,7 @@ class Throttle:
         self._limit = _MOST
 
     def wait(self) -> float:
-        """Seconds before which no call is to be made; 0: this one may be, and `ended` is told how it went."""
+        """Seconds before which no call may be made; 0: this one may be, and `ended` must be called after it."""
         left = self._until - time.monotonic()
         if left > 0:
             return left
@@ -25,7 +25,7 @@ class Throttle:
         return 0.0
 
     def ended(self, retry_after: float | None) -> None:
-        """A call was refused, not to be made again for so many seconds; None: it was answered, or not reached."""
+        """Count the end of a call. `retry_after`: seconds of a 429; None: it ended in any other way."""
         self._under_way -= 1
         if retry_after is None:
             self._limit = min(self._limit + 1, _MOST)

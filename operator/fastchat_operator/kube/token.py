@@ -1,4 +1,4 @@
-"""The token by which gateways, workers and the operator of a namespace know each other: a Secret in that namespace."""
+"""The token with which gateways, workers and the operator authenticate to each other: a Secret per namespace."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from fastchat_operator.kube.api import Api
 from fastchat_operator.kube.kind import SECRET, Object
 from fastchat_operator.kube.meta import is_ours, make
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _ENTRY = "token"
 
@@ -25,7 +25,7 @@ def variable(name: str) -> dict[str, Any]:
 
 
 class Tokens:
-    """Tokens by namespace. Secrets are not watched, which would take the right to read all; each is asked for by name.
+    """Tokens by namespace. Secrets are not watched, which would take the right to read all; each is read by name.
 
     One that was deleted is put back as it was, because it is in the environment of everything that runs.
     """
@@ -39,10 +39,11 @@ class Tokens:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def find(self, namespace: str) -> str | None:
+        """The token; None: it is not known yet."""
         return self._known.get(namespace)
 
     async def ensure(self, namespace: str) -> None:
-        """See to it that there is one; raises ApiError."""
+        """Make the namespace's Secret, or put its token back, unless it was looked at lately; raises ApiError."""
         async with self._locks[namespace]:
             now = time.monotonic()
             if now - self._looked_at.get(namespace, -self._trust_seconds) < self._trust_seconds:
@@ -55,7 +56,7 @@ class Tokens:
             self._looked_at[namespace] = now
 
     async def remove(self, namespace: str) -> None:
-        """Nobody is left who needs it."""
+        """Delete the namespace's Secret, if it is ours; raises ApiError."""
         async with self._locks[namespace]:
             there = await self._api.get(SECRET, namespace, INTERNAL)
             if there is not None and is_ours(there):
@@ -70,7 +71,7 @@ class Tokens:
             await self._api.call("POST", SECRET.path(namespace), body=secret)
         else:
             await self._api.apply(secret)
-        log.info("Secret %s/%s: %s", namespace, INTERNAL, "created" if new else "given its token back")
+        logger.info("Secret %s/%s: %s", namespace, INTERNAL, "created" if new else "given its token back")
 
 
 def _secret(namespace: str, token: str) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _secret(namespace: str, token: str) -> dict[str, Any]:
 
 
 def _read(there: Object | None) -> str:
-    """The token in a Secret; empty where there is none that a header could carry."""
+    """The token in a Secret; empty where there is none, or one with characters that no HTTP header takes."""
     try:
         token = base64.b64decode((there or {}).get("data", {}).get(_ENTRY, ""), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):

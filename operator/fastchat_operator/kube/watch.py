@@ -25,7 +25,7 @@ def selector(kind: Kind) -> str:
 
 
 class WatchEndedError(Exception):
-    """kopf has given up; whoever goes on begins anew."""
+    """A watch of kopf has ended for good: nothing is heard any more until a new Operator runs."""
 
 
 class _Backoffs:
@@ -48,7 +48,7 @@ class _NoDiffs(kopf.DiffBaseStorage):
         return None
 
     def store(self, **_: Any) -> None:
-        """Nothing."""
+        """Write nothing."""
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -76,9 +76,9 @@ def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 
 class KopfLog(logging.Filter):
-    """Lets pass what kopf alone knows, why a watch fails, without a traceback and once a minute: it tries for ever.
+    """Lets pass why a watch fails, without a traceback and once a minute, because kopf tries again for ever.
 
-    What it cannot list the operator cannot list either, and says so itself.
+    Failed lists are left out: the operator lists the same kinds and logs that itself.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class KopfLog(logging.Filter):
 
 
 def _brief(text: str) -> str:
-    """Without the number of the attempt, the query, and the API server's message for the second time."""
+    """The message without what makes it long or different each time: number of the attempt, query, repeated body."""
     text = re.sub(r"attempt #\d+", "attempt", text)
     text = re.sub(r"\?\S*", "", text)
     return re.sub(r", \{'kind'.*", ")", text, flags=re.DOTALL)

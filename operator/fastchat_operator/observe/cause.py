@@ -21,22 +21,22 @@ _IMAGE_REASONS = {
     "SignatureValidationFailed",
 }
 _LOST_REASONS = {"ContainerStatusUnknown", "Unknown"}
-"""It ended with its node; that says nothing about the worker."""
+"""Reasons of a container that ended with its node: they say nothing about the worker."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """In one word, and in words for people."""
+    """Why something is as it is: a reason for programs, a message for people."""
 
     reason: str
     message: str
     trouble: bool = True
-    """Whether it needs somebody; otherwise it takes only time."""
+    """Whether a person has to do something; otherwise it takes only time."""
 
 
 LOADING = "Loading"
 _CALM = {LOADING: 1, "Starting": 2, "Scheduling": 3}
-"""What only takes time, the nearest to ready first."""
+"""Reasons that only take time, the one nearest to ready first."""
 
 
 def root_cause(pods: Iterable[Object]) -> Cause | None:
@@ -52,7 +52,7 @@ def _born(pod: Object) -> tuple[str, str]:
 
 
 def _not_replaced(newest_first: Sequence[Object]) -> list[Object]:
-    """Failed pods without a younger one that is ready: the others are history, which a cluster keeps for long."""
+    """Failed pods that no younger ready one has replaced; a cluster keeps the others for long."""
     failed = []
     for pod in newest_first:
         if _is_ready(pod):

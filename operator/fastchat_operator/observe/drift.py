@@ -1,4 +1,4 @@
-"""Does what is there differ from what is asked for? Fields that others have added are theirs."""
+"""Whether an object has to be applied again. Fields that others have added to it do not count."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ _WHOLE = "selector"
 
 
 def drifted(desired: Object, there: Object | None) -> bool:
-    """Whether `desired` must be applied: it is not there, it has another mark, or somebody has changed it."""
+    """Whether `desired` must be applied: it is not there, another hash was planned, or a field was changed."""
     return there is None or not _holds(there, desired)
 
 

@@ -57,9 +57,9 @@ def status_of(seen: Observed, now: Callable[[], datetime] = lambda: datetime.now
 
 
 def _ready(seen: Observed) -> dict[str, Any]:
-    """Whether requests are answered, and if not all is well, the root cause."""
+    """Whether requests are served, and the root cause where not all is well."""
     cause = _trouble(seen) or _shortfall(seen)
-    serves = seen.workers.ready > 0 and seen.gateway.available > 0 and not _own_name_taken(seen)
+    serves = seen.workers.ready > 0 and seen.gateway.available > 0 and not _own_name_conflicts(seen)
     return _condition("Ready", "True" if serves else "False", cause)
 
 
@@ -120,7 +120,7 @@ def _gateway_ready(seen: Observed) -> dict[str, Any]:
 
 def _autoscaling(seen: Observed) -> list[dict[str, Any]]:
     """Whether the number of workers follows the demand, where it is to and can have any."""
-    if seen.deployment.spec.autoscaling is None or _own_name_taken(seen):
+    if seen.deployment.spec.autoscaling is None or _own_name_conflicts(seen):
         return []
     if seen.scaling is None:
         earlier = [each for each in _earlier(seen.deployment) if each.type == "Autoscaling"]
@@ -128,7 +128,7 @@ def _autoscaling(seen: Observed) -> list[dict[str, Any]]:
     return [_condition("Autoscaling", "False" if seen.scaling.trouble else "True", seen.scaling)]
 
 
-def _own_name_taken(seen: Observed) -> bool:
+def _own_name_conflicts(seen: Observed) -> bool:
     return any(name == seen.deployment.name for name, _ in seen.name_conflicts)
 
 

@@ -1,1 +1,1 @@
-"""What a ModelDeployment asks for, as objects of Kubernetes: values in, values out."""
+"""From a ModelDeployment and the settings to the objects of Kubernetes that it needs: pure functions."""

@@ -26,7 +26,7 @@ from fastchat_operator.kube.kind import (
 )
 from fastchat_operator.kube.meta import gateway_labels, make, marked
 from fastchat_operator.plan.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated
-from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, record, settle
+from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, choose_template, record
 from fastchat_operator.plan.workloads import DEPLOYMENTS
 from fastchat_operator.plan.workloads.workload import Pods
 from fastchat_operator.settings import NetworkPolicy, Settings, WorkerEgress
@@ -44,7 +44,7 @@ def plan(namespace: str, settings: Settings, there: Object | None = None) -> Seq
 
     `there`: its Deployment, whose pods are replaced only for a reason.
     """
-    template, made = settle(there, "", settings, _template)
+    template, made = choose_template(there, "", settings, _template)
     contents: Sequence[tuple[Kind, str, dict[str, Any]]] = [
         (SERVICE_ACCOUNT, GATEWAY, {}),
         (ROLE, GATEWAY, {"rules": _rules()}),
@@ -64,7 +64,7 @@ def plan(namespace: str, settings: Settings, there: Object | None = None) -> Seq
 
 
 def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
-    """By name: gateways are asked on their port by whoever may, workers on theirs by the namespace's gateways."""
+    """Specs by name: gateways and workers are reached on their port only, workers by the namespace's gateways only."""
     if not wanted.enabled:
         return {}
     workers = MANAGED_BY | {COMPONENT_LABEL: "worker"}
@@ -76,13 +76,13 @@ def _network_policies(wanted: NetworkPolicy) -> dict[str, dict[str, Any]]:
 
 
 def _admit(labels: dict[str, str], port: int, peers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """To pods with these labels, on this port only; without peers, from everywhere."""
+    """Spec of a policy: pods with these labels are reached on this port only, by these peers; without any, by all."""
     rule = {"ports": [{"port": port, "protocol": "TCP"}], **given(**{"from": peers})}
     return {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"], "ingress": [rule]}
 
 
 def _confine(policy: dict[str, Any], wanted: WorkerEgress) -> dict[str, Any]:
-    """The policy, with whom its pods reach where that is limited: who tells them names, and the peers wanted."""
+    """The policy; where wanted, it also limits what its pods reach to DNS and the given peers."""
     if not wanted.enabled:
         return policy
     ports = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]

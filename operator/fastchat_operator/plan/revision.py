@@ -38,10 +38,14 @@ class Revision(Part):
     """Whether these pods took the place of others that the ModelDeployment did not ask to replace."""
 
 
-def settle(
+def choose_template(
     there: Object | None, asked: str, settings: Settings, template_of: Callable[[Settings], Template]
 ) -> tuple[Template, Revision]:
-    """The pod template of the workload `there`, and what it is made from."""
+    """The pod template for the workload `there`, and what to record on it.
+
+    It is made with the images of the release that made the pods that are there, if that gives the same pods; else with
+    those of this release.
+    """
     before = recorded(there)
     if before is not None:
         kept = template_of(settings.model_copy(update={"release": before.release}))
@@ -53,7 +57,7 @@ def settle(
 
 
 def recorded(there: Object | None) -> Revision | None:
-    """What a workload says it is made from; None where it does not, as of the first releases."""
+    """The revision on a workload; None: it has none, as those of the first releases, or it cannot be read."""
     text = ((there or {}).get("metadata", {}).get("annotations") or {}).get(ANNOTATION, "")
     try:
         return Revision.model_validate_json(text) if text else None

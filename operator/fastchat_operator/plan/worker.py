@@ -23,15 +23,13 @@ from fastchat_operator.plan.pod import (
     tolerated,
     variables,
 )
-from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, mark, record, settle
+from fastchat_operator.plan.revision import ROLL_ANNOTATION, Template, choose_template, mark, record
 from fastchat_operator.plan.workloads import workload_for
 from fastchat_operator.plan.workloads.workload import Pods
 from fastchat_operator.settings import Settings
 
 _STOP_MARGIN_SECONDS = 15
 """What a worker has beyond the grace period to close down."""
-
-
 _BESIDE_THE_PODS = {"replicas", "autoscaling", "queue", "load_balancing", "max_surge"}
 """Fields of a ModelDeployment that say nothing of its pods."""
 
@@ -53,7 +51,7 @@ def _service(deployment: ModelDeployment) -> dict[str, Any]:
 
 
 def _workload(deployment: ModelDeployment, settings: Settings, there: Object | None) -> dict[str, Any]:
-    template, made = settle(there, _asked(deployment), settings, partial(_template, deployment))
+    template, made = choose_template(there, _asked(deployment), settings, partial(_template, deployment))
     replicas, surge = deployment.spec.replicas, _surge(deployment)
     pods = Pods(*_place(deployment), worker_labels(deployment), template, replicas, surge)
     return record(workload_for(deployment).manifest(pods), made)
@@ -68,7 +66,7 @@ def _template(deployment: ModelDeployment, settings: Settings) -> Template:
 
 
 def _asked(deployment: ModelDeployment) -> str:
-    """Mark of what a ModelDeployment says of its pods. What is left out counts as nothing, also in a later release."""
+    """Hash of what a ModelDeployment says of its pods. Fields left out do not count, also those of a later release."""
     spec = deployment.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_BESIDE_THE_PODS)
     return mark([spec, _own_roll(deployment)])
 
@@ -138,27 +136,27 @@ def _container(
 
 
 def _env(deployment: ModelDeployment, settings: Settings, started: Launch) -> list[dict[str, Any]]:
-    """Ours and the settings'; a variable of the team takes the place of either."""
+    """Our variables and the settings'; one of the ModelDeployment takes the place of either."""
     own = deployment.spec.engine.env
-    taken = {variable.name for variable in own}
+    names = {variable.name for variable in own}
     preset = [*variables(started.env), token.variable(started.token_variable), *map(dump, settings.worker.env)]
-    return [each for each in preset if each["name"] not in taken] + [dump(variable) for variable in own]
+    return [each for each in preset if each["name"] not in names] + [dump(variable) for variable in own]
 
 
 def _volumes(deployment: ModelDeployment, settings: Settings, started: Launch) -> list[source.Mounted]:
-    """Our volumes; the team's own mount at the same path takes the place of ours."""
-    taken = {mount.mount_path.rstrip("/") for mount in deployment.spec.volume_mounts}
+    """Our volumes, without those at whose path the ModelDeployment mounts one of its own."""
+    own_paths = {mount.mount_path.rstrip("/") for mount in deployment.spec.volume_mounts}
     limits = settings.worker.size_limits
     temporary = source.Mounted("fastchat-tmp", TMP, {"emptyDir": {"sizeLimit": str(limits.tmp)}})
     ours = [temporary, *source.mounts(deployment, str(limits.cache)), *started.mounts]
-    return [each for each in ours if each.path not in taken]
+    return [each for each in ours if each.path not in own_paths]
 
 
 def _resources(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:
-    asked, defaults = dump(deployment.spec.resources), dump(settings.worker.resources)
+    own, defaults = dump(deployment.spec.resources), dump(settings.worker.resources)
     gpus = {deployment.spec.gpu_resource: str(deployment.spec.gpus)} if deployment.spec.gpus else {}
-    limits = defaults.get("limits", {}) | asked.get("limits", {}) | gpus
-    requests = defaults.get("requests", {}) | asked.get("requests", {}) | gpus
+    limits = defaults.get("limits", {}) | own.get("limits", {}) | gpus
+    requests = defaults.get("requests", {}) | own.get("requests", {}) | gpus
     return given(limits=_texts(limits), requests=_texts(requests))
 
 

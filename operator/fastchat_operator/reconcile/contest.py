@@ -1,4 +1,4 @@
-"""Who else writes our objects? What is changed again and again is put right ever more rarely, until it is quiet."""
+"""Finds out that somebody else changes back what the operator writes, and spaces its writes out then."""
 
 import itertools
 import time
@@ -10,15 +10,15 @@ from fastchat_operator.kube.api import FIELD_MANAGER, ApiError
 from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object, kind_of
 
 _AT_ONCE = 3
-"""So many times in a row somebody may have made a mistake, or tried something out."""
+"""Writes of the same content that follow without a delay: a person may have made a mistake, or tried something."""
 _FIRST_DELAY_SECONDS = 1.0
 _LONGEST_DELAY_SECONDS = 60.0
 QUIET_SECONDS = 300.0
-"""Of an object that has been left alone for so long nobody remembers anything."""
+"""An object that was not written for so long has no history any more."""
 
 
 class ContestedError(ApiError):
-    """It is not written now, for somebody would undo that at once; says who."""
+    """A write was put off, because somebody changes the object back each time; the message says who."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(409, message, retry_after)
@@ -62,7 +62,7 @@ class _Record:
 
 
 class Contests:
-    """Counts writes by subject. One that says the same as the one before puts right what somebody has changed."""
+    """Counts writes by subject. One that repeats the content of the one before means that somebody has undone that."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -74,17 +74,17 @@ class Contests:
         return max(0.0, record.not_before - self._clock()) if record else 0.0
 
     def contested(self, subject: Subject, mark: str) -> bool:
-        """Whether a write of `mark` would be one too many to be somebody's mistake, or lately was."""
+        """Whether a write of `mark` would be the fourth or later in a row with this content, or lately one was."""
         record = self._remembered(subject)
         return record is not None and (_is_contested(record) or (record.mark == mark and record.writes >= _AT_ONCE))
 
     def rival(self, subject: Subject) -> str:
-        """Who contests it; empty: nobody does."""
+        """Who undoes the writes to it, in words; empty: it is not contested."""
         record = self._remembered(subject)
         return record.rival if record is not None and _is_contested(record) else ""
 
     def wrote(self, subject: Subject, mark: str, rival: str = "") -> None:
-        """It was written to say `mark`; `rival` had changed it, where it is contested."""
+        """Count a write. `mark`: of its content; `rival`: who had undone the one before, where it is contested."""
         now = self._clock()
         record = self._remembered(subject)
         if record is None or (record.mark != mark and not _is_contested(record)):
@@ -99,7 +99,7 @@ class Contests:
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """The first of the dictionary are those that were written longest ago."""
+        """Drop what was written too long ago; the first entries of the dictionary are the oldest."""
         for subject in list(itertools.islice(self._records, 2)):
             self._remembered(subject)
 
@@ -138,7 +138,7 @@ def rival_of(there: Object | None, subresource: str = "") -> str:
 
 
 def words(subject: Subject, rival: str) -> str:
-    """For people; the same for as long as it lasts."""
+    """The message for people. It stays the same for as long as the contest lasts, and so does a status that has it."""
     return (
         f"{subject} is changed again and again by {rival}: FastChat puts it back ever more rarely, "
         f"at last once in {_LONGEST_DELAY_SECONDS:.0f} s; stop one of the two"

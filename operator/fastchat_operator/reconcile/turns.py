@@ -1,4 +1,4 @@
-"""Pods that nobody asked to replace are replaced one workload after another, the next when the last is ready."""
+"""Rollouts that no ModelDeployment asked for go one workload at a time, the next when the last is ready."""
 
 import asyncio
 import logging
@@ -53,7 +53,7 @@ class Turns:
 
 
 def needs_turn(desired: Object, there: Object | None) -> bool:
-    """Whether applying it would replace pods without the ModelDeployment having asked for that."""
+    """Whether applying it would replace pods for another reason than a change of the ModelDeployment."""
     planned, before = revision.recorded(desired), revision.recorded(there)
     if there is None or planned is None or not progress(there).wanted:
         return False
@@ -78,7 +78,7 @@ def in_the_way(key: Key, workloads: Iterable[tuple[Key, Object]]) -> Key | None:
 
 
 def with_pods_of(there: Object, desired: dict[str, Any]) -> dict[str, Any]:
-    """What is asked for, replicas for example, but for the pods, which stay as they are there."""
+    """`desired`, replicas for example, with the pods as they are there."""
     metadata, annotations = desired["metadata"], dict(desired["metadata"]["annotations"])
     annotations.pop(revision.ANNOTATION)
     if before := (there["metadata"].get("annotations") or {}).get(revision.ANNOTATION):

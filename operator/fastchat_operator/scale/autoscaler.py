@@ -22,7 +22,7 @@ from fastchat_operator.scale.demand import Demand
 from fastchat_operator.scale.listener import Listeners
 from fastchat_operator.store import Store
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
 """Of ready pods the ReplicaSet stops those with the lowest first; 0 where there is none.
@@ -30,14 +30,14 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
 """
 _LOOK_SECONDS = 0.5
-"""Everything is looked at this often, also without news: time passes, and pods come and go."""
+"""Every model is decided on this often, also where its demand is as it was: delays run out, and pods come and go."""
 _GATHER_SECONDS = 0.05
-"""News that come one after the other are one."""
+"""Changes of the demand within this time are handled together."""
 _RETRY_SECONDS = 2.0
 
 
 class Autoscaler:
-    """Scales the ModelDeployments with `autoscaling`; leaves all others to whoever scales them."""
+    """Scales the ModelDeployments with `autoscaling`, and no others."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Autoscaler:
         return self._causes.get(key)
 
     async def run(self) -> None:
-        """Scale until cancelled: where there are news at once, everywhere now and then."""
+        """Scale until cancelled: at once in a namespace whose demand has changed, everywhere twice a second."""
         due = 0.0
         try:
             async with self._listeners:
@@ -82,14 +82,14 @@ class Autoscaler:
                     await asyncio.gather(*[self._try(key, scaled[key]) for key in scaled if key.namespace in news])
                     await self._wait(due)
         finally:
-            self._forget(self._histories.copy())  # who leads next says what is wanted
+            self._forget(self._histories.copy())  # the gauges are those of the operator that leads
 
     def _note(self, namespace: str) -> None:
         self._news.add(namespace)
         self._has_news.set()
 
     async def _wait(self, due: float) -> None:
-        """For news, or until everything is to be looked at."""
+        """Return when a demand has changed, or when it is `due` to decide on every model."""
         with suppress(TimeoutError):
             async with asyncio.timeout(due - time.monotonic()):
                 await self._has_news.wait()
@@ -97,7 +97,10 @@ class Autoscaler:
         self._has_news.clear()
 
     def _is_scaled(self, deployment: ModelDeployment) -> bool:
-        """One that is being deleted, or whose name is an older one's, serves nobody."""
+        """Whether its number of workers is to follow the demand; not where it serves no requests.
+
+        It serves none while it is being deleted, and none where an older ModelDeployment has its name.
+        """
         if deployment.spec.autoscaling is None or deployment.metadata.deletion_timestamp:
             return False
         if not self._know(_key(deployment).namespace):
@@ -118,7 +121,7 @@ class Autoscaler:
         try:
             await self._scale(key, deployment)
         except Exception:  # one model must not stop all others; what it was is logged
-            log.exception("%s: the autoscaler is at fault", key)
+            logger.exception("%s: the autoscaler is at fault", key)
 
     async def _scale(self, key: ModelKey, deployment: ModelDeployment) -> None:
         now = time.monotonic()
@@ -142,7 +145,10 @@ class Autoscaler:
     async def _act(
         self, key: ModelKey, deployment: ModelDeployment, decision: Decision, demands: Mapping[str, Demand | None]
     ) -> None:
-        """Write what was decided. Where somebody was faster the decision was about the past: there will be another."""
+        """Write what was decided.
+
+        404 and 409 are no failures: the ModelDeployment has changed since, and the next decision sees that.
+        """
         down = decision.replicas < deployment.spec.replicas
         try:
             if down:
@@ -151,11 +157,11 @@ class Autoscaler:
         except ApiError as error:
             if error.status not in (404, 409):
                 delay = max(_RETRY_SECONDS, error.retry_after)
-                log.warning("%s was not scaled: %s; again in %.0f s", key, error, delay)
+                logger.warning("%s was not scaled: %s; again in %.0f s", key, error, delay)
                 self._not_before[key] = time.monotonic() + delay
             return
         self._metrics.scaled("down" if down else "up")
-        log.info("%s: %s", key, decision.message)
+        logger.info("%s: %s", key, decision.message)
         await self._applier.tell(deployment, "ScaledDown" if down else "ScaledUp", decision.message)
 
     async def _mark_busy(self, key: ModelKey, demands: Mapping[str, Demand | None]) -> None:

@@ -9,7 +9,7 @@ from fastchat_operator.observe.cause import Cause
 from fastchat_operator.scale.demand import Demand
 
 CALM_SECONDS = 10.0
-"""What has been so for less is not told: it would change the status with every request."""
+"""What was so less than this ago still is in the status, which would else change with every request."""
 SILENT_SECONDS = 6.0
 
 
@@ -20,16 +20,16 @@ class History:
     scaling: Autoscaling
     """What it was measured by: with other settings it begins anew."""
     known: float
-    """When last all gateway pods answered; at first, when the looking began."""
+    """When the demand of all gateway pods was last known; at first, when this history began."""
     unknown: float
-    """When last one of them did not; at first, when the looking began."""
+    """When that of one of them was last not known; at first, when this history began."""
     crowded: float = -math.inf
     """When last more than maxReplicas were needed."""
     needs: tuple[tuple[float, int], ...] = ()
     """(when last at least so many workers were needed, so many): the younger, the fewer."""
 
     def after(self, now: float, wanted: int, need: int, *, known: bool) -> "History":
-        """With what is so now: so many workers `wanted`, within bounds the `need`."""
+        """The history with one more observation: `wanted` workers for the demand, `need` of them within the bounds."""
         oldest = now - self.scaling.scale_down_delay_seconds
         higher = tuple(each for each in self.needs if each[1] > need and each[0] >= oldest)
         return replace(
@@ -61,7 +61,7 @@ class Decision:
 
 
 def begin(deployment: ModelDeployment, history: History | None, now: float) -> History:
-    """The history to go on with; a new one knows nothing, so that nothing is stopped before the delay is over."""
+    """The history to go on with. A new one begins the whole delay, before which no worker is stopped."""
     scaling = deployment.spec.autoscaling
     if scaling is None:
         raise ValueError(f"{deployment.metadata.name} has no spec.autoscaling")
@@ -78,7 +78,7 @@ def decide(
 ) -> Decision:
     """Decide for a deployment with `autoscaling`.
 
-    `demands`: of each gateway pod that may have requests, by its name; None where it does not answer.
+    `demands`: of each gateway pod that may have requests, by its name; None where it is not known.
     `rolling`: its workers are being replaced.
     """
     scaling, replicas = history.scaling, deployment.spec.replicas

@@ -13,20 +13,20 @@ from fastchat_operator.plan.gateway import PORT
 from fastchat_operator.scale import demand
 from fastchat_operator.scale.demand import Demand
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 2
 _SILENCE_SECONDS = 6
-"""A gateway that has so long not said a word, which it does every two seconds, is not known any more."""
+"""A gateway writes at least every two seconds. After so long without a byte its demand is not known any more."""
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 1.0
 _LONGEST_PENALTY_SECONDS = 60.0
-"""Of a gateway that says what it should not: compressed, too long or nonsense."""
+"""Delay after a response that no gateway of ours sends: compressed, too long, or not the JSON expected."""
 _STEADY_SECONDS = 10.0
-"""What has been heard for so long was no failure of the same kind as the next."""
+"""After a connection that lasted so long, delays begin with the shortest again."""
 _LONGEST_LINE_BYTES = 256 * 2**10
 _PACE_SECONDS = 0.05
-"""It is read so often. Of lines that came meanwhile the last one counts, for each says all."""
+"""Time between two reads. Of lines that came meanwhile only the last one is parsed: each has the whole demand."""
 _BUFFER_BYTES = 8 * 2**10
 _HEADERS = {"Accept-Encoding": "identity"}
 
@@ -42,7 +42,7 @@ class Listener:
         self._url = url
         self._token = token
         self.models: Mapping[str, Demand] | None = None
-        """What it said last; None: it does not answer."""
+        """Demand by model as it said last; None: it is not known."""
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Listen until cancelled; `changed` is called when it has said something new, and when it falls silent."""
@@ -52,12 +52,12 @@ class Listener:
             try:
                 await self._listen(changed)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                log.debug("%s: %s", self._url, error or type(error).__name__)
+                logger.debug("%s: %s", self._url, error or type(error).__name__)
             except ValueError as error:
-                log.warning("%s is not listened to for a while: %s", self._url, error)
+                logger.warning("%s is not listened to for a while: %s", self._url, error)
                 longest = _LONGEST_PENALTY_SECONDS
             except Exception:  # or what it said last would hold for ever
-                log.exception("%s: the listener is at fault", self._url)
+                logger.exception("%s: the listener is at fault", self._url)
             if self.models is not None:
                 self.models = None
                 changed()
@@ -68,25 +68,30 @@ class Listener:
         token = self._token()
         headers = _HEADERS | ({"Authorization": f"Bearer {token}"} if token else {})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
-        async with self._session.get(self._url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
-            _must_be_plain(answer)
-            async for line in _last_lines(answer.content):
+        async with self._session.get(self._url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+            _must_be_plain(response)
+            async for line in _last_lines(response.content):
                 said = demand.read(line)
                 if said != self.models:
                     self.models = said
                     changed()
 
 
-def _must_be_plain(answer: aiohttp.ClientResponse) -> None:
-    """Raises ClientError where a gateway does not answer now, ValueError where no gateway would answer so."""
-    answer.raise_for_status()
-    encoding = answer.headers.get("Content-Encoding", "identity")
-    if answer.status != 200 or encoding != "identity":
-        raise ValueError(f"it answers with status {answer.status}, content-encoding {encoding[:40]!r}")
+def _must_be_plain(response: aiohttp.ClientResponse) -> None:
+    """Raises ClientError for an error that a gateway may have, ValueError for a response that no gateway sends."""
+    response.raise_for_status()
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if response.status != 200 or encoding != "identity":
+        raise ValueError(f"it responds with status {response.status}, content-encoding {encoding[:40]!r}")
 
 
 async def _last_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The last one of those that have come; raises ValueError where one is too long, TimeoutError where it lasts."""
+    """The last complete line of what has come since the read before.
+
+    Raises:
+        ValueError: A line is too long.
+        TimeoutError: A line takes too long to come.
+    """
     rest, due = b"", time.monotonic() + _SILENCE_SECONDS
     while True:
         async with asyncio.timeout(due - time.monotonic()):
@@ -106,7 +111,7 @@ class Listeners:
     """Listeners to the gateway pods of some namespaces; an async context."""
 
     def __init__(self, token: Callable[[str], str | None], changed: Callable[[str], None]) -> None:
-        """`token`: of a namespace; `changed`: there is news of a namespace."""
+        """`token` of a namespace, `changed` is called with a namespace whose demand has changed."""
         self._token = token
         self._changed = changed
         self._all: dict[Address, Listener] = {}
@@ -165,7 +170,7 @@ def _runs(pod: Object) -> bool:
 
 
 def _may_have_requests(pod: Object) -> bool:
-    """Of a pod that does not answer: its gateway was ready at some time, and is not one that has ended by now."""
+    """Whether a pod that is not heard may have requests: its gateway was ready at some time and still runs."""
     return _runs(pod) and bool(_container(pod).get("started")) and not pod["metadata"].get("deletionTimestamp")
 
 

@@ -29,10 +29,10 @@ class Work:
         """End the run that began first."""
         gate = self._gates.pop(0)
         gate.set_exception(error) if error else gate.set_result(None)
-        await settle()
+        await pause()
 
 
-async def settle():
+async def pause():
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -40,7 +40,7 @@ async def settle():
 @asynccontextmanager
 async def working(pending: Queue, work, workers=2):
     task = asyncio.create_task(pending.run(work, workers))
-    await settle()
+    await pause()
     try:
         yield
     finally:
@@ -76,7 +76,7 @@ async def test_a_key_is_never_reconciled_by_two_at_a_time():
     async with working(pending, work):
         pending.add([A])
         pending.add([A])
-        await settle()
+        await pause()
         assert work.started == [A]
         await work.step()
         assert work.started == [A, A]
@@ -133,7 +133,7 @@ async def test_waits_are_short_again_after_a_success(delays):
         for error in (ApiError(0, "away"), ApiError(0, "away"), None):
             await work.step(error)
         pending.add([A])
-        await settle()
+        await pause()
         await work.step(ApiError(0, "away"))
     assert delays == [0.5, 1, 0.5]
 
@@ -144,7 +144,7 @@ async def test_news_of_a_key_that_waits_for_its_next_try_has_it_tried_at_once():
     async with working(pending, work):
         await work.step(ApiError(503, "busy"))
         pending.add([A])
-        await settle()
+        await pause()
         assert work.started == [A, A]
 
 
@@ -162,7 +162,7 @@ async def test_news_of_a_key_that_is_to_wait_are_looked_at_once_a_second(monkeyp
         await work.step(ApiError(429, "too many requests", retry_after=7))
         for _ in range(100):
             pending.add([A])
-            await settle()
+            await pause()
     assert work.started == [A]
     assert asked[0] == 7
     assert all(0 < delay <= 1 for delay in asked[1:])
