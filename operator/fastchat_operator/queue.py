@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from fastchat_operator.key import Key
 from fastchat_operator.kube.api import ApiError
@@ -19,27 +22,46 @@ What changed may be what was in the way.
 """
 
 
+class _Phase(Enum):
+    IDLE = auto()
+    """It may wait for its next try."""
+    WAITING = auto()
+    RUNNING = auto()
+    AGAIN = auto()
+    """It runs, and was added meanwhile."""
+
+
+@dataclass
+class _Entry:
+    """What the queue knows of one key."""
+
+    phase: _Phase = _Phase.IDLE
+    failures: int = 0
+    """In a row."""
+    logged: str = ""
+    """The last failure, which is logged once."""
+    timer: asyncio.TimerHandle | None = None
+    """Adds the key for its next try."""
+    put_off: bool = False
+    """Whether the API server said when that may be."""
+
+
 class Queue:
     """Each key is in it once; one that is added while it is reconciled is reconciled again after that."""
 
     def __init__(self) -> None:
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self._waiting: set[Key] = set()
-        self._running: set[Key] = set()
-        self._again: set[Key] = set()
-        self._failures: dict[Key, int] = {}
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._slowed: set[Key] = set()
-        self._said: dict[Key, str] = {}
+        self._entries: defaultdict[Key, _Entry] = defaultdict(_Entry)
 
     def add(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            if key in self._running:
-                self._again.add(key)
-            elif key in self._slowed:
-                self._start_timer(key, min(_NEWS_SECONDS, self._timers[key].when() - self._now()))
-            elif key not in self._waiting:
-                self._waiting.add(key)
+            entry = self._entries[key]
+            if entry.phase is _Phase.RUNNING:
+                entry.phase = _Phase.AGAIN
+            elif entry.phase is _Phase.IDLE and entry.put_off and entry.timer:
+                self._start_timer(key, entry, min(_NEWS_SECONDS, entry.timer.when() - self._now()))
+            elif entry.phase is _Phase.IDLE:
+                entry.phase = _Phase.WAITING
                 self._ready.put_nowait(key)
 
     async def run(self, reconcile: Callable[[Key], Awaitable[None]], workers: int) -> None:
@@ -49,59 +71,61 @@ class Queue:
                 for _ in range(workers):
                     group.create_task(self._work(reconcile))
         finally:
-            for key in list(self._timers):
-                self._cancel_timer(key)
+            for entry in self._entries.values():
+                _cancel_timer(entry)
 
     async def _work(self, reconcile: Callable[[Key], Awaitable[None]]) -> None:
         while True:
             key = await self._ready.get()
-            self._waiting.discard(key)
-            self._running.add(key)
+            entry = self._entries[key]
+            entry.phase = _Phase.RUNNING
             try:
                 await reconcile(key)
-                self._failures.pop(key, None)
-                self._said.pop(key, None)
+                entry.failures, entry.logged = 0, ""
             except ApiError as error:
-                self._retry(key, error)
+                self._retry(key, entry, error)
             except Exception:  # one object must not stop all others; what it was is logged
                 logger.exception("%s: the operator is at fault", key)
-                self._retry(key, None)
-            finally:
-                self._running.discard(key)
-            if key in self._again:
-                self._again.discard(key)
-                self.add([key])
+                self._retry(key, entry, None)
+            self._end(key, entry)
 
-    def _retry(self, key: Key, error: ApiError | None) -> None:
+    def _end(self, key: Key, entry: _Entry) -> None:
+        added, entry.phase = entry.phase is _Phase.AGAIN, _Phase.IDLE
+        if added:
+            self.add([key])
+        elif entry.timer is None:
+            del self._entries[key]
+
+    def _retry(self, key: Key, entry: _Entry, error: ApiError | None) -> None:
         """Add it again after a delay that doubles each time, up to a minute where the same call would be refused again.
 
         Not before the time that the API server gave in its Retry-After.
         """
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        entry.failures += 1
         longest = _LONGEST_DELAY_SECONDS if error is not None and not error.final else _LONGEST_FINAL_DELAY_SECONDS
-        delay = min(longest, _FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 10))
+        delay = min(longest, _FIRST_DELAY_SECONDS * 2 ** min(entry.failures - 1, 10))
         if error is not None:
             delay = max(delay, error.retry_after)
-            if self._said.get(key) != str(error):
+            if entry.logged != str(error):
                 logger.warning("%s: %s; again in %.1f s", key, error, delay)
-            self._said[key] = str(error)
-        self._start_timer(key, delay)
-        if error is not None and error.retry_after:
-            self._slowed.add(key)
+            entry.logged = str(error)
+        entry.put_off = error is not None and error.retry_after > 0
+        self._start_timer(key, entry, delay)
 
-    def _start_timer(self, key: Key, delay: float) -> None:
-        self._cancel_timer(key)
-        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key)
+    def _start_timer(self, key: Key, entry: _Entry, delay: float) -> None:
+        _cancel_timer(entry)
+        entry.timer = asyncio.get_running_loop().call_later(delay, self._due, key)
 
     def _due(self, key: Key) -> None:
-        self._timers.pop(key, None)
-        self._slowed.discard(key)
+        entry = self._entries[key]
+        entry.timer, entry.put_off = None, False
         self.add([key])
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _cancel_timer(self, key: Key) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+
+def _cancel_timer(entry: _Entry) -> None:
+    if entry.timer is not None:
+        entry.timer.cancel()
+        entry.timer = None

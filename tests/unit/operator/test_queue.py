@@ -51,14 +51,14 @@ async def working(pending: Queue, work, workers=2):
 @pytest.fixture
 async def delays(monkeypatch):
     """How long the queue would wait before each further try; it waits not at all."""
-    loop, asked = asyncio.get_running_loop(), []
+    loop, waited = asyncio.get_running_loop(), []
 
     def at_once(delay, due, *arguments):
-        asked.append(delay)
+        waited.append(delay)
         return loop.call_soon(due, *arguments)
 
     monkeypatch.setattr(loop, "call_later", at_once)
-    return asked
+    return waited
 
 
 async def test_a_key_that_waits_already_is_not_added_again():
@@ -155,8 +155,8 @@ async def test_a_key_is_not_tried_before_the_api_server_asked_for(delays):
 
 async def test_news_of_a_key_that_is_to_wait_are_looked_at_once_a_second(monkeypatch):
     pending, work, loop = Queue(), Work(), asyncio.get_running_loop()
-    asked, call_later = [], loop.call_later
-    monkeypatch.setattr(loop, "call_later", lambda delay, *rest: asked.append(delay) or call_later(delay, *rest))
+    waited, call_later = [], loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda delay, *rest: waited.append(delay) or call_later(delay, *rest))
     pending.add([A])
     async with working(pending, work):
         await work.step(ApiError(429, "too many requests", retry_after=7))
@@ -164,10 +164,19 @@ async def test_news_of_a_key_that_is_to_wait_are_looked_at_once_a_second(monkeyp
             pending.add([A])
             await pause()
     assert work.started == [A]
-    assert asked[0] == 7
-    assert all(0 < delay <= 1 for delay in asked[1:])
+    assert waited[0] == 7
+    assert all(0 < delay <= 1 for delay in waited[1:])
 
 
 async def test_the_same_failure_is_logged_once(delays, caplog):
     await failing(ApiError(503, "busy"), 5)
     assert len([each for each in caplog.messages if "busy" in each]) == 1
+
+
+async def test_nothing_is_remembered_of_a_key_that_is_done(delays):
+    pending, work = Queue(), Work()
+    pending.add([A])
+    async with working(pending, work):
+        await work.step(ApiError(0, "away"))
+        await work.step()
+        assert not pending._entries
