@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.key import GatewayKey, Key, ModelKey
@@ -36,6 +37,19 @@ _GATHER_SECONDS = 0.05
 _RETRY_SECONDS = 2.0
 
 
+@dataclass
+class _Scaled:
+    """What is remembered of one model."""
+
+    history: History
+    cause: Cause | None = None
+    """Why it has as many workers as it has."""
+    written: int = 0
+    """The version that our last write made: a decision about an earlier one would be about the past."""
+    not_before: float = 0.0
+    """When it may be written again after a failure."""
+
+
 class Autoscaler:
     """Scales the ModelDeployments with `autoscaling`, and no others."""
 
@@ -57,14 +71,12 @@ class Autoscaler:
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._listeners = Listeners(tokens.find, self._note)
-        self._histories: dict[ModelKey, History] = {}
-        self._causes: dict[ModelKey, Cause] = {}
-        self._written: dict[ModelKey, int] = {}
-        self._not_before: dict[ModelKey, float] = {}
+        self._scaled: dict[ModelKey, _Scaled] = {}
 
     def cause(self, key: ModelKey) -> Cause | None:
         """Why a ModelDeployment has as many workers as it has; None: nothing is known yet."""
-        return self._causes.get(key)
+        scaled = self._scaled.get(key)
+        return scaled.cause if scaled else None
 
     async def run(self) -> None:
         """Scale until cancelled: at once in a namespace whose demand has changed, everywhere twice a second."""
@@ -72,17 +84,17 @@ class Autoscaler:
         try:
             async with self._listeners:
                 while True:
-                    scaled = {_key(each): each for each in self._store.all_models() if self._is_scaled(each)}
+                    models = {_key(each): each for each in self._store.all_models() if self._is_scaled(each)}
                     news, self._news = self._news, set()
                     if time.monotonic() >= due:
                         due = time.monotonic() + _LOOK_SECONDS
-                        news = {key.namespace for key in scaled}
+                        news = {key.namespace for key in models}
                         self._follow(news)
-                        self._forget(self._histories.keys() - scaled.keys())
-                    await asyncio.gather(*[self._try(key, scaled[key]) for key in scaled if key.namespace in news])
+                        self._forget(self._scaled.keys() - models.keys())
+                    await asyncio.gather(*[self._try(key, models[key]) for key in models if key.namespace in news])
                     await self._wait(due)
         finally:
-            self._forget(self._histories.copy())  # the gauges are those of the operator that leads
+            self._forget(self._scaled.copy())  # the gauges are those of the operator that leads
 
     def _note(self, namespace: str) -> None:
         self._news.add(namespace)
@@ -113,8 +125,7 @@ class Autoscaler:
 
     def _forget(self, keys: Iterable[ModelKey]) -> None:
         for key in keys:
-            for memory in (self._histories, self._causes, self._written, self._not_before):
-                memory.pop(key, None)
+            del self._scaled[key]
             self._metrics.forget(key)
 
     async def _try(self, key: ModelKey, deployment: ModelDeployment) -> None:
@@ -127,23 +138,29 @@ class Autoscaler:
         now = time.monotonic()
         pods = [pod for pod in self._store.pods(GatewayKey(key.namespace)) if self._store.is_gateways(pod) is not False]
         demands = self._listeners.demands(pods, deployment.name)
-        history = begin(deployment, self._histories.get(key), now)
+        before = self._scaled.get(key)
+        history = begin(deployment, before.history if before else None, now)
         decision = decide(deployment, demands, history, now, rolling=_rolls(self._store.workload(key)))
-        self._histories[key] = decision.history
+        scaled = self._scaled.setdefault(key, _Scaled(decision.history))
+        scaled.history = decision.history
         self._metrics.decided(key, decision.replicas, decision.requests)
-        self._say(key, self._applier.contested(Subject.of_model(key, "scale")) or decision.cause)
-        version = int(deployment.metadata.resource_version or 0)
-        overtaken = version < self._written.get(key, 0) or now < self._not_before.get(key, 0)
+        self._say(key, scaled, self._applier.contested(Subject.of_model(key, "scale")) or decision.cause)
+        overtaken = int(deployment.metadata.resource_version or 0) < scaled.written or now < scaled.not_before
         if decision.replicas != deployment.spec.replicas and not overtaken and self._applier.may_scale(key):
-            await self._act(key, deployment, decision, demands)
+            await self._act(key, scaled, deployment, decision, demands)
 
-    def _say(self, key: ModelKey, cause: Cause | None) -> None:
-        if cause is not None and cause != self._causes.get(key):
-            self._causes[key] = cause
+    def _say(self, key: ModelKey, scaled: _Scaled, cause: Cause | None) -> None:
+        if cause is not None and cause != scaled.cause:
+            scaled.cause = cause
             self._wake([key])
 
     async def _act(
-        self, key: ModelKey, deployment: ModelDeployment, decision: Decision, demands: Mapping[str, Demand | None]
+        self,
+        key: ModelKey,
+        scaled: _Scaled,
+        deployment: ModelDeployment,
+        decision: Decision,
+        demands: Mapping[str, Demand | None],
     ) -> None:
         """Write what was decided.
 
@@ -153,12 +170,12 @@ class Autoscaler:
         try:
             if down:
                 await self._mark_busy(key, demands)
-            self._written[key] = await self._applier.scale(key, deployment, decision.replicas)
+            scaled.written = await self._applier.scale(key, deployment, decision.replicas)
         except ApiError as error:
             if error.status not in (404, 409):
                 delay = max(_RETRY_SECONDS, error.retry_after)
                 logger.warning("%s was not scaled: %s; again in %.0f s", key, error, delay)
-                self._not_before[key] = time.monotonic() + delay
+                scaled.not_before = time.monotonic() + delay
             return
         self._metrics.scaled("down" if down else "up")
         logger.info("%s: %s", key, decision.message)
