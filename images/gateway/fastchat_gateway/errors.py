@@ -16,11 +16,12 @@ QUEUE_FULL = "queue_full"
 class Refused(Exception):  # noqa: N818  # an answer, not a fault
     """The request is answered with this error."""
 
-    def __init__(self, status: int, error: Error, *headers: tuple[bytes, bytes]) -> None:
+    def __init__(self, status: int, error: Error, header_lines: bytes = b"") -> None:
         super().__init__(error.message)
         self.status = status
         self.error = error
-        self.headers = headers
+        self.header_lines = header_lines
+        """Those that only this error has; each ends in CRLF."""
 
     @property
     def body(self) -> bytes:
@@ -33,7 +34,7 @@ class Refused(Exception):  # noqa: N818  # an answer, not a fault
         return b"data: %b\n\n" % self.body
 
 
-_RETRY_LATER = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+_RETRY_LATER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> Refused:
@@ -46,7 +47,7 @@ def no_route(path: str) -> Refused:
 
 def method_not_allowed(method: str, path: str, allow: str) -> Refused:
     error = Error(message=f"{path} is not for {method} but for {allow}.", code="method_not_allowed")
-    return Refused(405, error, (b"allow", allow.encode()))
+    return Refused(405, error, b"allow: %b\r\n" % allow.encode())
 
 
 def method_unknown(method: str) -> Refused:
@@ -74,7 +75,7 @@ def not_internal(path: str) -> Refused:
 
 
 def _unauthorized(message: str, code: str) -> Refused:
-    return Refused(401, Error(message=message, code=code), (b"www-authenticate", b"Bearer"))
+    return Refused(401, Error(message=message, code=code), b"www-authenticate: Bearer\r\n")
 
 
 def model_not_allowed(key: str, model: str) -> Refused:
@@ -92,10 +93,10 @@ def host_not_allowed(host: str) -> Refused:
     return Refused(421, Error(message=message, code="host_not_allowed"))
 
 
-def rate_limited(message: str, retry_after: int, *headers: tuple[bytes, bytes]) -> Refused:
-    """`retry_after` in seconds."""
+def rate_limited(message: str, retry_after: int, header_lines: bytes) -> Refused:
+    """`retry_after` in seconds; `header_lines` say what the key has left."""
     error = Error(message=message, type="rate_limit_error", code="rate_limit_exceeded")
-    return Refused(429, error, (b"retry-after", b"%d" % retry_after), *headers)
+    return Refused(429, error, b"retry-after: %d\r\n%b" % (retry_after, header_lines))
 
 
 def too_many_sequences(key: str, sequences: int, most: int) -> Refused:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from fastchat_gateway.access.keyring import Key
 from fastchat_gateway.errors import Refused, model_not_allowed, rate_limited, too_many_sequences
-from fastchat_gateway.http.head import pairs
 
 _BUSY_RETRY_SECONDS = 1
 _MOST_AT_ONCE = 2**53
@@ -145,7 +144,7 @@ class Meter:
             # One that is larger than this gateway's part has its turn when nothing else of its key is in progress.
             if account.in_flight and account.in_flight + sequences > max(1, most // self._share):
                 message = f"The API key '{key.name}' may have {most} sequences in progress at a time; try again later."
-                raise rate_limited(message, _BUSY_RETRY_SECONDS, *pairs(account.lines()))
+                raise rate_limited(message, _BUSY_RETRY_SECONDS, account.lines())
         if requests is not None and requests.left < 1:
             raise _used_up(key, f"{key.requests_per_minute} requests", requests, account)
         if tokens is not None and tokens.left < 1:
@@ -165,7 +164,7 @@ def _resized(bucket: Bucket | None, kind: bytes, per_minute: int | None, share: 
 def _used_up(key: Key, what: str, bucket: Bucket, account: Account) -> Refused:
     seconds = max(1, math.ceil(bucket.seconds_until(1)))
     message = f"The API key '{key.name}' may use {what} a minute, and has; try again in {seconds} s."
-    return rate_limited(message, seconds, *pairs(account.lines()))
+    return rate_limited(message, seconds, account.lines())
 
 
 def _duration(milliseconds: int) -> bytes:

@@ -15,6 +15,7 @@ from fastchat import api
 from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
 from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
+from fastchat_gateway.http.head import pairs
 from fastchat_gateway.pages import token_check
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway
@@ -159,7 +160,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101  # what it is registered for
-    headers = {name.decode(): value.decode() for name, value in error.headers}
+    headers = {name.decode(): value.decode() for name, value in pairs(error.header_lines)}
     return Response(error.body, error.status, headers, media_type="application/json")
 
 

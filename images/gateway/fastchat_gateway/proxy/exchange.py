@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from fastchat_gateway.access.keyring import NO_KEY
 from fastchat_gateway.errors import Refused, from_worker, shutting_down
-from fastchat_gateway.http.head import RequestHead, render
+from fastchat_gateway.http.head import RequestHead
 from fastchat_gateway.proxy import usage
 from fastchat_gateway.proxy.documents import Tokens, usage_of
 
@@ -165,7 +165,7 @@ class Exchange:
             body = refused.body
             self.status = refused.status
             self.sent += len(body)
-            self._line.write_answer(refused.status, _JSON + render(refused.headers) + self.lines, body)
+            self._line.write_answer(refused.status, _JSON + refused.header_lines + self.lines, body)
         elif self.streams:
             self.broken = True
             self._send_aside(refused.event, last=True)

@@ -239,7 +239,7 @@ class Gateway:
         self._in_flight.discard(exchange)
         account = exchange.account
         if account is not None:
-            account.in_flight -= exchange.sequences
+            account.release(exchange.sequences)
             if account.tokens is not None:
                 account.charge(sum(exchange.tokens), exchange.started + exchange.duration)
         if exchange.trace is not None:

@@ -36,7 +36,7 @@ class _Demand(Collector):
     def collect(self) -> Iterable[Metric]:
         yield self._gauge("requests_in_flight", "Requests at a worker.", lambda model: model.in_flight)
         yield self._gauge("requests_held", "Requests that wait for a worker.", lambda model: model.hold.length)
-        yield self._gauge("endpoints_ready", "Workers that take requests.", _ready)
+        yield self._gauge("endpoints_ready", "Workers that take requests.", lambda model: model.ready)
 
     def _gauge(self, name: str, documentation: str, measure: Callable[[Model], int]) -> Metric:
         """Models of one name are one series: their requests cannot be told apart by it."""
@@ -52,10 +52,6 @@ class _Demand(Collector):
 def _printable(labels: Iterable[str]) -> list[str]:
     """Whatever a model or a key is called, /metrics is UTF-8."""
     return [label if label.isascii() else label.encode(errors="replace").decode() for label in labels]
-
-
-def _ready(model: Model) -> int:
-    return sum(endpoint.ready for endpoint in model.endpoints)
 
 
 class _Contact(Collector):

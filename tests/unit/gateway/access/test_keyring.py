@@ -35,7 +35,7 @@ def name_of(keyring: Keyring, key: str) -> str:
 def refusal(keyring: Keyring, key: bytes | None, now: float = NOW) -> Refused:
     with pytest.raises(Refused) as caught:
         keyring.find(key, now)
-    assert (caught.value.status, caught.value.headers) == (401, ((b"www-authenticate", b"Bearer"),))
+    assert (caught.value.status, caught.value.header_lines) == (401, b"www-authenticate: Bearer\r\n")
     return caught.value
 
 

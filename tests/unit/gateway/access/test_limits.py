@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fastchat_gateway.access.keyring import NO_KEY, Key
 from fastchat_gateway.access.limits import Account, Meter, visible
 from fastchat_gateway.errors import Refused
+from fastchat_gateway.http.head import pairs
 
 
 def key(**limits: Any) -> Key:
@@ -17,7 +18,7 @@ def refusal(meter: Meter, key: Key, now: float, model: str = "m", name: str = ""
     """Status, code and Retry-After of a request that is refused."""
     with pytest.raises(Refused) as caught:
         meter.admit(key, model, now, name=name)
-    headers = dict(caught.value.headers)
+    headers = dict(pairs(caught.value.header_lines))
     return caught.value.status, caught.value.error.code, headers.get(b"retry-after", b"").decode()
 
 
@@ -142,7 +143,7 @@ def test_a_refusal_has_the_headers_too() -> None:
     meter.admit(alice, "m", 0)
     with pytest.raises(Refused) as caught:
         meter.admit(alice, "m", 0)
-    assert dict(caught.value.headers) == {
+    assert dict(pairs(caught.value.header_lines)) == {
         b"retry-after": b"60",
         b"x-ratelimit-limit-requests": b"1",
         b"x-ratelimit-remaining-requests": b"0",

@@ -47,7 +47,7 @@ def test_after_the_deadline_the_request_is_refused_for_now() -> None:
     with pytest.raises(Refused) as refused:
         dispatch.next(65)
     assert refused.value.status == 503
-    assert refused.value.headers == ((b"retry-after", b"5"),)
+    assert refused.value.header_lines == b"retry-after: 5\r\n"
 
 
 def test_an_endpoint_that_is_confirmed_after_its_failure_is_tried_again() -> None:
