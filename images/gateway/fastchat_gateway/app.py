@@ -18,7 +18,7 @@ from fastchat_gateway.discovery.protocol import Discovery
 from fastchat_gateway.discovery.static import StaticDiscovery
 from fastchat_gateway.pages import app as pages
 from fastchat_gateway.proxy.drain import Drain
-from fastchat_gateway.proxy.gateway import Gateway, Limits
+from fastchat_gateway.proxy.gateway import Gateway, ServerLimits
 from fastchat_gateway.proxy.heartbeat import Heartbeat
 from fastchat_gateway.proxy.relay import Lanes
 from fastchat_gateway.proxy.upstream import Pool
@@ -66,7 +66,7 @@ def build(settings: Settings) -> Server:
             if reloading is not None:
                 reloading.cancel()
         pool.close()
-        gateway.settle()
+        gateway.flush_reports()
         if access_log is not None:
             access_log.flush()
         await asyncio.to_thread(tracer.close)
@@ -85,8 +85,8 @@ def _cors(settings: Settings) -> Cors | None:
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> ServerLimits:
+    return ServerLimits(
         max_body_bytes=settings.max_body_bytes,
         max_buffered_bytes=settings.max_buffered_bytes,
         max_concurrent_requests=settings.max_concurrent_requests,

@@ -17,7 +17,7 @@ class Clock:
         self.now = time.monotonic()
         """Seconds of the monotonic clock."""
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
-        """The header line of an answer."""
+        """The `date` header line of a response."""
 
 
 def timestamp(seconds: float) -> str:

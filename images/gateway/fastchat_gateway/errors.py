@@ -169,7 +169,7 @@ def bad_answer(model: str) -> Refused:
 
 
 def from_worker(status: int, body: bytes) -> Refused:
-    """A worker's own answer, where a stream or a result of it was wanted."""
+    """A worker's own error response, where a stream or a result of it was wanted."""
     try:
         error = ErrorResponse.model_validate_json(body).error
     except ValidationError:
@@ -186,7 +186,7 @@ class _Coded(msgspec.Struct):
 
 
 def code_of(body: bytes) -> str | None:
-    """The code in a worker's own answer; None where it has none."""
+    """The code in a worker's error response; None where it has none."""
     try:
         return msgspec.json.decode(body, type=_Coded).error.code
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

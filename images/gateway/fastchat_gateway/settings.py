@@ -54,7 +54,7 @@ class Settings:
     poll_seconds: float = 1.0
     """Static discovery looks at each worker this often, discovery in a cluster at one that failed a request."""
     poll_timeout_seconds: float = 2.0
-    """A worker that does not answer a look within this time is not ready."""
+    """A worker that does not respond to a probe within this time is not ready."""
     connect_timeout_seconds: float = 2.0
     """A worker that does not accept a connection within this time has failed."""
     access_log: bool = True
@@ -82,9 +82,9 @@ class Settings:
     header_timeout_seconds: float = 10.0
     """A request's head has this long to arrive."""
     client_timeout_seconds: float = 60.0
-    """A client that neither sends the next part of its body, nor takes any of its answer for this long, is cut off."""
+    """A client that neither sends the next part of its body, nor takes any of a response for so long is cut off."""
     silence_seconds: float = 5.0
-    """A worker that is silent for this long in the middle of a request is asked whether it lives."""
+    """A worker that is silent for this long in the middle of a request is probed."""
     upstream_timeout_seconds: float = 600.0
     """A worker that is silent for this long in the middle of a request is given up."""
 

@@ -1,4 +1,4 @@
-"""Which web pages of other origins may read answers (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+"""Which web pages of other origins may read responses (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _VARY = b"vary: origin\r\n"
 
 
 class Cors:
-    """What is told to browsers. `*` stands for every origin, all methods that there are, or all headers asked for."""
+    """What browsers are told. `*` stands for every origin, all methods that there are, or all headers named."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Cors:
             self._rest += b"access-control-allow-credentials: true\r\n"
 
     def lines(self, named: Mapping[bytes, bytes]) -> bytes:
-        """Header lines of the answer to a request with these headers, whatever it is."""
+        """Header lines of the response to a request with these headers, whatever it is."""
         origin = named.get(b"origin")
         vary = b"" if self._open else _VARY
         if origin is None or not self._allows(origin):
@@ -50,15 +50,15 @@ class Cors:
 
     @staticmethod
     def is_preflight(method: str, named: Mapping[bytes, bytes]) -> bool:
-        """A browser asks whether a page may ask."""
+        """A browser asks whether a page may send a request."""
         return method == "OPTIONS" and b"origin" in named and b"access-control-request-method" in named
 
     def preflight(self, named: Mapping[bytes, bytes]) -> bytes:
-        """Header lines that say what a page may ask, beside `lines`; raises Refused for a page of another origin."""
+        """Header lines that say what a page may send, beside `lines`; raises Refused for a page of another origin."""
         if not self._allows(named[b"origin"]):
             raise origin_not_allowed(named[b"origin"].decode("latin-1"))
-        asked = named.get(b"access-control-request-headers", b"")
-        headers = self._headers if self._headers is not None else asked if _NAMES.fullmatch(asked) else b""
+        wanted = named.get(b"access-control-request-headers", b"")
+        headers = self._headers if self._headers is not None else wanted if _NAMES.fullmatch(wanted) else b""
         allowed = b"access-control-allow-headers: %b\r\n" % headers if headers else b""
         return b"access-control-allow-methods: %b\r\n%baccess-control-max-age: %d\r\n" % (
             self._methods,

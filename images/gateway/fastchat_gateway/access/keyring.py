@@ -36,7 +36,7 @@ class Key:
 
 
 NO_KEY = Key("", b"")
-"""Of every request where no key is asked for."""
+"""Of every request where none is required."""
 
 Look = tuple[tuple[str, int, int, int], ...]
 """What a glance at a folder shows: path, inode, time of change and size of each file."""
@@ -45,7 +45,7 @@ Look = tuple[tuple[str, int, int, int], ...]
 class Keyring:
     """The keys of the command line, and those of a folder with one file per key, which may change at any time.
 
-    Keys are asked for as soon as there is a file, valid or not: a broken one locks its key out and opens nothing.
+    Keys are required as soon as there is a file, valid or not: a broken one locks its key out and opens nothing.
     """
 
     def __init__(self, digests: Iterable[bytes] = (), folder: Path | None = None, *, required: bool = False) -> None:

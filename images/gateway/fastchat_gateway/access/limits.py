@@ -97,7 +97,7 @@ class Account:
         self.in_flight -= sequences
 
     def lines(self) -> bytes:
-        """`x-ratelimit-*` for an answer."""
+        """`x-ratelimit-*` for a response."""
         requests = b"" if self.requests is None else self.requests.lines()
         return requests if self.tokens is None else requests + self.tokens.lines()
 
@@ -119,7 +119,7 @@ class Meter:
     def admit(self, key: Key, model: str, now: float, *, name: str = "", sequences: int = 1) -> Account | None:
         """Count a request that begins, to be followed by one `release`; None for a key without limits.
 
-        `model`: its own name, or what was asked for where there is no such model; `name`: what was asked for.
+        `name`: the one in the request; `model`: the model's own, or `name` where there is no such model.
         Raises Refused (400 for more sequences than the key may ever have, 403, 429), and then has counted nothing.
         """
         if key.models is not None and not may_use(key, model, name):

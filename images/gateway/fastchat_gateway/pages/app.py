@@ -23,7 +23,7 @@ from fastchat_gateway.telemetry import demand
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": api.ErrorResponse, "description": "Refused."},
-    "5XX": {"model": api.ErrorResponse, "description": "Not answered; try again later."},
+    "5XX": {"model": api.ErrorResponse, "description": "Not served; try again later."},
 }
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -53,13 +53,13 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
 def _add_models(app: FastAPI, gateway: Gateway) -> None:
     catalog = gateway.lanes.catalog
 
-    @app.get("/v1/models", response_model=None, responses=_answers(api.ModelList))
+    @app.get("/v1/models", response_model=None, responses=_responses(api.ModelList))
     async def list_models(request: Request) -> Response:
         """The models served, and their aliases: those that the API key may use."""
         names = visible(request["exchange"].key, catalog.names())
         return _json(api.ModelList(data=[card for name in names if (card := catalog.card(name))]))
 
-    @app.get("/v1/models/{model:path}", response_model=None, responses=_answers(api.ModelCard))
+    @app.get("/v1/models/{model:path}", response_model=None, responses=_responses(api.ModelCard))
     async def retrieve_model(request: Request, model: str) -> Response:
         """One model or alias."""
         card = catalog.card(model) if visible(request["exchange"].key, catalog.names([model])) else None
@@ -72,8 +72,8 @@ def _add_token_check(app: FastAPI, gateway: Gateway) -> None:
     check = token_check.TokenCheck(gateway)
 
     @app.post(token_check.PATH, include_in_schema=False)
-    async def answer(request: Request) -> Response:
-        return _json(await check.answer(request["exchange"], await request.body()))
+    async def measure(request: Request) -> Response:
+        return _json(await check.measure(request["exchange"], await request.body()))
 
 
 def _add_probes(app: FastAPI, discovery: Discovery, drain: Drain) -> None:
@@ -101,7 +101,7 @@ def _add_metrics(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/metrics", response_class=Response, responses=_ERRORS | {200: {"content": {"text/plain": {}}}})
     async def scrape() -> Response:
         """Prometheus' text format."""
-        gateway.settle()
+        gateway.flush_reports()
         return Response(gateway.lanes.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -115,40 +115,40 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
 
 
 def _describe_hot_path(app: FastAPI) -> None:
-    """Put into the OpenAPI document what the gateway answers before it gets here."""
+    """Put into the OpenAPI document the routes that the gateway serves before a request gets here."""
 
-    @app.post("/v1/chat/completions", response_model=None, responses=_answers(api.ChatCompletion, streams=True))
+    @app.post("/v1/chat/completions", response_model=None, responses=_responses(api.ChatCompletion, streams=True))
     async def chat_completions(body: api.ChatCompletionRequest) -> NoReturn:
         """Answer a conversation."""
         raise NotImplementedError(body)
 
-    @app.post("/v1/completions", response_model=None, responses=_answers(api.Completion, streams=True))
+    @app.post("/v1/completions", response_model=None, responses=_responses(api.Completion, streams=True))
     async def completions(body: api.CompletionRequest) -> NoReturn:
         """Continue a text."""
         raise NotImplementedError(body)
 
-    @app.post("/v1/embeddings", response_model=None, responses=_answers(api.EmbeddingResponse))
+    @app.post("/v1/embeddings", response_model=None, responses=_responses(api.EmbeddingResponse))
     async def embeddings(body: api.EmbeddingRequest) -> NoReturn:
         """Vectors of texts."""
         raise NotImplementedError(body)
 
-    @app.post("/v1/create_embeddings", response_model=None, responses=_answers(api.EmbeddingResponse))
+    @app.post("/v1/create_embeddings", response_model=None, responses=_responses(api.EmbeddingResponse))
     async def create_embeddings(body: api.EmbeddingRequest) -> NoReturn:
         """FastChat's first name for `/v1/embeddings`."""
         raise NotImplementedError(body)
 
-    @app.post(token_check.PATH, response_model=None, responses=_answers(api.TokenCheckResponse))
+    @app.post(token_check.PATH, response_model=None, responses=_responses(api.TokenCheckResponse))
     async def check_tokens(body: api.TokenCheckRequest) -> NoReturn:
         """Do prompts and their answers fit the models' context?"""
         raise NotImplementedError(body)
 
 
-def _answers(model: type[BaseModel], *, streams: bool = False) -> dict[int | str, dict[str, Any]]:
+def _responses(model: type[BaseModel], *, streams: bool = False) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": model, "content": {"text/event-stream": {}} if streams else {}}, **_ERRORS}
 
 
-def _json(answer: api.Response) -> Response:
-    return Response(answer.to_json(), media_type="application/json")
+def _json(document: api.Response) -> Response:
+    return Response(document.to_json(), media_type="application/json")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

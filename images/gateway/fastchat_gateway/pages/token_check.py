@@ -35,23 +35,23 @@ _items = msgspec.json.Decoder(_Items)
 
 
 class TokenCheck:
-    """Answers requests to PATH."""
+    """Serves PATH."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def answer(self, exchange: Exchange, body: bytes) -> TokenCheckResponse:
-        """Of each prompt, in order; raises Refused, for what the key may not have before anything is validated."""
+    async def measure(self, exchange: Exchange, body: bytes) -> TokenCheckResponse:
+        """The prompts' lengths, in order; raises Refused, for what the key may not have before it is validated."""
         names = await _aside(body, lambda: _names(body))
         if exchange.is_over:
-            return TokenCheckResponse()  # nothing would give back what it counts against
+            return TokenCheckResponse()  # it has been reported, so that nothing would release what it is admitted for
         models = {name: self._gateway.admit(exchange, name) for name in names}
         items = await _aside(body, lambda: _validated(body))
         groups: dict[Model, list[int]] = {}
         for at, item in enumerate(items):
             groups.setdefault(models[item.model], []).append(at)
         measured = await asyncio.gather(
-            *[self._measure(model, [items[at] for at in places], exchange) for model, places in groups.items()]
+            *[self._forward(model, [items[at] for at in places], exchange) for model, places in groups.items()]
         )
         results: list[TokenCheckResult] = [TokenCheckResult()] * len(items)
         for places, found in zip(groups.values(), measured, strict=True):
@@ -59,15 +59,15 @@ class TokenCheck:
                 results[at] = result
         return TokenCheckResponse(prompts=results)
 
-    async def _measure(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
+    async def _forward(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
         name = model.name
         body = await _aside(exchange.body, lambda: _renamed(items, name))
         call = Call(name, PATH.encode(), body, to_worker(exchange), key=exchange.key.name)
-        status, answer = await collect(self._gateway.lanes, call, model)
+        status, document = await collect(self._gateway.lanes, call, model)
         if status != 200:
-            raise from_worker(status, answer)
+            raise from_worker(status, document)
         try:
-            results = TokenCheckResponse.model_validate_json(answer).prompts
+            results = TokenCheckResponse.model_validate_json(document).prompts
         except ValidationError:
             raise bad_answer(name) from None
         if len(results) != len(items):
@@ -81,7 +81,7 @@ async def _aside(body: bytes, work: Callable[[], T]) -> T:
 
 
 def _names(body: bytes) -> list[str]:
-    """The models that are asked for, each once; raises Refused for what is no such request."""
+    """The models that the prompts name, each once; raises Refused for what is no such request."""
     check_structure(body)
     try:
         return list(dict.fromkeys(item.model for item in _items.decode(body).prompts))

@@ -30,12 +30,12 @@ class Call:
     key: str = ""
     """Name of the API key."""
     sequences: int = 1
-    """Answers that it asks for, or inputs that it wants embedded."""
+    """Completions to be generated, or inputs to be embedded."""
     hides_usage: bool = False
-    """It is a stream whose client did not ask what it used: the gateway does, for itself."""
+    """It is a stream whose client did not ask for usage: the gateway does, and takes it out of the stream again."""
     has_stream_options: bool = False
     trace: "Trace | None" = None
-    """What is told of its way, where traces are asked for."""
+    """Its spans, where traces are switched on."""
 
     def head(self, host_line: bytes, token_line: bytes, length: int) -> bytes:
         """The whole head a worker gets; the body has been checked to be JSON, whatever the client called it."""
@@ -51,7 +51,7 @@ class Call:
     def body_for(self, name: str, *, with_usage: bool = False) -> bytes:
         """The body under the model's own name; byte for byte the client's unless it used an alias.
 
-        `with_usage`: it asks what the stream used, too.
+        `with_usage`: with `stream_options.include_usage`.
         """
         if name == self.model:
             if not with_usage:
@@ -66,6 +66,6 @@ class Call:
 
 
 def _asking(options: msgspec.Raw | None) -> msgspec.Raw:
-    """A stream's options, and that its usage be told."""
+    """A stream's options with `include_usage`."""
     given = None if options is None else _options.decode(options)
     return msgspec.Raw(msgspec.json.encode({**(given or {}), "include_usage": True}))

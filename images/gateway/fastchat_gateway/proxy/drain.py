@@ -2,8 +2,8 @@
 
 from fastchat_gateway.proxy.exchange import Exchange
 
-LAST_WORDS_SECONDS = 0.5
-"""Clients with an open connection have this long to send what they were about to; its answer closes the connection."""
+LAST_REQUEST_SECONDS = 0.5
+"""Clients with an open connection have this long to send one more request; its response closes the connection."""
 
 
 class Drain:
@@ -25,7 +25,7 @@ class Drain:
         if self._began is None:
             return False
         if now < self._began + self._grace_seconds:
-            return not self.in_flight and (not connections or now >= self._began + LAST_WORDS_SECONDS)
+            return not self.in_flight and (not connections or now >= self._began + LAST_REQUEST_SECONDS)
         for exchange in list(self.in_flight):
             exchange.shut_down()
         return True

@@ -1,4 +1,4 @@
-"""One request, from its first byte to its answer's last, and what there is to report about it."""
+"""One request, from its first byte to its response's last, and what there is to report about it."""
 
 import random
 import re
@@ -28,15 +28,15 @@ _CHUNK_FRAMING = 6
 Stopped = Literal["client_gone", "shutdown", None]
 
 
-class Line(Protocol):
-    """What an answer is written to: the client's connection."""
+class Downstream(Protocol):
+    """The client's connection, to which a response is written."""
 
     @property
     def takes_chunks(self) -> bool:
         """A body of unknown length is chunked."""
 
-    def write_answer(self, status: int, lines: bytes, body: bytes) -> None:
-        """A whole answer; `lines` are those of its head."""
+    def write_response(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole response; `lines` are those of its head."""
 
     def write_head(self, status: int, lines: bytes) -> None:
         """The head of a body of unknown length; it may go out with the body's first part."""
@@ -45,14 +45,14 @@ class Line(Protocol):
         """A part of a body of unknown length; `framed`: chunked as it is; `more`: another one follows at once."""
 
     def cut(self) -> None:
-        """End the connection in the middle of an answer, so that the client sees that it is broken."""
+        """End the connection in the middle of a response, so that the client sees that it is broken."""
 
     def finished(self) -> None:
         """The exchange is over; the connection may go on."""
 
 
 class Exchange:
-    """The request and the answer as it is being sent: a relay's sink."""
+    """The request and the response as it is being sent: a relay's sink."""
 
     duration = 0.0
     account: "Account | None" = None
@@ -66,7 +66,7 @@ class Exchange:
     relay: "Relay | None" = None
     trace: "Trace | None" = None
     extra = b""
-    """Header lines that the answer gets besides."""
+    """Header lines that the response gets besides."""
     cors = b""
     """Those for a web page of another origin."""
     status = 0
@@ -75,7 +75,7 @@ class Exchange:
     stopped: Stopped = None
     sent = 0
     _delivered = 0
-    """Bytes of the worker's answer that were sent on in parts."""
+    """Bytes of the worker's response that were sent on in parts."""
     _events = 0
     """Events of a stream that were sent on before the last write."""
     _first = b""
@@ -85,8 +85,10 @@ class Exchange:
     _tokens: Tokens | None = None
     first_byte: float | None = None
 
-    def __init__(self, line: Line, head: RequestHead, body: bytes, done: Callable[["Exchange"], None]) -> None:
-        self._line = line
+    def __init__(
+        self, downstream: Downstream, head: RequestHead, body: bytes, done: Callable[["Exchange"], None]
+    ) -> None:
+        self._downstream = downstream
         self._done: Callable[[Exchange], None] | None = done
         self.came = time.time()
         self.started = time.monotonic()
@@ -102,7 +104,7 @@ class Exchange:
     @property
     def takes_chunks(self) -> bool:
         """A stream may be passed on chunked as it comes."""
-        return self._line.takes_chunks
+        return self._downstream.takes_chunks
 
     @property
     def is_over(self) -> bool:
@@ -117,14 +119,14 @@ class Exchange:
             return
         self._first_byte(status)
         self.sent = len(body)
-        self._line.write_answer(status, lines + self.lines, body)
+        self._downstream.write_response(status, lines + self.lines, body)
         if status == 200:
             self._tokens = usage_of(body) or self._about(usage.of_text(body))
         self.finish()
 
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
         if not self.status:
-            self._line.write_head(status, lines + self.lines)
+            self._downstream.write_head(status, lines + self.lines)
         elif not streams:
             if self.relay is not None:
                 self.relay.cancel()
@@ -143,7 +145,7 @@ class Exchange:
             else:
                 self._first = data[:_FIRST_BYTES]
             self._last, self._last_chunks = data, chunks
-        self._line.write_part(data, last=last, framed=chunks > 0, more=more)
+        self._downstream.write_part(data, last=last, framed=chunks > 0, more=more)
 
     def end(self, data: bytes) -> None:
         self.write(data, last=True)
@@ -156,33 +158,34 @@ class Exchange:
         """Keep a held stream alive. Its status is decided by the first comment."""
         if not self.status:
             self.status, self.streams = 200, True
-            self._line.write_head(200, _EVENT_STREAM + self.lines)
+            self._downstream.write_head(200, _EVENT_STREAM + self.lines)
         self._send_aside(_WAITING)
 
     def refuse(self, refused: Refused) -> None:
-        """Answer with an error; as an event where a stream has begun, by cutting off any other answer that has."""
+        """End the response with an error: as an event where a stream has begun, by cutting off any other that has."""
         if not self.status:
             body = refused.body
             self.status = refused.status
             self.sent += len(body)
-            self._line.write_answer(refused.status, _JSON + refused.header_lines + self.lines, body)
+            self._downstream.write_response(refused.status, _JSON + refused.header_lines + self.lines, body)
         elif self.streams:
             self.broken = True
             self._send_aside(refused.event, last=True)
         else:
             self.broken = True
-            self._line.cut()
+            self._downstream.cut()
         self.finish()
 
     def _send_aside(self, event: bytes, *, last: bool = False) -> None:
         self.sent += len(event)
-        self._line.write_part(event, last=last)
+        self._downstream.write_part(event, last=last)
 
     @property
     def tokens(self) -> Tokens:
-        """Of prompt and answer, once it is over: what the worker said, else about what it was given and has delivered.
+        """Of prompt and completion, once it is over: what the worker said, else estimated from what it was given and
+        has delivered.
 
-        Nothing where no worker had it, or the answer was an error.
+        Zero where no worker had the request, or the response was an error.
         """
         if self._tokens is None:
             self._tokens = self._estimate()
@@ -232,7 +235,7 @@ class Exchange:
                 self.relay = None
             self.body = b""
             done(self)
-            self._line.finished()
+            self._downstream.finished()
 
     def _cancel(self) -> None:
         if self.relay is not None:
@@ -244,5 +247,5 @@ class Exchange:
 
     @property
     def lines(self) -> bytes:
-        """Header lines that every answer of this request has."""
+        """Header lines that every response to this request has."""
         return b"x-request-id: %b\r\n%b%b" % (self.request_id, self.extra, self.cors)

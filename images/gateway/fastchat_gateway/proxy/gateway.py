@@ -1,4 +1,4 @@
-"""What holds for every request: who may ask, and what is reported in the end; in between, who answers."""
+"""What holds for every request: who may send it, which worker or page it is for, and what is reported in the end."""
 
 import asyncio
 import hmac
@@ -30,7 +30,7 @@ from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.proxy.relay import Lanes, Relay
 from fastchat_gateway.routing.catalog import Model
 from fastchat_gateway.telemetry import demand
-from fastchat_gateway.telemetry.access_log import AccessLog, Line
+from fastchat_gateway.telemetry.access_log import AccessLog, AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROBES = frozenset({"/health", "/ready"})
-"""Open to everyone, answered to the end, not reported."""
+"""Open to everyone, served even while the gateway stops, not reported."""
 
 INTERNAL = frozenset({demand.PATH, "/metrics"})
 """For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
@@ -54,9 +54,9 @@ INFERENCE: Mapping[str, bytes] = {
 
 _GENERATES = frozenset({b"/v1/chat/completions", b"/v1/completions"})
 
-_SETTLE_SECONDS = 0.1
-_MOST_TO_SETTLE = 64
-"""So many at a time take a fraction of a millisecond."""
+_REPORT_SECONDS = 0.1
+_MOST_UNREPORTED = 64
+"""Exchanges; to report so many takes a fraction of a millisecond."""
 
 
 class Swept(Protocol):
@@ -67,8 +67,8 @@ class Swept(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one client may take."""
+class ServerLimits:
+    """What clients may take of this gateway, one by one and together; times in seconds."""
 
     max_body_bytes: int
     max_buffered_bytes: int
@@ -91,7 +91,7 @@ class Gateway:
         keyring: Keyring,
         meter: Meter,
         access_log: AccessLog | None,
-        limits: Limits,
+        limits: ServerLimits,
         open_paths: Iterable[str] = (),
         hosts: Iterable[str] = (),
         cors: Cors | None = None,
@@ -115,8 +115,8 @@ class Gateway:
         self._cors = cors
         self._buffered = 0
         self._in_flight = drain.in_flight
-        self._to_settle: deque[Exchange] = deque()
-        self._settling: asyncio.TimerHandle | None = None
+        self._unreported: deque[Exchange] = deque()
+        self._flush_timer: asyncio.TimerHandle | None = None
         lanes.metrics.watch("open_connections", lambda: len(self.connections))
         lanes.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
         lanes.metrics.watch("keys", lambda: len(keyring))
@@ -137,7 +137,7 @@ class Gateway:
         self._buffered -= size
 
     def accept(self, exchange: Exchange, *, is_new: bool) -> bool:
-        """Answer a request, or see to it that it is answered; True: it is for the pages.
+        """Refuse a request, or begin to relay it; True: it is for the pages.
 
         `is_new`: it came on a connection made after the gateway began to stop.
         """
@@ -155,7 +155,7 @@ class Gateway:
         return False
 
     def allow_origin(self, exchange: Exchange) -> None:
-        """Have its answer, whatever it is, tell a browser which pages may read it."""
+        """Have its response, whatever it is, tell a browser which pages may read it."""
         if self._cors is not None:
             exchange.cors = self._cors.lines(exchange.head.named)
 
@@ -244,11 +244,11 @@ class Gateway:
                 account.charge(sum(exchange.tokens), exchange.started + exchange.duration)
         if exchange.trace is not None:
             self._end_trace(exchange.trace, exchange)
-        self._to_settle.append(exchange)
-        if self._settling is None:
-            self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self.settle)
-        elif len(self._to_settle) == _MOST_TO_SETTLE:
-            asyncio.get_running_loop().call_soon(self.settle)
+        self._unreported.append(exchange)
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(_REPORT_SECONDS, self.flush_reports)
+        elif len(self._unreported) == _MOST_UNREPORTED:
+            asyncio.get_running_loop().call_soon(self.flush_reports)
 
     @staticmethod
     def _end_trace(trace: "Trace", exchange: Exchange) -> None:
@@ -256,13 +256,13 @@ class Gateway:
         outcome = _outcome(exchange, status)
         trace.end(exchange.path, status, outcome, exchange.model, exchange.key.name, exchange.endpoint)
 
-    def settle(self) -> None:
-        """Count and write down what is over: a few times a second, not while somebody waits."""
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
-        while self._to_settle:
-            self._report(self._to_settle.popleft())
+    def flush_reports(self) -> None:
+        """Count and log the exchanges that have ended: called a few times a second, so that no client waits for it."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        while self._unreported:
+            self._report(self._unreported.popleft())
 
     def sweep(self) -> None:
         """Called about once a second: end what takes too long."""
@@ -282,7 +282,7 @@ class Gateway:
         if model:
             self._metrics.tokens(model, key, *exchange.tokens)
         if self._access_log is not None:
-            line = Line(
+            record = AccessRecord(
                 timestamp(exchange.came),
                 exchange.request_id.decode(),
                 exchange.head.method,
@@ -296,7 +296,7 @@ class Gateway:
                 round(exchange.duration * 1000, 2),
                 exchange.sent,
             )
-            self._access_log.write(line)
+            self._access_log.write(record)
 
 
 def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:

@@ -26,7 +26,7 @@ def pick(
     One that is ejected, or was and is being tried, is the last resort: where all are, all are used. One that fell
     silent is not ready, whatever discovery said before. With a `prefix`, the one to which it belongs, if that has room.
     """
-    ready = [one for one in endpoints if one.ready and not one.silent and not (tried and one.incarnation in tried)]
+    ready = [one for one in endpoints if one.ready and not one.silent and not (tried and one.attempt_key in tried)]
     fit = [one for one in ready if one.ejected_until <= now and not one.on_trial] or ready
     if prefix is not None:
         return _belongs_to(prefix, fit, most_outstanding)
@@ -51,7 +51,7 @@ def note_success(endpoint: Endpoint) -> None:
 def note_failure(endpoint: Endpoint, now: float) -> bool:
     """Count a failure; True when it ejects the endpoint, each time for twice as long.
 
-    It takes three in a row, and only one of an endpoint that was ejected and has not answered since.
+    It takes three in a row, and only one of an endpoint that was ejected and has served no request since.
     """
     endpoint.suspect = True
     endpoint.failures += 1

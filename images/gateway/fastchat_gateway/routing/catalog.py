@@ -46,7 +46,7 @@ class ModelRecord:
     name: str
     """Its own, by which its workers know it."""
     names: tuple[str, ...]
-    """Every name under which it answers; no other model answers under any of them."""
+    """Its own name and its aliases; no other model has any of them."""
     endpoints: tuple[EndpointRecord, ...] = ()
     replicas: int = 1
     """Workers that there should be."""
@@ -62,7 +62,7 @@ NO_LIMIT = sys.maxsize
 SPREAD_SECONDS = 10.0
 """After the first worker is ready, the requests held leave their share to the others for this long."""
 
-_LIVES = itertools.count()
+_GENERATIONS = itertools.count()
 
 
 class Endpoint:
@@ -72,7 +72,7 @@ class Endpoint:
         "ejected_until",
         "ejections",
         "failures",
-        "life",
+        "generation",
         "on_trial",
         "outstanding",
         "ready",
@@ -91,15 +91,16 @@ class Endpoint:
         self.outstanding = 0
         """Sequences."""
         self.tells_usage: bool | None = None
-        """It can be asked to say at the end of a stream what it used; None: that was not tried yet."""
+        """It accepts `stream_options.include_usage`; None: that was not tried yet."""
         self.failures = 0
         self.ejections = 0
         self.ejected_until = 0.0
         self.suspect = False
         self.silent = False
-        """It has left questions unanswered since discovery last confirmed it."""
+        """It has left probes without a response since discovery last confirmed it."""
         self.on_trial = False
-        self.life = next(_LIVES)
+        self.generation = next(_GENERATIONS)
+        """A new number each time that the worker came back, or was seen ready after a failure."""
         self.seed = int.from_bytes(blake2b(f"{url} {uid}".encode(), digest_size=8).digest())
         """The same number in every gateway."""
 
@@ -107,12 +108,13 @@ class Endpoint:
         return f"Endpoint({self.url!r}, ready={self.ready}, outstanding={self.outstanding})"
 
     @property
-    def incarnation(self) -> tuple[str, int]:
-        """A worker that came back, or was seen ready after a failure, is another one: a request may try it again."""
-        return self.url, self.life
+    def attempt_key(self) -> tuple[str, int]:
+        """What a request remembers of an endpoint that it tried: one of a newer generation may be tried again."""
+        return self.url, self.generation
 
-    def revive(self) -> None:
-        self.life = next(_LIVES)
+    def renew(self) -> None:
+        """Begin a new generation: the worker came back, or was seen ready after a failure."""
+        self.generation = next(_GENERATIONS)
         self.suspect = self.silent = False
 
     def reset(self) -> None:
@@ -155,7 +157,7 @@ class Model:
         return sum(endpoint.ready for endpoint in self.endpoints)
 
     def most_outstanding(self, now: float) -> int:
-        """What one worker may have at a time, while others start: its share of all there is; else any number."""
+        """Sequences that one worker may have at a time: its share while other workers start, else NO_LIMIT."""
         if now >= self.spread_until or not self.hold.length:
             return NO_LIMIT
         sequences = self.hold.sequences + sum(endpoint.outstanding for endpoint in self.endpoints)
@@ -171,7 +173,8 @@ class Model:
 
 
 class Catalog:
-    """Name → model. Discovery writes it, requests read it, both on the event loop: no update is seen half."""
+    """Name → model. Discovery writes it, requests read it, both on the event loop, so that no request sees half an
+    update."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -211,23 +214,23 @@ class Catalog:
         records = list(records)
         self._complete = complete
         before = self._models
-        revived = self._place_endpoints(records)
+        renewed = self._place_endpoints(records)
         self._models = {record.names[0]: before.get(record.names[0]) or Model(record) for record in records}
         self._names = {name: self._models[record.names[0]] for record in records for name in record.names}
         for record, model in zip(records, self._models.values(), strict=True):
             changed = model.record != record
-            asleep = not any(endpoint.ready and endpoint not in revived for endpoint in model.endpoints)
+            asleep = not any(endpoint.ready and endpoint not in renewed for endpoint in model.endpoints)
             model.describe(record)
             model.endpoints = tuple(self._endpoints[endpoint.key] for endpoint in record.endpoints)
             if asleep and 0 < model.ready < record.replicas:
                 model.spread_until = self._clock() + SPREAD_SECONDS
-            if changed or not revived.isdisjoint(model.endpoints):
+            if changed or not renewed.isdisjoint(model.endpoints):
                 model.hold.release_all()
         for name in before.keys() - self._models.keys():
             before[name].hold.release_all()
 
     def sweep(self, now: float) -> None:
-        """Let those go who still leave a share to workers that have not come."""
+        """End the time in which held requests leave a share to workers that are still starting, where it is over."""
         for model in self:
             if 0 < model.spread_until <= now:
                 model.spread_until = 0.0
@@ -242,21 +245,21 @@ class Catalog:
         endpoint = self._endpoints.get((url, uid))
         if endpoint is None or not endpoint.suspect:
             return
-        endpoint.revive()
+        endpoint.renew()
         for model in self:
             if endpoint in model.endpoints:
                 model.hold.release_all()
 
     def _place_endpoints(self, records: Iterable[ModelRecord]) -> set[Endpoint]:
-        """Bring the endpoints up to date; those that became ready."""
-        revived: set[Endpoint] = set()
+        """Bring the endpoints up to date; returns those that became ready."""
+        renewed: set[Endpoint] = set()
         seen = {endpoint.key: endpoint for record in records for endpoint in record.endpoints}
         self._endpoints = {key: self._endpoints.get(key) or Endpoint(*key) for key in seen}
         for key, record in seen.items():
             endpoint = self._endpoints[key]
             if record.ready and not endpoint.ready:
-                endpoint.revive()
+                endpoint.renew()
                 endpoint.reset()
-                revived.add(endpoint)
+                renewed.add(endpoint)
             endpoint.ready = record.ready
-        return revived
+        return renewed

@@ -23,7 +23,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Enough workers failed or are full: answer as the last one did, or with a 502; with a 504 after `silence`."""
+    """Enough workers failed or are full: the client gets the last one's response, or a 502; a 504 after `silence`."""
 
     model: Model
     silence: bool = False
@@ -83,21 +83,21 @@ class Dispatch:
         return GiveUp(model) if self._full else self._wait(model, now)
 
     def fell_silent(self, endpoint: Endpoint, now: float, *, suspect: bool) -> bool:
-        """The endpoint answers nobody any more; `suspect`: it may be this request's doing. True: it is ejected now."""
+        """The endpoint responds no more; `suspect`: this request may be why. True: it is ejected now."""
         endpoint.silent = True
         self._silenced = suspect
         return self.failed(endpoint, now, lost=False)
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
         """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""
-        self._tried = self._tried.union((endpoint.incarnation,))
+        self._tried = self._tried.union((endpoint.attempt_key,))
         self._failed = True
         self._lost += lost
         return balancer.note_failure(endpoint, now)
 
     def turned_away(self, endpoint: Endpoint) -> None:
         """The endpoint's queue is full."""
-        self._tried = self._tried.union((endpoint.incarnation,))
+        self._tried = self._tried.union((endpoint.attempt_key,))
         self._full += 1
 
     def _wait(self, model: Model, now: float) -> Wait | GiveUp:

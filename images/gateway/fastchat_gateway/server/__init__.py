@@ -1,1 +1,1 @@
-"""Clients and their connections: HTTP/1.1 read, answered in turn, written."""
+"""Clients and their connections: HTTP/1.1 requests read, responses written in the same order."""

@@ -1,4 +1,4 @@
-"""The bridge to the pages: one request's way through an ASGI app, and its answer's way back through the exchange."""
+"""The bridge to the pages: one request's way through an ASGI app, and its response's way back through the exchange."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class Pages:
         self._tasks = tasks
 
     def serve(self, exchange: Exchange) -> "Page":
-        """Begin to answer it."""
+        """Begin to serve it."""
         page = Page(exchange)
         task = asyncio.get_running_loop().create_task(page.run(self._app))
         self._tasks.add(task)
@@ -102,7 +102,7 @@ class Page:
             self._exchange.end(body)
 
     def _fail(self, refused: Refused) -> None:
-        """The app has ended: unless its answer has, too, say so."""
+        """The app has ended: unless its response has, too, say so."""
         if not self._over.is_set():
             self._over.set()
             self._exchange.refuse(refused)

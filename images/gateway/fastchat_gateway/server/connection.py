@@ -1,4 +1,4 @@
-"""A client's connection: one request answered after the other, time limits, back-pressure."""
+"""A client's connection: one request served after the other, time limits, back-pressure."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _IDLE_SECONDS: Final = 75.0
 _LINGER_SECONDS: Final = 2.0
-"""After the last answer the connection stays open for so long, and anew with each part that still arrives."""
+"""After the last response the connection stays open for so long, and anew with each part that still arrives."""
 _LONGEST_LINGER_SECONDS: Final = 30.0
 """In all."""
 _SPARE: Final = 64
@@ -24,7 +24,7 @@ _SPARE: Final = 64
 
 
 class Connection:
-    """One client: an asyncio.Protocol by its methods, an exchange's `Line`. Compiled, it cannot inherit."""
+    """One client: an asyncio.Protocol by its methods, an exchange's `Downstream`. Compiled, it cannot inherit."""
 
     def __init__(self, gateway: "Gateway", pages: "Pages") -> None:
         self._gateway = gateway
@@ -32,12 +32,12 @@ class Connection:
         self._clock = gateway.clock
         self._parser = RequestParser(gateway)
         self._exchange: Exchange | None = None
-        """What is being answered."""
+        """The request being served."""
         self._page: Page | None = None
-        """What answers it, if it is not a worker."""
+        """What serves it, if it is not a worker."""
         self._progress = self._clock.now
-        """When the client last sent something, took something, or was answered."""
-        self._answered = self._clock.now
+        """When the client last sent something, took something, or had a response end."""
+        self._served = self._clock.now
         self._close_at: float | None = None
         self._close_at_last = 0.0
         self._unsent = 0
@@ -101,7 +101,7 @@ class Connection:
     # Requests.
 
     def _go_on(self) -> None:
-        """Answer what is next, if nothing is being answered."""
+        """Serve what is next, if nothing is being served."""
         if self._exchange is not None or self._close_at is not None or self._transport.is_closing():
             return
         request = self._parser.take()
@@ -114,7 +114,7 @@ class Connection:
             self._transport.write(CONTINUE)
 
     def _begin(self, head: RequestHead, body: bytes, refused: Refused | None = None) -> None:
-        """Answer a request; `refused`: it was not read whole, so that nothing can follow it."""
+        """Serve a request; `refused`: it was not read whole, so that nothing can follow it."""
         keep_alive = head.keep_alive and not self._is_surplus and refused is None
         self._writer.begin(method=head.method, http_1_0=head.http_1_0, keep_alive=keep_alive)
         exchange = self._exchange = Exchange(self, head, body, self._gateway.finished)
@@ -129,7 +129,7 @@ class Connection:
     def finished(self) -> None:
         self._exchange = None
         self._page = None
-        self._progress = self._answered = self._clock.now
+        self._progress = self._served = self._clock.now
         if self._transport.is_closing() or self._close_at is not None:
             return
         if not self._writer.keep_alive:
@@ -138,13 +138,13 @@ class Connection:
             self._transport.resume_reading()
             self._call_soon(self._go_on)
 
-    # Answers.
+    # Responses.
 
     @property
     def takes_chunks(self) -> bool:
         return self._writer.takes_chunks
 
-    def write_answer(self, status: int, lines: bytes, body: bytes) -> None:
+    def write_response(self, status: int, lines: bytes, body: bytes) -> None:
         self._announce_end()
         self._writer.whole(status, lines, body)
 
@@ -166,7 +166,7 @@ class Connection:
             self._writer.keep_alive = False
 
     def _close_gently(self) -> None:
-        """Say that nothing follows and let the client close: to close on unread bytes would destroy the answer."""
+        """Say that nothing follows and let the client close: to close on unread bytes would destroy the response."""
         now = self._clock.now
         self._close_at, self._close_at_last = now + _LINGER_SECONDS, now + _LONGEST_LINGER_SECONDS
         self._parser.close()
@@ -195,7 +195,7 @@ class Connection:
 
     def _look_at_head(self, since: float, now: float) -> None:
         seconds = self._gateway.limits.header_seconds
-        if now - max(since, self._answered) > seconds:
+        if now - max(since, self._served) > seconds:
             self._give_up(too_slow("head", seconds))
 
     def _look_at_body(self, now: float) -> None:
@@ -219,7 +219,7 @@ class Connection:
             self._transport.abort()
 
     def shutdown(self) -> None:
-        """The server stops: close now, or after what is being answered."""
+        """The server stops: close now, or after the request being served."""
         if self._exchange is None:
             self._transport.close()
         else:

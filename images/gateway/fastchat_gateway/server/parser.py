@@ -76,7 +76,7 @@ class RequestParser:
 
     def __init__(self, room: Room) -> None:
         self.refused: Refused | None = None
-        """What follows the last whole request is none: this is its answer, and nothing is read after it."""
+        """What follows the last whole request is none: it gets this error, and nothing is read after it."""
         self.head = NO_HEAD
         """Of the request whose body is arriving, or was refused."""
         self.head_since: float | None = None
@@ -117,7 +117,7 @@ class RequestParser:
 
     @property
     def has_more(self) -> bool:
-        """There is something to answer."""
+        """There is something to respond to."""
         return self._request is not None or self.refused is not None or self.wants_continue
 
     def feed(self, data: bytes, now: float = 0.0) -> None:

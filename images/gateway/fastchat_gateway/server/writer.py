@@ -1,4 +1,4 @@
-"""Frames the answers on a client's connection, one after the other."""
+"""Frames the responses on a client's connection, one after the other."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -21,7 +21,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class ResponseWriter:
-    """Begin an answer, then write it whole, or its head and its parts."""
+    """Begin a response, then write it whole, or its head and its parts."""
 
     __slots__ = ("_chunks", "_clock", "_held", "_silent", "_write", "keep_alive")
 
@@ -31,13 +31,13 @@ class ResponseWriter:
         self._held = b""
         """What goes out with the next part of the body: the head with the first."""
         self._silent = False
-        """The answer has a head only (RFC 9112, 6.3)."""
+        """The response has a head only (RFC 9112, 6.3)."""
         self._chunks = True
         self.keep_alive = True
-        """The connection outlives the answer."""
+        """The connection outlives the response."""
 
     def begin(self, *, method: str, http_1_0: bool, keep_alive: bool) -> None:
-        """The answer to such a request is next."""
+        """The response to such a request is next."""
         self._held = b""
         self._silent = method == "HEAD"
         self._chunks = not http_1_0
@@ -49,7 +49,7 @@ class ResponseWriter:
         return self._chunks and not self._silent
 
     def whole(self, status: int, lines: bytes, body: bytes) -> None:
-        """An answer of known length; `lines` are its header lines, without those of its framing."""
+        """A response of known length; `lines` are its header lines, without those of its framing."""
         closing = b"" if self.keep_alive else b"connection: close\r\n"
         if self._silent or status in _BODILESS:
             length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
@@ -59,7 +59,7 @@ class ResponseWriter:
         self._write(b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % about)
 
     def head(self, status: int, lines: bytes) -> None:
-        """The head of an answer of unknown length: chunked, or in HTTP/1.0 up to the connection's end."""
+        """The head of a response of unknown length: chunked, or in HTTP/1.0 up to the connection's end."""
         self._silent = self._silent or status in _BODILESS
         if not (self._chunks or self._silent):
             self.keep_alive = False
@@ -83,6 +83,6 @@ class ResponseWriter:
             self._write(data)
 
     def abandon(self) -> None:
-        """Nothing of the answer follows, and nothing after it."""
+        """Nothing of the response follows, and nothing after it."""
         self._held = b""
         self.keep_alive = False

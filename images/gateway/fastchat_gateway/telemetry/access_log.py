@@ -1,4 +1,4 @@
-"""One JSON line per request on stdout. Prompts and answers are never written."""
+"""One JSON line per request on stdout. Prompts and completions are never written."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ KEPT_LINES = 10_000
 _PIPE_BUF = 4096  # what a pipe that says it is writable takes without blocking: pipe(7)
 
 
-class Line(msgspec.Struct):
+class AccessRecord(msgspec.Struct):
     """What is written of a request."""
 
     time: str
@@ -29,7 +29,7 @@ class Line(msgspec.Struct):
     ttfb_ms: float | None
     duration_ms: float
     bytes: int
-    """Of the answer's body."""
+    """Of the response's body."""
 
 
 class AccessLog:
@@ -44,8 +44,8 @@ class AccessLog:
         self._lines: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._timer: asyncio.TimerHandle | None = None
 
-    def write(self, line: Line) -> None:
-        self._lines.append(self._encode(line) + b"\n")
+    def write(self, record: AccessRecord) -> None:
+        self._lines.append(self._encode(record) + b"\n")
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_and_go_on)
 

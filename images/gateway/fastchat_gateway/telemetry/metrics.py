@@ -23,7 +23,7 @@ Watched = Literal["keys", "open_connections", "streams"]
 _WATCHED: Mapping[Watched, str] = {
     "keys": "API keys that are configured.",
     "open_connections": "Connections that clients hold.",
-    "streams": "Streams being answered.",
+    "streams": "Streams in progress.",
 }
 
 
@@ -123,18 +123,27 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(_Demand(catalog))
         self.registry.register(_Contact(discovery))
-        self._requests = self._counter("requests", "Requests answered.", "model", "route", "status", "outcome", "key")
-        self._tokens = self._counter("tokens", "Tokens of prompts (in) and answers (out).", "model", "key", "direction")
-        self._retries = self._counter("retries", "Tries that failed before the first byte.", "model")
+        self._requests = self._counter(
+            "requests", "Requests that have ended.", "model", "route", "status", "outcome", "key"
+        )
+        self._tokens = self._counter(
+            "tokens", "Tokens of prompts (in) and completions (out).", "model", "key", "direction"
+        )
+        self._retries = self._counter("retries", "Attempts that failed before the first byte.", "model")
         self._ejections = self._counter("ejections", "Workers left out for a while.", "model")
-        self._queue_refused = self._counter("queue_refused", "Requests that waited in vain.", "model", "reason")
+        self._queue_refused = self._counter(
+            "queue_refused",
+            "Requests refused because their model's queue was full, or after the longest wait in it.",
+            "model",
+            "reason",
+        )
         self._first_byte = self._histogram(
-            "time_to_first_byte_seconds", "From the request to the answer's first byte.", "model", "route"
+            "time_to_first_byte_seconds", "From the request to the response's first byte.", "model", "route"
         )
         self._duration = self._histogram(
-            "request_duration_seconds", "From the request to the answer's last byte.", "model", "route"
+            "request_duration_seconds", "From the request to the response's last byte.", "model", "route"
         )
-        self._held = self._histogram("held_seconds", "That a request waited for a worker, if it did.", "model")
+        self._held = self._histogram("held_seconds", "Time that requests waited for a worker, those that did.", "model")
 
     def watch(self, name: Watched, read: Callable[[], float]) -> None:
         """A gauge that reads its value when it is scraped."""
@@ -144,13 +153,13 @@ class Metrics:
         self._requests.add(model, route, str(status), outcome, key)
 
     def times(self, model: str, route: str, first_byte: float | None, duration: float) -> None:
-        """Seconds; no first byte where nothing was answered."""
+        """Seconds; no first byte where there was no response."""
         if first_byte is not None:
             self._first_byte.observe(first_byte, model, route)
         self._duration.observe(duration, model, route)
 
     def tokens(self, model: str, key: str, prompt: int, completion: int) -> None:
-        """What one answer says it used."""
+        """Those of one request."""
         self._tokens.add(model, key, "in", count=prompt)
         self._tokens.add(model, key, "out", count=completion)
 

@@ -26,14 +26,14 @@ def test_an_endpoint_that_is_not_ready_is_never_picked() -> None:
 
 def test_an_endpoint_that_was_tried_is_not_picked_again() -> None:
     one, other = endpoint("one"), endpoint("other", 9)
-    assert pick([one, other], now=0, tried={one.incarnation}) is other
-    assert pick([one, other], now=0, tried={one.incarnation, other.incarnation}) is None
+    assert pick([one, other], now=0, tried={one.attempt_key}) is other
+    assert pick([one, other], now=0, tried={one.attempt_key, other.attempt_key}) is None
 
 
 def test_an_endpoint_that_was_tried_and_came_back_is_another() -> None:
     one = endpoint("one")
-    tried = {one.incarnation}
-    one.revive()
+    tried = {one.attempt_key}
+    one.renew()
     assert pick([one], now=0, tried=tried) is one
 
 

@@ -70,7 +70,7 @@ def test_another_pod_at_the_same_address_is_another_endpoint_without_the_past_of
     first.outstanding, first.failures, first.suspect = 3, 2, True
     models.update([of_pods("two")])
     second = only_endpoint(models)
-    assert second.incarnation != first.incarnation
+    assert second.attempt_key != first.attempt_key
     assert (second.outstanding, second.failures, second.suspect, second.ready) == (0, 0, False, True)
 
 
@@ -103,23 +103,23 @@ def test_confirming_a_pod_says_nothing_of_the_one_that_has_its_address_now() -> 
 def test_a_worker_that_came_back_is_a_fresh_chance_without_a_past() -> None:
     models = catalog(record("m", "http://a"))
     endpoint = only_endpoint(models)
-    before = endpoint.incarnation
+    before = endpoint.attempt_key
     endpoint.failures, endpoint.ejections, endpoint.ejected_until = 2, 3, 99.0
     models.update([record("m", "http://a", ready=False)])
     models.update([record("m", "http://a")])
-    assert endpoint.incarnation != before
+    assert endpoint.attempt_key != before
     assert (endpoint.failures, endpoint.ejections, endpoint.ejected_until) == (0, 0, 0.0)
 
 
 def test_only_a_suspect_becomes_a_fresh_chance_when_it_is_confirmed() -> None:
     models = catalog(record("m", "http://a"))
     endpoint = only_endpoint(models)
-    before = endpoint.incarnation
+    before = endpoint.attempt_key
     models.confirm("http://a")
-    assert endpoint.incarnation == before
+    assert endpoint.attempt_key == before
     endpoint.suspect = True
     models.confirm("http://a")
-    assert endpoint.incarnation != before
+    assert endpoint.attempt_key != before
     assert not endpoint.suspect
 
 
