@@ -27,8 +27,8 @@ from kubernetes.aio.config import load_kube_config
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cluster.apiserver import ApiServer, free_ports  # noqa: E402
-from cluster.binaries import tools  # noqa: E402
+from cluster.control_plane.apiserver import ApiServer, free_ports  # noqa: E402
+from cluster.tools.binaries import tools  # noqa: E402
 
 from fastchat.v1alpha1.deployment import ModelDeployment  # noqa: E402
 from fastchat_operator.kube.api import Api  # noqa: E402

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cluster.binaries import say, tools  # noqa: E402
+from cluster.tools.binaries import say, tools  # noqa: E402
 
 Save = Callable[[str, str, Path], str]
 """Writes an image to a file, by its reference and the name it is to have in there; what kind of archive that is."""

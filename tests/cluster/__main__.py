@@ -5,9 +5,10 @@ import subprocess
 import sys
 import time
 
-from cluster import binaries, local, packages, skips
-from cluster.binaries import UnavailableError
+from cluster import local, skips
 from cluster.local import LocalCluster
+from cluster.tools import binaries, packages
+from cluster.tools.binaries import UnavailableError
 
 
 def main() -> int:

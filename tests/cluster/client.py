@@ -48,10 +48,10 @@ class Cluster:
         self.kubectl("apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
     def image(self, name: str) -> str:
-        """Reference that pods pull one of our images by, which is built and pushed first; names are images.py's."""
-        from cluster import images  # not wanted by whoever only brings a cluster up
+        """Reference that pods pull one of our images by, which is built and pushed first; names are builder.py's."""
+        from cluster.images import builder  # not wanted by whoever only brings a cluster up
 
         if name not in self._images:
-            pushed = images.push(images.build([name])[name], self.registry_push_url)
+            pushed = builder.push(builder.build([name])[name], self.registry_push_url)
             self._images[name] = self._registry + pushed.removeprefix(self.registry_push_url)
         return self._images[name]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster import binaries, local
-from cluster.apiserver import ApiServer
+from cluster import local
 from cluster.client import Cluster
+from cluster.control_plane.apiserver import ApiServer
 from cluster.local import LocalCluster
 from cluster.skips import NotHere, or_skip
+from cluster.tools import binaries
 
 KEPT = pytest.StashKey[list[Path]]()
 

@@ -11,10 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cluster import audit, binaries, cilium, machine, node, packages, startup, storage, volume
-from cluster.binaries import UnavailableError, cache
 from cluster.client import Cluster
-from cluster.slot import CHECKOUT, Slot, claim, mine
+from cluster.control_plane import audit
+from cluster.node import cilium, machine, programs, startup, storage, volume
+from cluster.node.slot import CHECKOUT, Slot, claim, mine
+from cluster.tools import binaries, packages
+from cluster.tools.binaries import UnavailableError, cache
 
 
 class LocalCluster(Cluster):
@@ -29,7 +31,7 @@ class LocalCluster(Cluster):
 
     def __init__(self, slot: Slot) -> None:
         kubectl = binaries.tools("kubectl")["kubectl"]
-        super().__init__(slot.run / "kubeconfig", kubectl, slot.registry, node.REGISTRY)
+        super().__init__(slot.run / "kubeconfig", kubectl, slot.registry, programs.REGISTRY)
         self._slot = slot
         self.logs_dir = slot.run / "logs"
         self.host_address = slot.host_address
@@ -121,7 +123,7 @@ class LocalCluster(Cluster):
         """Have the node say that it has so many of an extended resource, such as nvidia.com/gpu; None takes it away."""
         value = str(amount) if amount is not None else None
         patch = {"status": {"capacity": {resource: value}, "allocatable": {resource: value}}}
-        self.kubectl("patch", "node", node.NAME, "--subresource=status", f"--patch={json.dumps(patch)}")
+        self.kubectl("patch", "node", programs.NAME, "--subresource=status", f"--patch={json.dumps(patch)}")
 
     def volume(self, namespace: str, name: str, size: str = "1Gi") -> Path:
         """Make a claim of this name, bound to an empty folder of this machine; the folder."""
@@ -217,7 +219,7 @@ def _start() -> Slot:
     storage.empty_registry(cache() / "registry")
     slot, lock = claim()
     try:
-        machine.boot(slot, lock, node.DNS_ADDRESS)
+        machine.boot(slot, lock, programs.DNS_ADDRESS)
         startup.start(slot, tools)
         (slot.run / "ready").touch()
     except BaseException:

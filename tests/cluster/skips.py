@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.binaries import UnavailableError, UnsupportedError
+from cluster.tools.binaries import UnavailableError, UnsupportedError
 
 
 class NotHere(pytest.skip.Exception):  # a skip is no error

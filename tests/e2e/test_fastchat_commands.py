@@ -9,7 +9,7 @@ import time
 
 import httpx
 import pytest
-from cluster import packages
+from cluster.tools import packages
 
 SNIPPET = """\
 import os

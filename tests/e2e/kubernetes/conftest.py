@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from secrets import token_hex
 
 import pytest
-from cluster import binaries
 from cluster.client import Cluster
+from cluster.tools import binaries
 from product.namespace import Namespace
 from product.release import Release
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster.apiserver import ApiServer
-from cluster.binaries import tools
+from cluster.control_plane.apiserver import ApiServer
 from cluster.skips import or_skip
+from cluster.tools.binaries import tools
 
 CHART = Path(__file__).parents[3] / "charts/fastchat"
 CRD = "modeldeployments.fastchat.io"

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from cluster.binaries import tools
 from cluster.skips import or_skip
+from cluster.tools.binaries import tools
 from fastchat_worker.metrics import Metrics as WorkerMetrics
 from fastchat_worker.scheduler import Scheduler
 from prometheus_client.parser import text_string_to_metric_families

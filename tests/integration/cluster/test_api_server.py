@@ -4,7 +4,7 @@ import subprocess
 import time
 
 import pytest
-from cluster.binaries import api_server_tools
+from cluster.tools.binaries import api_server_tools
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\n"
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cluster import binaries, packages
-from cluster.binaries import UnavailableError
+from cluster.tools import binaries, packages
+from cluster.tools.binaries import UnavailableError
 
 TESTS = Path(__file__).parents[2]
 needs_go = pytest.mark.skipif(not shutil.which("go"), reason="builds with Go")
@@ -22,7 +22,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 @needs_go
 def test_two_checkouts_that_want_the_same_tool_build_it_once(empty_cache):
-    command = [sys.executable, "-c", "from cluster import binaries; print(binaries.tools('pod')['pod'])"]
+    command = [sys.executable, "-c", "from cluster.tools import binaries; print(binaries.tools('pod')['pod'])"]
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import machine
-from cluster.slot import Slot
+from cluster.node import machine
+from cluster.node.slot import Slot
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from cluster import packages
+from cluster.tools import packages
 
 PACKAGES = {"wanted": "", "dependent": "Depends: wanted\n", "neighbour": ""}
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cluster import images, packages
+from cluster.images import builder
 from cluster.skips import or_skip
+from cluster.tools import packages
 
 
 class Container:
@@ -28,7 +29,7 @@ class Container:
         self.process = self._start(bundle)
 
     def _start(self, bundle: Path) -> "subprocess.Popen[bytes]":
-        mount = ["mount", "--bind", f'"$({" ".join(images.buildah("mount", self._name))})"', str(bundle / "root")]
+        mount = ["mount", "--bind", f'"$({" ".join(builder.buildah("mount", self._name))})"', str(bundle / "root")]
         run = ["exec", "runc", f"--root={self._state}", "run", f"--bundle={bundle}", self._name]
         alone = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "sh", "-ec"]
         with self.log.open("wb") as log:
@@ -92,18 +93,18 @@ def inspect(reference: str) -> dict[str, Any]:
 
 
 def buildah(*arguments: str) -> str:
-    command = ["unshare", "--mount", *images.buildah(*arguments)]
+    command = ["unshare", "--mount", *builder.buildah(*arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")
 def build(request: pytest.FixtureRequest) -> Callable[..., dict[str, str]]:
-    """`images.build`, which says what it is at; the tests are skipped where it cannot."""
+    """`builder.build`, which says what it is at; the tests are skipped where it cannot."""
 
     def build(*names: str) -> dict[str, str]:
         capture = request.config.pluginmanager.getplugin("capturemanager")
         with or_skip(), capture.global_and_fixture_disabled():
-            return images.build(names or tuple(images.DOCKERFILES))
+            return builder.build(names or tuple(builder.DOCKERFILES))
 
     return build
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cluster import images, packages
-from cluster.binaries import UnavailableError
+from cluster.images import builder
 from cluster.skips import or_skip
+from cluster.tools import packages
+from cluster.tools.binaries import UnavailableError
 
 from .conftest import inspect
 
@@ -25,11 +26,11 @@ def checkout(tmp_path, monkeypatch) -> Path:
     """A copy of what images are built from, which `build` builds from now."""
     root = tmp_path / "checkout"
     for name in (*CONTEXT, ".dockerignore"):
-        source = images.ROOT / name
+        source = builder.ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         root.mkdir(exist_ok=True)
         copy(source, root / name)
-    monkeypatch.setattr(images, "ROOT", root)
+    monkeypatch.setattr(builder, "ROOT", root)
     return root
 
 
@@ -73,7 +74,7 @@ def test_the_same_content_is_the_same_image_wherever_it_lies(build, checkout, mo
     moved = checkout.rename(checkout.with_name("moved"))
     for file in moved.rglob("*.py"):
         file.touch()
-    monkeypatch.setattr(images, "ROOT", moved)
+    monkeypatch.setattr(builder, "ROOT", moved)
     assert build("gateway")["gateway"] == here
 
 
@@ -96,26 +97,26 @@ def test_what_a_checkout_built_last_stays_until_the_checkout_is_gone(tmp_path, m
     monkeypatch.setenv("FASTCHAT_CACHE", str(tmp_path))
     (tmp_path / "images").mkdir()
     for age, checkout, step in ((4, "here", "a"), (3, "here", "b"), (2, "there", "c"), (1, "gone", "d")):
-        monkeypatch.setattr(images, "ROOT", tmp_path / checkout)
-        record = images._record("worker", step * 12, [step * 64])
+        monkeypatch.setattr(builder, "ROOT", tmp_path / checkout)
+        record = builder._record("worker", step * 12, [step * 64])
         os.utime(record, (then := time.time() - age * 3600, then))
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
-    assert images._used() == {"b" * 11, "c" * 11}
+    assert builder._used() == {"b" * 11, "c" * 11}
 
 
 def test_without_buildah_it_says_so(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UnavailableError, match="buildah"):
-        images.build()
+        builder.build()
 
 
 def test_an_image_is_pushed_once(build, registry, capfd):
     reference = build("gateway")["gateway"]
-    pushed = images.push(reference, registry)
+    pushed = builder.push(reference, registry)
     assert pushed == f"{registry}/{reference.removeprefix('localhost/')}"
     assert "pushed" in capfd.readouterr().err
-    assert images.push(reference, registry) == pushed
+    assert builder.push(reference, registry) == pushed
     assert "pushed" not in capfd.readouterr().err
     catalog = httpx.get(f"http://{registry}/v2/fastchat-gateway/tags/list").json()
     assert catalog["tags"] == [reference.rpartition(":")[2]]

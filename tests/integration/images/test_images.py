@@ -5,7 +5,7 @@ import socket
 
 import httpx
 import pytest
-from cluster import images
+from cluster.images import builder
 
 from .conftest import inspect
 
@@ -39,14 +39,14 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-@pytest.mark.parametrize("name", images.DOCKERFILES)
+@pytest.mark.parametrize("name", builder.DOCKERFILES)
 def test_an_image_says_how_it_is_used(start, name):
     container = start(name, "--help")
     assert container.wait() == 0, container.log.read_text()
     assert container.log.read_text().startswith("usage: ")
 
 
-@pytest.mark.parametrize("name", images.DOCKERFILES)
+@pytest.mark.parametrize("name", builder.DOCKERFILES)
 def test_a_wrong_option_is_refused_in_one_clear_line(start, name):
     container = start(name, "--no-such-option")
     assert container.wait() == 2
@@ -54,19 +54,19 @@ def test_a_wrong_option_is_refused_in_one_clear_line(start, name):
     assert ": error: " in container.log.read_text().strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", images.DOCKERFILES)
+@pytest.mark.parametrize("name", builder.DOCKERFILES)
 def test_an_image_has_nothing_to_build_with(start, name):
     container = start(name, command=("python", "-c", BUILD_TOOLS))
     assert container.wait() == 0, container.log.read_text()
 
 
-@pytest.mark.parametrize("name", images.DOCKERFILES)
+@pytest.mark.parametrize("name", builder.DOCKERFILES)
 def test_an_image_knows_nothing_of_the_machine_that_built_it(start, name):
     container = start(name, command=("python", "-c", OF_THE_BUILDING_MACHINE))
     assert container.wait() == 0, container.log.read_text()
 
 
-@pytest.mark.parametrize("name", images.DOCKERFILES)
+@pytest.mark.parametrize("name", builder.DOCKERFILES)
 def test_an_image_runs_as_a_user_who_can_change_none_of_its_files(start, name):
     container = start(name, command=("python", "-c", WRITABLE))
     assert container.wait() == 0, container.log.read_text()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cluster.apiserver import free_ports
+from cluster.control_plane.apiserver import free_ports
 
 
 class Operator:

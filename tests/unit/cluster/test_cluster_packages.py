@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from cluster import packages
 from cluster.skips import NotHere
+from cluster.tools import packages
 
 ROOT = Path(__file__).parents[3]
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -15,7 +15,7 @@ ROOT, ANYBODY = 0, 1000
 
 GROUP = """
 import pytest
-from cluster.binaries import UnavailableError, UnsupportedError
+from cluster.tools.binaries import UnavailableError, UnsupportedError
 from cluster.skips import or_skip
 
 @pytest.fixture(scope="session")

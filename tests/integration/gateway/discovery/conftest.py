@@ -19,8 +19,8 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import web
-from cluster import packages
 from cluster.skips import or_skip
+from cluster.tools import packages
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import new_client_from_config
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import packages
 from cluster.skips import or_skip
+from cluster.tools import packages
 from integration.gateway.conftest import CHAT, Connection, Running
 from integration.gateway.server import proxies
 from integration.gateway.server.messages import TEMPTING

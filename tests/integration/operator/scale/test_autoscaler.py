@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from cluster import packages
 from cluster.skips import or_skip
+from cluster.tools import packages
 from integration.operator.pods import Gateway, Worker, network, place, until
 from integration.operator.process import eventually
 from integration.operator.team import model

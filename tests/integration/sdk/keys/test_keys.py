@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from cluster.binaries import api_server_tools
+from cluster.tools.binaries import api_server_tools
 
 from fastchat.cli.main import main
 from fastchat.keys import store as keys

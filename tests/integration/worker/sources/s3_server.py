@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import obstore
-from cluster.binaries import tools
+from cluster.tools.binaries import tools
 from obstore.store import S3Store
 
 BUCKET = "models"

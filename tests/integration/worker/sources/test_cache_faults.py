@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from cluster.binaries import UnavailableError
+from cluster.tools.binaries import UnavailableError
 from integration.worker.sources.disk import Disk, without_locks
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.s3_server import BUCKET, S3Server, Wire

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cluster.pki import Authority
+from cluster.control_plane.pki import Authority
 from cluster.skips import or_skip
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.s3_server import BUCKET, S3Server, Wire

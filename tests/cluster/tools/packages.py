@@ -1,6 +1,7 @@
 """Debian's packages that the tests need besides the tools built here; nothing else is to be on a machine beforehand.
 
-`python -m cluster.packages remove` takes them all away again, so that CI proves that the tests bring them themselves.
+`python -m cluster.tools.packages remove` takes them all away again, so that CI proves that the tests bring them
+themselves.
 """
 
 import os
@@ -12,7 +13,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from cluster.binaries import UnavailableError, cache, locked, say
+from cluster.tools.binaries import UnavailableError, cache, locked, say
 
 # What is looked for, and the package that has it.
 API_SERVER = {"openssl": "openssl"}
@@ -121,7 +122,7 @@ def _apt(*arguments: str) -> None:
 
 def _main() -> None:
     if sys.argv[1:] != ["remove"]:
-        sys.exit("usage: python -m cluster.packages remove")
+        sys.exit("usage: python -m cluster.tools.packages remove")
     if os.geteuid() or not shutil.which("dpkg"):
         say("nothing removed: that takes root on Debian")
     else:

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.slot import SLOTS, Slot
+from cluster.node.slot import SLOTS, Slot
 
 MOST_BYTES = 12 * 10**9
 

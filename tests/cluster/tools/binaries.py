@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-SOURCES = Path(__file__).parent / "go"
+SOURCES = Path(__file__).parents[1] / "go"
 
 # Tool: the folder of its go.mod, and the package in it.
 TOOLS = {

@@ -10,11 +10,12 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster import audit, control_plane, packages
-from cluster.binaries import api_server_tools
 from cluster.client import kubectl
-from cluster.pki import ADMIN_GROUP, Authority, write_secret
-from cluster.process import Process
+from cluster.control_plane import audit, commands
+from cluster.control_plane.pki import ADMIN_GROUP, Authority, write_secret
+from cluster.control_plane.process import Process
+from cluster.tools import packages
+from cluster.tools.binaries import api_server_tools
 
 START_SECONDS = 60
 
@@ -46,13 +47,11 @@ class ApiServer:
         self._audit = folder / "audit"
         self._audit.mkdir()
         (self._audit / "policy.json").write_text(json.dumps(audit.POLICY))
-        server = self._authority.server(
-            "kube-apiserver", control_plane.HOSTS, ["127.0.0.1", control_plane.SERVICE_ADDRESS]
-        )
-        keys = control_plane.Keys(self._authority.certificate, server, self._authority.service_accounts)
-        command = control_plane.kube_apiserver(tools["kube-apiserver"], keys, etcd_port, "127.0.0.1", port, self._audit)
+        server = self._authority.server("kube-apiserver", commands.HOSTS, ["127.0.0.1", commands.SERVICE_ADDRESS])
+        keys = commands.Keys(self._authority.certificate, server, self._authority.service_accounts)
+        command = commands.kube_apiserver(tools["kube-apiserver"], keys, etcd_port, "127.0.0.1", port, self._audit)
         self._server = Process(command, folder / "kube-apiserver.log")
-        command = control_plane.etcd(tools["etcd"], folder / "etcd", etcd_port, peer_port)
+        command = commands.etcd(tools["etcd"], folder / "etcd", etcd_port, peer_port)
         self._etcd = Process(command, folder / "etcd.log")
 
     def start(self) -> None:

@@ -23,10 +23,10 @@ from typing import Any
 
 import httpx
 
-from cluster import packages
-from cluster.binaries import PROGRESS_SECONDS, UnavailableError, cache, locked, say
+from cluster.tools import packages
+from cluster.tools.binaries import PROGRESS_SECONDS, UnavailableError, cache, locked, say
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCKERFILES = {
     "operator": "images/operator/Dockerfile",
     "gateway": "images/gateway/Dockerfile",
@@ -141,7 +141,7 @@ def _debian(packages: str) -> str:
     left_out = [*of_this_machine, "--exclude=./var/cache/*", "--exclude=./var/lib/apt/lists/*"]
     subprocess.run(["tar", "-C", str(root), *left_out, "-cf", str(_scratch() / "rootfs.tar"), "."], check=True)
     shutil.rmtree(root)
-    return _bud("base", Path(__file__).parent / "images/base/Dockerfile", _scratch(), [])[-1]
+    return _bud("base", Path(__file__).parent / "base/Dockerfile", _scratch(), [])[-1]
 
 
 def _mirror() -> str:

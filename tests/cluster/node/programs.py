@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-from cluster import audit, control_plane
-from cluster.control_plane import Keys
-from cluster.slot import Slot
+from cluster.control_plane import audit
+from cluster.control_plane import commands as control_plane
+from cluster.control_plane.commands import Keys
+from cluster.node.slot import Slot
 
 NAME = "fastchat"
 POD_CIDR = "10.244.0.0/16"

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import machine, node, registry
-from cluster.apiserver import is_ready
-from cluster.binaries import cache
 from cluster.client import Cluster
-from cluster.control_plane import HOSTS, SERVICE_ADDRESS, Keys
-from cluster.pki import ADMIN_GROUP, Authority, write_secret
-from cluster.slot import Slot
+from cluster.control_plane.apiserver import is_ready
+from cluster.control_plane.commands import HOSTS, SERVICE_ADDRESS, Keys
+from cluster.control_plane.pki import ADMIN_GROUP, Authority, write_secret
+from cluster.images import registry
+from cluster.node import machine, programs
+from cluster.node.slot import Slot
+from cluster.tools.binaries import cache
 
 TOOLS = (
     "etcd",
@@ -28,7 +29,7 @@ TOOLS = (
 SECONDS = 90
 
 # To answer this inside the node takes kube-proxy, for the name and for the connection, and CoreDNS, for both.
-PROOF = f"http://kube-dns.kube-system.svc.{node.DOMAIN}:8181/ready"
+PROOF = f"http://kube-dns.kube-system.svc.{programs.DOMAIN}:8181/ready"
 
 
 def start(slot: Slot, tools: dict[str, Path]) -> None:
@@ -43,14 +44,14 @@ def start(slot: Slot, tools: dict[str, Path]) -> None:
         machine.order(slot, start=program, command=commands[program])
     _forget_containers(slot, commands["containerd"])
     wait_for_api(slot)
-    cluster = Cluster(slot.run / "kubeconfig", tools["kubectl"], slot.registry, node.REGISTRY)
-    cluster.apply(*node.dns(slot.node_address))
+    cluster = Cluster(slot.run / "kubeconfig", tools["kubectl"], slot.registry, programs.REGISTRY)
+    cluster.apply(*programs.dns(slot.node_address))
     until(slot, "the registry answers", lambda: registry.answers(slot.registry))
     push_pod_image(slot, tools["pod"])
     for program, command in commands.items():
         machine.order(slot, start=program, command=command)
     status = '--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-    ready = ("get", "node", node.NAME, "--ignore-not-found", status)
+    ready = ("get", "node", programs.NAME, "--ignore-not-found", status)
     until(slot, "the node is ready", lambda: cluster.kubectl(*ready) == "True")
     until_answered(slot, "a Service is found by its name", tools["pod"], PROOF)
     account = ("get", "serviceaccount", "default", "--ignore-not-found", "--output=name")
@@ -61,7 +62,7 @@ def push_pod_image(slot: Slot, program: Path) -> str:
     """Reference for pods of the image of go/pod, which is pushed if it is not there yet."""
     repository, tag = _pod_image(program)
     registry.push(program, slot.registry, repository, tag)
-    return f"{node.REGISTRY}/{repository}:{tag}"
+    return f"{programs.REGISTRY}/{repository}:{tag}"
 
 
 def wait_for_api(slot: Slot) -> None:
@@ -99,11 +100,11 @@ def _write_settings(slot: Slot, tools: dict[str, Path]) -> dict[str, list[str]]:
     )
     folder.mkdir()
     write_secret(slot.run / "kubeconfig", authority.kubeconfig(slot.api_url, "admin", [ADMIN_GROUP]))
-    for program, (user, groups) in node.USERS.items():
+    for program, (user, groups) in programs.USERS.items():
         write_secret(folder / f"{program}.kubeconfig", authority.kubeconfig(slot.api_url, user, groups))
-    sandbox_image = f"{node.REGISTRY}/{':'.join(_pod_image(tools['pod']))}"
-    node.write_settings(folder, slot, keys, sandbox_image, cache() / "registry")
-    commands = node.commands(folder, slot, keys, tools, slot.run / "etcd")
+    sandbox_image = f"{programs.REGISTRY}/{':'.join(_pod_image(tools['pod']))}"
+    programs.write_settings(folder, slot, keys, sandbox_image, cache() / "registry")
+    commands = programs.commands(folder, slot, keys, tools, slot.run / "etcd")
     (slot.run / "commands.json").write_text(json.dumps(commands))
     return commands
 

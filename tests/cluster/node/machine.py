@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cluster import cgroups
-from cluster.binaries import UnavailableError, cache
-from cluster.slot import Slot
+from cluster.node import cgroups
+from cluster.node.slot import Slot
+from cluster.tools.binaries import UnavailableError, cache
 
 INIT = Path(__file__).parent / "init.py"
 BOOT_SECONDS = 20

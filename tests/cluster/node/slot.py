@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.binaries import UnavailableError, cache
+from cluster.tools.binaries import UnavailableError, cache
 
-CHECKOUT = Path(__file__).parent
+CHECKOUT = Path(__file__).parents[1]
 SLOTS = 16
 
 

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 
-from cluster import binaries, machine, node, packages, startup
-from cluster.binaries import UnsupportedError
 from cluster.client import Cluster
-from cluster.slot import Slot
+from cluster.node import machine, programs, startup
+from cluster.node.slot import Slot
+from cluster.tools import binaries, packages
+from cluster.tools.binaries import UnsupportedError
 
 AGENT = "cilium-agent"
 _HEALTH = "http://127.0.0.1:9879/healthz"
@@ -16,8 +17,8 @@ _HEALTH = "http://127.0.0.1:9879/healthz"
 _OPTIONS = {
     "cni-chaining-mode": "generic-veth",
     "ipam": "delegated-plugin",
-    "local-router-ipv4": node.POD_GATEWAY,
-    "ipv4-native-routing-cidr": node.POD_CIDR,
+    "local-router-ipv4": programs.POD_GATEWAY,
+    "ipv4-native-routing-cidr": programs.POD_CIDR,
     "routing-mode": "native",
     "enable-endpoint-routes": "true",
     "enable-host-legacy-routing": "true",
@@ -64,7 +65,7 @@ def start(slot: Slot, cluster: Cluster) -> None:
     resources = sources / "pkg/k8s/apis/cilium.io/client/crds"
     cluster.kubectl("apply", "--server-side", f"--filename={resources}/v2", f"--filename={resources}/v2alpha1")
     _run(slot, _PREPARE.format(sources=sources, plugins=tools["cilium-cni"].parent))
-    _use_plugins(slot, *node.CNI["plugins"], {"type": "cilium-cni", "chaining-mode": "generic-veth"})
+    _use_plugins(slot, *programs.CNI["plugins"], {"type": "cilium-cni", "chaining-mode": "generic-veth"})
     machine.order(slot, start=AGENT, command=_command(slot, str(tools[AGENT])))
     try:
         startup.until_answered(slot, "Cilium is ready", binaries.tools("pod")["pod"], _HEALTH)
@@ -75,20 +76,20 @@ def start(slot: Slot, cluster: Cluster) -> None:
 
 def stop(slot: Slot) -> None:
     """From here on every pod is reached from everywhere, as before `start`."""
-    _use_plugins(slot, *node.CNI["plugins"])
+    _use_plugins(slot, *programs.CNI["plugins"])
     machine.order(slot, stop=AGENT)
     _run(slot, _CLEAR)
 
 
 def _command(slot: Slot, agent: str) -> list[str]:
-    environment = [f"PATH={packages.CLANG.parent}:{os.environ['PATH']}", f"K8S_NODE_NAME={node.NAME}"]
+    environment = [f"PATH={packages.CLANG.parent}:{os.environ['PATH']}", f"K8S_NODE_NAME={programs.NAME}"]
     options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
     return ["env", *environment, agent, f"--k8s-kubeconfig-path={slot.run / 'kubeconfig'}", *options]
 
 
 def _use_plugins(slot: Slot, *plugins: dict[str, object]) -> None:
     """containerd reads the list again when it changes."""
-    node.cni(slot.run / "settings").write_text(json.dumps(node.CNI | {"plugins": plugins}))
+    programs.cni(slot.run / "settings").write_text(json.dumps(programs.CNI | {"plugins": plugins}))
 
 
 def _run(slot: Slot, script: str) -> None:

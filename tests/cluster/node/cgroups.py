@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from cluster.binaries import UnavailableError
+from cluster.tools.binaries import UnavailableError
 
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = "+cpu +cpuset +memory +pids"

@@ -1,0 +1,1 @@
+"""What the tests need on this machine: tools built from Go modules, packages of Debian."""
