@@ -48,11 +48,12 @@ fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser, read by h
 	@if $(CLUSTER) compiler; then $(MAKE) --no-print-directory $(COMPILED) && \
 		FASTCHAT_FUZZ_CASES=100000 PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py; fi
 
-lint: $(INSTALLED) ## ruff, mypy, import contracts, drift of what is generated, helm lint
+lint: $(INSTALLED) ## ruff, mypy, import contracts, sizes, drift of what is generated, helm lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/sizes.py
 	$(BIN)/python -m fastchat.v1alpha1.crd | diff - $(CRD)
 	diff $(CRD) charts/fastchat/files/modeldeployments.fastchat.io.yaml
 	$(BIN)/python -m fastchat.v1alpha1.reference | diff - docs/modeldeployment.md
