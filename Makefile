@@ -11,6 +11,9 @@ CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
 # The fleets and the sources take long; `make test` has them.
 KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernetes/test_sources.py
+# What waits for API servers, clusters and images; all other tests compute, whatever folder is new among them.
+WAITING = tests/e2e/kubernetes $(addprefix tests/integration/,chart cluster images operator)
+COMPUTING = tests $(addprefix --ignore=,$(WAITING))
 COMPILED = build/gateway
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
@@ -20,7 +23,8 @@ BUILD_ARGS ?=
 PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled e2e fleet fuzz lint images release bench cluster cluster-down crds lock clean
+.NOTPARALLEL:
+.PHONY: help demo test waiting computing source-tests compiled-tests compiled e2e e2e-cluster e2e-machine fleet fuzz lint images release bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,17 +32,32 @@ help: ## what can be made
 demo: $(INSTALLED) ## serve a language model and an embedding model here and ask them something
 	@$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) ## all tests; those of the gateway once more, compiled
-	$(BIN)/pytest
-	@$(CLUSTER) compiler; case $$? in 0) $(MAKE) --no-print-directory compiled;; 77) ;; *) exit 1;; esac
+test: $(INSTALLED) ## all tests: those that wait beside those that compute
+	@$(BIN)/python .ci/lanes.py waiting computing
+
+waiting: $(INSTALLED) ## the tests that wait: for API servers, clusters and images
+	$(BIN)/pytest $(WAITING) -o cache_dir=.pytest_cache/waiting
+
+computing: source-tests compiled-tests ## all other tests; those of the gateway once more, compiled
+
+# One thread for each model: two that compute beside a cluster wait for each other more than they compute.
+source-tests: $(INSTALLED)
+	OMP_NUM_THREADS=1 nice -n 5 $(BIN)/pytest $(COMPUTING)
+
+compiled-tests: $(INSTALLED)
+	@$(CLUSTER) compiler; case $$? in 0) nice -n 5 $(MAKE) --no-print-directory compiled;; 77) ;; *) exit 1;; esac
 
 compiled: $(COMPILED) ## the tests of the gateway as its image has it
 	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway
 
-e2e: $(INSTALLED) ## the end-to-end tests alone, those on one machine beside those in a cluster, which wait a lot
-	@$(BIN)/pytest $(KUBERNETES) --durations=20 & cluster=$$!; \
-	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/pytest tests/e2e/test_*.py; machine=$$?; \
-	wait $$cluster && exit $$machine
+e2e: $(INSTALLED) ## the end-to-end tests alone, those in a cluster, which wait a lot, beside those on one machine
+	@$(BIN)/python .ci/lanes.py e2e-cluster e2e-machine
+
+e2e-cluster: $(INSTALLED)
+	$(BIN)/pytest $(KUBERNETES) --durations=20
+
+e2e-machine: $(INSTALLED)
+	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/pytest tests/e2e/test_*.py -o cache_dir=.pytest_cache/machine
 
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
 	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s

@@ -1,3 +1,3 @@
-"""The real Kubernetes that tests run against, fixtures `api_server` and `cluster`, and what a run may leave out."""
+"""What all tests have: a real Kubernetes, a rule of what may be skipped, and word of where the minutes went."""
 
-pytest_plugins = ["cluster.skips", "cluster.fixtures"]
+pytest_plugins = ["cluster.skips", "cluster.fixtures", "support.durations"]
