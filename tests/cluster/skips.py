@@ -8,14 +8,16 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from cluster.tools.binaries import UnavailableError, UnsupportedError
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-class NotHere(pytest.skip.Exception):  # a skip is no error
+
+class NotHere(pytest.skip.Exception):  # type: ignore[misc,name-defined]  # a skip is no error
     """Skips a test for what this machine cannot be given: a GPU, a feature of the kernel."""
 
 
@@ -43,13 +45,14 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    return _judge(report, report.call)  # type: ignore[attr-defined]  # pytest sets it for whoever debugs a collection
+    return _judge(report, report.call)  # pytest sets it for whoever debugs a collection
 
 
-def _judge(report: Any, call: pytest.CallInfo[Any]) -> Any:
+def _judge(report: Report, call: pytest.CallInfo[Any]) -> Report:
     """A skip where nothing may be skipped becomes a failure with the same reason."""
-    skipped = report.outcome == "skipped" and not hasattr(report, "wasxfail") and call.excinfo is not None
-    if skipped and not isinstance(call.excinfo.value, NotHere) and not may_skip():
+    reason = call.excinfo.value if call.excinfo else None
+    skipped = report.outcome == "skipped" and not hasattr(report, "wasxfail") and reason is not None
+    if skipped and not isinstance(reason, NotHere) and not may_skip():
         report.outcome = "failed"
-        report.longrepr = f"on Linux as root nothing is left out, and this was: {call.excinfo.value}"
+        report.longrepr = f"on Linux as root nothing is left out, and this was: {reason}"
     return report

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from cluster.client import Cluster
@@ -34,7 +35,8 @@ class Namespace:
         return self.cluster.kubectl(f"--namespace={self.name}", *arguments, input=input)
 
     def get(self, *what: str) -> dict[str, Any]:
-        return json.loads(self.kubectl("get", *what, "--output=json"))
+        found: dict[str, Any] = json.loads(self.kubectl("get", *what, "--output=json"))
+        return found
 
     def model(self, name: str, spec: dict[str, Any]) -> None:
         """Apply a ModelDeployment."""
@@ -62,7 +64,7 @@ class Namespace:
     def wait_ready(self, *models: str, seconds: float = 120) -> None:
         """Until all replicas of these models are ready."""
         for model in models:
-            self.wait(lambda model=model: self.condition(model), lambda seen: seen.get("reason") == "Ready", seconds)
+            self.wait(partial(self.condition, model), lambda seen: seen.get("reason") == "Ready", seconds)
 
     def pods(self, model: str) -> list[dict[str, Any]]:
         """Worker pods of a model that are not on their way out."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from cluster.client import Cluster
 
@@ -47,11 +48,11 @@ class Release:
     def restarts(self) -> int:
         return sum(each["restartCount"] for pod in self._pods() for each in pod["status"].get("containerStatuses", []))
 
-    def _pods(self) -> list[dict]:
+    def _pods(self) -> list[dict[str, Any]]:
         selector = "--selector=app.kubernetes.io/component=operator"
-        return json.loads(self._cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", selector, "-o", "json"))[
-            "items"
-        ]
+        found = self._cluster.kubectl("get", "pods", f"--namespace={NAMESPACE}", selector, "--output=json")
+        pods: list[dict[str, Any]] = json.loads(found)["items"]
+        return pods
 
 
 def _option(setting: str) -> str:

@@ -44,7 +44,8 @@ class Traffic:
             lambda: self._namespace.kubectl("get", "pod", self._pod, f"--output={phase}"),
             lambda seen: seen == "Succeeded",
         )
-        return json.loads(self._namespace.kubectl("logs", self._pod, "--tail=1"))
+        seen: dict[str, Any] = json.loads(self._namespace.kubectl("logs", self._pod, "--tail=1"))
+        return seen
 
     def _answers(self) -> int:
         try:

@@ -118,7 +118,8 @@ def _run(*arguments: str) -> str:
 def official(argument: str) -> str:
     """What the gateway's Dockerfile, like all others, takes for a build argument: a Python image with its digest."""
     text = (ROOT / DOCKERFILES["gateway"]).read_text()
-    return re.search(rf"^ARG {argument}=(\S+)$", text, re.M)[1]
+    found: list[str] = re.findall(rf"^ARG {argument}=(\S+)$", text, re.M)
+    return found[0]
 
 
 def _base(argument: str) -> str:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cluster.tools.binaries import UnavailableError, cache, locked, say
@@ -81,14 +81,17 @@ def require(wanted: dict[str, str]) -> None:
 
 def remove(packages: Iterable[str]) -> list[str]:
     """Remove exactly those of the packages that are there, whatever else depends on them; which ones they were."""
-    listed = subprocess.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"], **_TEXT)
+    listed = _run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"])
+    listed.check_returncode()
     installed = {line.split()[0] for line in listed.stdout.splitlines() if line.endswith(" installed")}
     if found := sorted(installed & set(packages)):
-        subprocess.run(["dpkg", "--remove", "--force-depends", *found], **_TEXT)
+        _run(["dpkg", "--remove", "--force-depends", *found]).check_returncode()
     return found
 
 
-_TEXT = {"check": True, "capture_output": True, "text": True}
+def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def _missing(wanted: dict[str, str]) -> set[str]:
@@ -115,8 +118,7 @@ def _install(packages: Iterable[str]) -> None:
 
 def _apt(*arguments: str) -> None:
     command = ["apt-get", "--option=DPkg::Lock::Timeout=600", *arguments]
-    done = subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, **_TEXT | {"check": False})
-    if done.returncode:
+    if (done := _run(command)).returncode:
         raise UnavailableError(f"{' '.join(command)} failed: {done.stderr.strip()[-1000:]}")
 
 
