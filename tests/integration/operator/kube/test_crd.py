@@ -10,7 +10,7 @@ from integration.operator.team import model
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 
-CASES = yaml.safe_load((Path(__file__).parents[3] / "unit" / "deployment" / "cases.yaml").read_text())
+CASES = yaml.safe_load((Path(__file__).parents[3] / "unit" / "sdk" / "v1alpha1" / "cases.yaml").read_text())
 PATH = "apis/fastchat.io/v1alpha1/namespaces/default/modeldeployments"
 
 
