@@ -3,9 +3,8 @@ And what the worst bodies do to gateway and worker: how long nobody else is answ
 
     python benchmarks/hostile.py [--rounds 3] [--seconds 4] [--only clients|bodies]
 
-That nobody gets what is not theirs and that memory stays bounded is what
-tests/integration/gateway/server/test_hostile.py proves; this takes its requests and measures. Fails where a body's
-floor is missed. Takes four minutes.
+That nobody gets what is not theirs and that memory stays bounded is what tests/integration/gateway/server proves; this
+takes its requests and measures. Fails where a body's floor is missed. Takes four minutes.
 """
 
 import argparse
@@ -28,7 +27,9 @@ from process import Process
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from integration.gateway.server.test_hostile import ENDLESS, HIDDEN, MALFORMED, post  # noqa: E402
+from integration.gateway.server.test_endless_heads import ENDLESS  # noqa: E402
+from integration.gateway.server.test_malformed import MALFORMED  # noqa: E402
+from integration.gateway.server.wire import HIDDEN, post  # noqa: E402
 
 RATE = 50
 AUTHORIZATION = f"authorization: Bearer {KEY}".encode()

@@ -1,0 +1,60 @@
+"""Waiting for what another thread, process or controller does in its own time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 60.0
+"""Longer than anything takes that works: a busy machine makes a test slow, not red."""
+PAUSE_SECONDS = 0.02
+
+
+def eventually(
+    probe: Callable[[], T],
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    said: Callable[[], object] | None = None,
+    ignoring: tuple[type[Exception], ...] = (),
+) -> T:
+    """What `probe` returns once that is true; what it raises of `ignoring` counts as not yet.
+
+    Raises:
+        AssertionError: it is still not true after so many seconds; the message has what it returned last, and what
+            `said` returns, such as a log.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        is_last = time.monotonic() > deadline
+        try:
+            found = probe()
+        except ignoring as error:
+            if is_last:
+                raise AssertionError(_complaint(seconds, error, said)) from error
+        else:
+            if found:
+                return found
+            if is_last:
+                raise AssertionError(_complaint(seconds, found, said))
+        time.sleep(PAUSE_SECONDS)
+
+
+async def eventually_async(probe: Callable[[], T | Awaitable[T]], seconds: float = PATIENCE_SECONDS) -> T:
+    """As `eventually`, for a function or a coroutine function; the event loop goes on meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        is_last = time.monotonic() > deadline
+        found = probe()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        if is_last:
+            raise AssertionError(_complaint(seconds, found, None))
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _complaint(seconds: float, last: object, said: Callable[[], object] | None) -> str:
+    return f"not after {seconds:g} s: {last!r}" + (f"\n{said()}" if said else "")
