@@ -11,8 +11,6 @@ import pytest
 import yaml
 from cluster.skips import or_skip
 from cluster.tools.binaries import tools
-from fastchat_worker.metrics import Metrics as WorkerMetrics
-from fastchat_worker.scheduler import Scheduler
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastchat.v1alpha1.deployment import ModelDeployment
@@ -26,7 +24,9 @@ from fastchat_operator.metrics import Metrics as OperatorMetrics
 from fastchat_operator.plan import gateway, worker
 from fastchat_operator.reconcile.contest import Contests, Subject
 from fastchat_operator.settings import Settings
-from fastchat_worker.engine import Engine
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.engine.scheduler import Scheduler
+from fastchat_worker.telemetry.metrics import Metrics as WorkerMetrics
 
 MONITORS, ALERTS, DASHBOARD = (f"--set=monitoring.{part}=true" for part in ("podMonitors", "alerts", "dashboard"))
 OF_TARGETS = {"namespace", "pod", "container", "endpoint", "job", "instance"}
