@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastchat.cli import main
+from fastchat.cli.main import main
 from fastchat.keys.record import digest
 from fastchat.keys.store import expiry, rows
 from fastchat_gateway.access.keyring import Keyring
