@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fastchat import __version__
+from fastchat._runtime.version import version
 from fastchat.cli import keys, up
 from fastchat.keys.store import KeysError
 from fastchat.local.manifest import ManifestError
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastchat", description="Open models, called as you call OpenAI.")
-    parser.add_argument("--version", action="version", version=f"fastchat {__version__}")
+    parser.add_argument("--version", action="version", version=f"fastchat {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up.add_to(commands)
     keys.add_to(commands)

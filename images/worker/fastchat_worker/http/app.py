@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from fastchat import __version__
+from fastchat._runtime.version import version
 from fastchat.api import (
     ChatCompletion,
     ChatCompletionRequest,
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 def create_app(service: Service) -> FastAPI:
     """The routes of DESIGN's worker contract over one service."""
-    app = FastAPI(title="FastChat worker", version=__version__, redoc_url=None)
+    app = FastAPI(title="FastChat worker", version=version(), redoc_url=None)
     openapi.describe(app, ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest)
     _add_errors(app)
     _add_inference(app, service)
