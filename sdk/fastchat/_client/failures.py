@@ -46,7 +46,7 @@ def connection_error(failure: httpx.HTTPError) -> FastChatError:
 def _cannot_reach(server: str, reason: str) -> str:
     return (
         f"Cannot reach {server}: {reason}. Is the gateway running? "
-        "Set the address with client.set_baseurl(...) or FASTCHAT_BASEURL."
+        "Set the address with base_url=..., client.set_baseurl(...) or FASTCHAT_BASEURL."
     )
 
 
@@ -85,7 +85,7 @@ def status_error(response: httpx.Response) -> APIStatusError:
     if not error.get("message"):
         error = {**error, "message": _without_words(response)}
     if response.status_code == 401:
-        hint = " Set the key with client.set_api_key(...) or FASTCHAT_API_KEY."
+        hint = " Set the key with api_key=..., client.set_api_key(...) or FASTCHAT_API_KEY."
         error = {**error, "message": f"{error['message']}{hint}"}
     return _status_error(response, response.status_code, error, body or response.text)
 
@@ -136,7 +136,8 @@ def _without_words(response: httpx.Response) -> str:
     """What to say of an answer that holds no error of the API: a proxy's page, a redirect."""
     server = server_of(response.url)
     if response.has_redirect_location:
-        return f"{server} redirects to {response.headers['location']}. Set that with client.set_baseurl(...)."
+        location = response.headers["location"]
+        return f"{server} redirects to {location}. Set that with base_url=... or client.set_baseurl(...)."
     text = " ".join(response.text.split())[:200]
     return f"{server} answered {response.reason_phrase or response.status_code}{text and f': {text}'}"
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from fastchat import __version__, api
+from fastchat import api
 from fastchat._client.failures import (
     connection_error,
     response_error,
@@ -19,6 +19,7 @@ from fastchat._client.failures import (
 from fastchat._client.retry import Outcome
 from fastchat._client.settings import Settings, timeouts
 from fastchat._client.sse import EventParser
+from fastchat._runtime.version import version
 from fastchat.errors import APIConnectionError
 
 T = TypeVar("T", bound=api.Response)
@@ -45,7 +46,7 @@ def prepare_request(settings: Settings, call: Call[Any]) -> httpx.Request:
         TypeError: a parameter that JSON cannot carry.
         ValueError: a number that JSON cannot carry (nan, inf), or a bad timeout.
     """
-    headers = {"User-Agent": f"fastchat-python/{__version__}"}
+    headers = {"User-Agent": f"fastchat-python/{version()}"}
     if settings.api_key:
         headers["Authorization"] = f"Bearer {settings.api_key}"
     content = None
@@ -61,6 +62,17 @@ def prepare_request(settings: Settings, call: Call[Any]) -> httpx.Request:
     )
 
 
+def with_defaults(client: httpx.Client | httpx.AsyncClient, request: httpx.Request) -> httpx.Request:
+    """The request with what `client` adds to each: headers, cookies, parameters. The request's own headers win."""
+    return client.build_request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.content or None,
+        extensions=request.extensions,
+    )
+
+
 def _plain(value: object) -> Any:
     """What json does not know: numpy's arrays and numbers and pandas' Series by `tolist`, results by `to_dict`."""
     for name in ("tolist", "to_dict"):  # in this order: the to_dict of a Series is keyed by its index
@@ -69,8 +81,8 @@ def _plain(value: object) -> Any:
     raise TypeError(f"Cannot send {value!r} ({type(value).__name__}): JSON has no such type.")
 
 
-def settle(outcome: Outcome, *, stream: bool) -> httpx.Response:
-    """The answer, if it is one.
+def checked(outcome: Outcome, *, stream: bool) -> httpx.Response:
+    """The response, if it is a success and of the kind that was requested.
 
     Raises:
         FastChatError: which of them, see `fastchat.errors`.

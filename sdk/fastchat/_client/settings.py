@@ -1,6 +1,7 @@
 """Where a client's calls go, as whom, and how long they are waited for."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import httpx
@@ -16,6 +17,24 @@ class Settings:
     timeout: float = 660.0
     """Seconds the server may be silent; math.inf: for ever. A gateway may hold a request for 600 before it gives up."""
     max_retries: int = 2
+
+
+def resolve(base_url: str | None, api_key: str | None, timeout: float, max_retries: int) -> Settings:
+    """Settings from what a user gave, and where that is None from the environment, read now.
+
+    An empty base URL is none; an empty API key stands for no key, whatever the environment says.
+
+    Raises:
+        ValueError: one of them is wrong; see the functions below.
+    """
+    timeouts(timeout)
+    key = os.environ.get("FASTCHAT_API_KEY") if api_key is None else api_key
+    return Settings(
+        base_url=parse_base_url(base_url or os.environ.get("FASTCHAT_BASEURL") or "http://localhost:8000"),
+        api_key=parse_api_key(key) if key else None,
+        timeout=timeout,
+        max_retries=parse_max_retries(max_retries),
+    )
 
 
 def parse_base_url(url: str) -> str:
@@ -37,7 +56,8 @@ def parse_base_url(url: str) -> str:
 
 def _bad_base_url(url: str) -> ValueError:
     return ValueError(
-        f"Invalid base URL {url!r}: it is http://host:port or https://host (client.set_baseurl, FASTCHAT_BASEURL)."
+        f"Invalid base URL {url!r}: it is http://host:port or https://host "
+        "(base_url=..., client.set_baseurl, FASTCHAT_BASEURL)."
     )
 
 
@@ -51,6 +71,17 @@ def parse_api_key(key: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise ValueError("Invalid API key: an HTTP header takes only printable ASCII characters.")
     return key
+
+
+def parse_max_retries(count: int) -> int:
+    """The number as it is.
+
+    Raises:
+        ValueError: below 0.
+    """
+    if count < 0:
+        raise ValueError(f"Invalid number of retries {count!r}: it is 0 or more.")
+    return count
 
 
 def timeouts(seconds: float) -> dict[str, float | None]:

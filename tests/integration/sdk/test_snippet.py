@@ -53,7 +53,7 @@ def test_without_a_gateway_the_snippet_says_what_to_do(free_port: int) -> None:
     assert done.returncode == 1
     assert done.stderr.endswith(
         f"fastchat.errors.APIConnectionError: Cannot reach http://127.0.0.1:{free_port}: connection refused. "
-        "Is the gateway running? Set the address with client.set_baseurl(...) or FASTCHAT_BASEURL.\n"
+        "Is the gateway running? Set the address with base_url=..., client.set_baseurl(...) or FASTCHAT_BASEURL.\n"
     )
 
 
@@ -71,6 +71,27 @@ print(asyncio.run(main()), asyncio.run(main()))
 
 def test_asyncio_run_twice_leaves_nothing_open(serve: Callable[..., str]) -> None:
     done = run(AWAITED, serve(APP))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "m was told Hello! m was told Hello!\n", "")
+
+
+UNCLOSED = """\
+import asyncio, fastchat
+
+def call():
+    return fastchat.Client().chat.completions.create(model="m", messages=[{"role": "user", "content": "Hello!"}])
+
+async def acall():
+    mine = fastchat.AsyncClient()
+    return await mine.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hello!"}])
+
+kept = fastchat.Client()
+kept.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hello!"}])
+print(call().choices[0].message.content, asyncio.run(acall()).choices[0].message.content)
+"""
+
+
+def test_a_client_that_nobody_closes_leaves_nothing_open(serve: Callable[..., str]) -> None:
+    done = run(UNCLOSED, serve(APP))
     assert (done.returncode, done.stdout, done.stderr) == (0, "m was told Hello! m was told Hello!\n", "")
 
 

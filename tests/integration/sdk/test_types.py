@@ -7,7 +7,7 @@ import fastchat
 USAGE = """\
 import numpy as np
 import pandas as pd
-from fastchat import api, client
+from fastchat import AsyncClient, Client, api, client
 
 messages: list[dict[str, str]] = [{"role": "user", "content": "Hello!"}]
 flag = bool(messages)
@@ -25,6 +25,18 @@ reveal_type(client.Embedding.create(model="m", input=np.array(["a"])))
 reveal_type(client.Embedding.create(model="m", input=pd.Series(["a"])))
 reveal_type(client.Model.list().data[0].id)
 
+with Client(base_url="http://gateway", timeout=5) as mine:
+    reveal_type(mine)
+    reveal_type(mine.chat.completions.create(model="m", messages=messages))
+    reveal_type(mine.chat.completions.create(model="m", messages=messages, stream=False, max_tokens=5))
+    reveal_type(mine.chat.completions.create(model="m", messages=messages, stream=True))
+    reveal_type(mine.chat.completions.create(model="m", messages=messages, stream=flag))
+    reveal_type(mine.completions.create(model="m", prompt="p"))
+    reveal_type(mine.completions.create(model="m", prompt="p", stream=True))
+    reveal_type(mine.embeddings.create(model="m", input=["a"]))
+    reveal_type(mine.models.list())
+    reveal_type(mine.models.retrieve("m"))
+
 
 async def main() -> None:
     reveal_type(await client.ChatCompletion.acreate(model="m", messages=messages))
@@ -33,30 +45,65 @@ async def main() -> None:
     async with await client.Completion.acreate(model="m", prompt="p", stream=True) as stream:
         reveal_type(stream)
         reveal_type(await anext(stream))
+    async with AsyncClient(max_retries=0) as mine:
+        reveal_type(mine)
+        reveal_type(await mine.chat.completions.create(model="m", messages=messages))
+        async for chunk in await mine.chat.completions.create(model="m", messages=messages, stream=True):
+            reveal_type(chunk)
+        reveal_type(await mine.chat.completions.create(model="m", messages=messages, stream=flag))
+        reveal_type(await mine.completions.create(model="m", prompt="p"))
+        reveal_type(await mine.completions.create(model="m", prompt="p", stream=True))
+        reveal_type(await mine.embeddings.create(model="m", input=["a"]))
+        reveal_type(await mine.models.list())
+        reveal_type(await mine.models.retrieve("m"))
 """
 REVEALED = """\
 fastchat.api.chat.ChatCompletion
 fastchat.api.chat.ChatCompletion
-fastchat._client.transport.Stream[fastchat.api.chat.ChatCompletionChunk]
-fastchat.api.chat.ChatCompletion | fastchat._client.transport.Stream[fastchat.api.chat.ChatCompletionChunk]
+fastchat._client.stream.Stream[fastchat.api.chat.ChatCompletionChunk]
+fastchat.api.chat.ChatCompletion | fastchat._client.stream.Stream[fastchat.api.chat.ChatCompletionChunk]
 str | None
 str | None
 fastchat.api.completions.Completion
-fastchat._client.transport.Stream[fastchat.api.completions.Completion]
+fastchat._client.stream.Stream[fastchat.api.completions.Completion]
 fastchat.api.embeddings.EmbeddingResponse
 fastchat.api.embeddings.EmbeddingResponse
 str
+fastchat._client.clients.Client
+fastchat.api.chat.ChatCompletion
+fastchat.api.chat.ChatCompletion
+fastchat._client.stream.Stream[fastchat.api.chat.ChatCompletionChunk]
+fastchat.api.chat.ChatCompletion | fastchat._client.stream.Stream[fastchat.api.chat.ChatCompletionChunk]
+fastchat.api.completions.Completion
+fastchat._client.stream.Stream[fastchat.api.completions.Completion]
+fastchat.api.embeddings.EmbeddingResponse
+fastchat.api.models.ModelList
+fastchat.api.models.ModelCard
 fastchat.api.chat.ChatCompletion
 fastchat.api.chat.ChatCompletionChunk
-fastchat._client.transport.AsyncStream[fastchat.api.completions.Completion]
+fastchat._client.stream.AsyncStream[fastchat.api.completions.Completion]
 fastchat.api.completions.Completion
+fastchat._client.clients.AsyncClient
+fastchat.api.chat.ChatCompletion
+fastchat.api.chat.ChatCompletionChunk
+fastchat.api.chat.ChatCompletion | fastchat._client.stream.AsyncStream[fastchat.api.chat.ChatCompletionChunk]
+fastchat.api.completions.Completion
+fastchat._client.stream.AsyncStream[fastchat.api.completions.Completion]
+fastchat.api.embeddings.EmbeddingResponse
+fastchat.api.models.ModelList
+fastchat.api.models.ModelCard
 """
 MISUSE = """\
-from fastchat import client
+import httpx
+from fastchat import AsyncClient, Client, client
 
 client.ChatCompletion.create("m", [])
 client.ChatCompletion.create(model="m")
 client.Embedding.create(model="m", input="a", encoding_format="int8")
+Client().chat.completions.create(model="m")
+Client("http://gateway")
+Client(http_client=httpx.AsyncClient())
+AsyncClient().completions.create(model="m", stream=True)
 """
 
 
@@ -78,4 +125,12 @@ def test_a_users_types_are_known_to_mypy(tmp_path: Path) -> None:
 
 def test_a_users_mistakes_are_seen_by_mypy(tmp_path: Path) -> None:
     found = [line.rsplit("[", 1)[1] for line in mypy(tmp_path, MISUSE) if line.startswith("error")]
-    assert found == ["call-overload]", "call-overload]", "arg-type]"]
+    assert found == [
+        "call-overload]",
+        "call-overload]",
+        "arg-type]",
+        "call-overload]",
+        "call-arg]",
+        "arg-type]",
+        "call-overload]",
+    ]

@@ -98,7 +98,7 @@ def test_an_empty_model_name_is_refused_before_it_lists_all() -> None:
 
 @pytest.mark.parametrize("resource", [client.ChatCompletion, client.Completion, client.Embedding, client.Model])
 def test_every_blocking_call_has_an_awaited_one_with_the_same_parameters(resource: type) -> None:
-    calls = dict(inspect.getmembers(resource, inspect.isfunction))
+    calls = dict(inspect.getmembers(resource, inspect.ismethod))
     blocking = [name for name in calls if f"a{name}" in calls]
     assert len(calls) == 2 * len(blocking)
     for name in blocking:

@@ -8,7 +8,7 @@ import pytest
 
 from fastchat import api, errors
 from fastchat._client.failures import connection_error
-from fastchat._client.protocol import Call, prepare_request, settle
+from fastchat._client.protocol import Call, checked, prepare_request
 from fastchat._client.settings import Settings
 
 CHAT = Call("chat/completions", api.ChatCompletion.model_validate_json)
@@ -21,7 +21,7 @@ def answer(status: int = 200, headers: Mapping[str, str] | None = None, **conten
 
 def refused(response: httpx.Response) -> errors.APIStatusError:
     with pytest.raises(errors.APIStatusError) as caught:
-        settle(response, stream=False)
+        checked(response, stream=False)
     return caught.value
 
 

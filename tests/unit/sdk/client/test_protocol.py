@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fastchat import api, errors
-from fastchat._client.protocol import Call, EventReader, handle_response, prepare_request, settle
+from fastchat._client.protocol import Call, EventReader, checked, handle_response, prepare_request
 from fastchat._client.settings import Settings
 
 CHAT = Call("chat/completions", api.ChatCompletion.model_validate_json)
@@ -133,7 +133,7 @@ def test_an_error_under_a_200_is_an_error() -> None:
 
 def test_a_stream_that_is_none_is_an_error() -> None:
     with pytest.raises(errors.APIResponseError, match="a stream of events was asked for"):
-        settle(answer(json={"id": "1"}), stream=True)
+        checked(answer(json={"id": "1"}), stream=True)
 
 
 def read(*parts: str | bytes) -> Iterable[str | None]:
