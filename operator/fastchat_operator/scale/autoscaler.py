@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from fastchat.demand import Demand
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.key import GatewayKey, Key, ModelKey
 from fastchat_operator.kube.api import ApiError
@@ -19,7 +20,6 @@ from fastchat_operator.plan.workloads import progress
 from fastchat_operator.reconcile.applier import Applier
 from fastchat_operator.reconcile.contest import Subject
 from fastchat_operator.scale.decision import Decision, History, begin, decide
-from fastchat_operator.scale.demand import Demand
 from fastchat_operator.scale.listener import Listeners
 from fastchat_operator.store import Store
 

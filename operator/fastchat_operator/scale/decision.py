@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fastchat.demand import Demand
 from fastchat.v1alpha1.deployment import Autoscaling, ModelDeployment
 from fastchat_operator.observe.cause import Cause
-from fastchat_operator.scale.demand import Demand
 
 CALM_SECONDS = 10.0
 """What was so less than this ago still is in the status, which would else change with every request."""

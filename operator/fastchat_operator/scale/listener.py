@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from fastchat import demand
+from fastchat.demand import Demand, Demands
 from fastchat_operator.kube.kind import Object
 from fastchat_operator.plan.gateway import PORT
-from fastchat_operator.scale import demand
-from fastchat_operator.scale.demand import Demand
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ _LONGEST_PENALTY_SECONDS = 60.0
 """Delay after a response that no gateway of ours sends: compressed, too long, or not the JSON expected."""
 _STEADY_SECONDS = 10.0
 """After a connection that lasted so long, delays begin with the shortest again."""
-_LONGEST_LINE_BYTES = 256 * 2**10
 _PACE_SECONDS = 0.05
 """Time between two reads. Of lines that came meanwhile only the last one is parsed: each has the whole demand."""
 _BUFFER_BYTES = 8 * 2**10
@@ -41,7 +40,7 @@ class Listener:
         self._session = session
         self._url = url
         self._token = token
-        self.models: Mapping[str, Demand] | None = None
+        self.models: Demands | None = None
         """Demand by model as it said last; None: it is not known."""
 
     async def run(self, changed: Callable[[], None]) -> None:
@@ -71,7 +70,7 @@ class Listener:
         async with self._session.get(self._url, headers=headers, timeout=timeout, allow_redirects=False) as response:
             _must_be_plain(response)
             async for line in _last_lines(response.content):
-                said = demand.read(line)
+                said = demand.decode(line)
                 if said != self.models:
                     self.models = said
                     changed()
@@ -99,8 +98,8 @@ async def _last_lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         if not part:
             return
         *lines, rest = (rest + part).split(b"\n")
-        if max(map(len, (*lines, rest))) > _LONGEST_LINE_BYTES:
-            raise ValueError(f"a line is longer than {_LONGEST_LINE_BYTES // 1024} KiB")
+        for line in (*lines, rest):
+            demand.check_length(line)
         if lines:
             yield lines[-1]
             due = time.monotonic() + _SILENCE_SECONDS
@@ -154,7 +153,7 @@ class Listeners:
     def _listen(self, address: Address) -> None:
         namespace, _, ip = address
         host = f"[{ip}]" if ":" in ip else ip
-        listener = Listener(self._session, f"http://{host}:{PORT}/demand", lambda: self._token(namespace))
+        listener = Listener(self._session, f"http://{host}:{PORT}{demand.PATH}", lambda: self._token(namespace))
         self._all[address] = listener
         self._tasks[address] = asyncio.create_task(listener.run(lambda: self._changed(namespace)))
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
-from fastchat import api
+from fastchat import api, demand
 from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
 from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
@@ -19,7 +19,7 @@ from fastchat_gateway.http.head import pairs
 from fastchat_gateway.pages import token_check
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway
-from fastchat_gateway.telemetry import demand
+from fastchat_gateway.telemetry.demand import lines
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": api.ErrorResponse, "description": "Refused."},
@@ -110,8 +110,8 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
     async def tell_demand(request: Request) -> Response:
         """Requests held and in flight, for the autoscaler: a line of JSON for every change, without end."""
         gateway.drain.in_flight.discard(request["exchange"])  # it ends when everything else has
-        lines = demand.lines(gateway.lanes.catalog, gateway.is_over)
-        return StreamingResponse(lines, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
+        said = lines(gateway.lanes.catalog, gateway.is_over)
+        return StreamingResponse(said, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 
 
 def _describe_hot_path(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from fastchat import demand
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Key, Keyring
@@ -29,7 +30,6 @@ from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.proxy.relay import Lanes, Relay
 from fastchat_gateway.routing.catalog import Model
-from fastchat_gateway.telemetry import demand
 from fastchat_gateway.telemetry.access_log import AccessLog, AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
 

@@ -2,40 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable
 
-import msgspec
-
+from fastchat.demand import Demand, Demands, Worker, encode
 from fastchat_gateway.routing.catalog import Catalog
-
-PATH = "/demand"
 
 _LOOK_SECONDS = 0.05
 _CHANGE_SECONDS = 0.25
 _SILENCE_SECONDS = 2.0
-
-
-class Worker(NamedTuple):
-    """One worker of a model, and the sequences that it has."""
-
-    url: str
-    uid: str
-    outstanding: int
-
-
-class Demand(NamedTuple):
-    """One model's, in sequences: answers to one prompt, or inputs to be embedded."""
-
-    held: int = 0
-    workers: tuple[Worker, ...] = ()
-
-    @property
-    def is_wanted(self) -> bool:
-        return self.held > 0 or any(worker.outstanding for worker in self.workers)
-
-
-Demands = Mapping[str, Demand]
 
 
 async def lines(catalog: Catalog, over: Callable[[], bool]) -> AsyncIterator[bytes]:
@@ -45,7 +19,7 @@ async def lines(catalog: Catalog, over: Callable[[], bool]) -> AsyncIterator[byt
     while not over():
         now, found = time.monotonic(), demands(catalog)
         if due(said, found, now - said_at):
-            yield line(found)
+            yield encode(found)
             said, said_at = found, now
         await asyncio.sleep(_LOOK_SECONDS)
 
@@ -68,12 +42,8 @@ def due(said: Demands | None, found: Demands, seconds: float) -> bool:
 
 
 def _wakes(before: Demand, now: Demand) -> bool:
-    return bool(now.held and not before.held) or (now.is_wanted and not before.is_wanted)
+    return bool(now.held and not before.held) or (_is_wanted(now) and not _is_wanted(before))
 
 
-def line(found: Demands) -> bytes:
-    models = {
-        name: {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
-        for name, demand in found.items()
-    }
-    return msgspec.json.encode({"models": models}) + b"\n"
+def _is_wanted(demand: Demand) -> bool:
+    return bool(demand.held or demand.in_flight)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fastchat.demand import Demand
 from fastchat_operator.scale import listener
-from fastchat_operator.scale.demand import Demand
 from fastchat_operator.scale.listener import Listeners
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"

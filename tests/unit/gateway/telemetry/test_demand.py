@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from fastchat.demand import Demand, Worker, encode
 from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord
-from fastchat_gateway.telemetry.demand import Demand, Worker, demands, due, line
+from fastchat_gateway.telemetry.demand import demands, due
 
 IDLE = Demand(0, (Worker("http://w:8000", "uid", 0),))
 
@@ -53,7 +54,7 @@ def test_a_line_is_a_snapshot_of_every_model_by_its_own_name() -> None:
     catalog.update([ModelRecord("m", ("m", "alias"), (worker,)), ModelRecord("asleep", ("asleep",))])
     (model,) = (each for each in catalog if each.name == "m")
     model.endpoints[0].outstanding = 2
-    assert json.loads(line(demands(catalog))) == {
+    assert json.loads(encode(demands(catalog))) == {
         "models": {
             "m": {"held": 0, "endpoints": [{"url": "http://10.0.0.9:8000", "uid": "pod", "outstanding": 2}]},
             "asleep": {"held": 0, "endpoints": []},

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fastchat.demand import Demand, Worker
 from fastchat_operator.scale.decision import begin, decide
-from fastchat_operator.scale.demand import Demand
 
 DELAY = 300
 LONG_AFTER = 10_000.0
@@ -22,7 +22,8 @@ class Scaled:
     def see(self, now, *gateways, rolling=False):
         """What is decided on these gateways' word: (held, in flight), or None of one that does not answer."""
         demands = {
-            f"gateway-{number}": each and Demand(each[0], {"worker": each[1]}) for number, each in enumerate(gateways)
+            f"gateway-{number}": each and Demand(each[0], (Worker("", "worker", each[1]),))
+            for number, each in enumerate(gateways)
         }
         deployment = self.model(replicas=self.replicas, autoscaling=self.scaling)
         decision = decide(deployment, demands, begin(deployment, self.history, now), now, rolling=rolling)

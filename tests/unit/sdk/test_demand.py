@@ -1,0 +1,98 @@
+"""What a gateway tells the autoscaler: written, and read by one who believes nothing."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastchat.demand import LONGEST_LINE_BYTES, Demand, Worker, check_length, decode, encode
+
+COUNTS = st.integers(0, 1_000_000)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=128)
+DEMANDS = st.dictionaries(
+    TEXTS,
+    st.builds(Demand, COUNTS, st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS), max_size=4).map(tuple)),
+    max_size=4,
+)
+
+LINE = (
+    b'{"models":{"m":{"held":3,"endpoints":[{"url":"http://a:8000","uid":"one","outstanding":2},'
+    b'{"url":"http://b:8000","uid":"two","outstanding":5}]},"idle":{"held":0,"endpoints":[]}}}\n'
+)
+
+
+def test_a_line_is_demand_by_model_and_worker():
+    demands = decode(LINE)
+    workers = (Worker("http://a:8000", "one", 2), Worker("http://b:8000", "two", 5))
+    assert demands == {"m": Demand(3, workers), "idle": Demand()}
+    assert demands["m"].outstanding == {"one": 2, "two": 5}
+    assert demands["m"].in_flight == 7
+
+
+def test_a_line_is_written_as_it_always_was():
+    assert encode(decode(LINE)) == LINE
+
+
+@given(DEMANDS)
+def test_what_is_written_is_read_back(demands):
+    assert decode(encode(demands)) == demands
+
+
+@given(DEMANDS)
+def test_a_line_is_compact_json_and_nothing_else(demands):
+    models = {
+        name: {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
+        for name, demand in demands.items()
+    }
+    assert encode(demands) == msgspec.json.encode({"models": models}) + b"\n"
+
+
+@pytest.mark.parametrize("url", ["", ',"url":null', ',"url":7', ',"zone":{"a":[1]}'])
+def test_a_gateway_of_another_release_is_understood(url):
+    line = f'{{"models":{{"m":{{"held":1,"endpoints":[{{"uid":"one","outstanding":2{url}}}],"new":0}}}},"since":1}}'
+    assert decode(line.encode()) == {"m": Demand(1, (Worker("", "one", 2),))}
+
+
+NONSENSE = {
+    "nothing": b"",
+    "no models": b"{}",
+    "a list": b"[]",
+    "an empty model": b'{"models":{"m":{}}}',
+    "text for a number": b'{"models":{"m":{"held":"x","endpoints":[]}}}',
+    "true for a number": b'{"models":{"m":{"held":true,"endpoints":[]}}}',
+    "less than none": b'{"models":{"m":{"held":-1,"endpoints":[]}}}',
+    "400 digits": b'{"models":{"m":{"held":1' + 400 * b"0" + b',"endpoints":[]}}}',
+    "an endpoint without uid": b'{"models":{"m":{"held":0,"endpoints":[{"outstanding":1}]}}}',
+    "an endless uid": b'{"models":{"m":{"held":0,"endpoints":[{"outstanding":1,"uid":"' + 1000 * b"u" + b'"}]}}}',
+    "depth": b'{"models":' + 100_000 * b"[" + 100_000 * b"]" + b"}",
+}
+
+
+@pytest.mark.parametrize("line", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_is_not_taken_for_no_demand(line):
+    with pytest.raises(ValueError, match=r"is not|characters|EOF|recursion"):
+        decode(line)
+
+
+def test_a_line_with_a_fault_in_every_element_is_refused_at_the_first():
+    """A complaint about each would take a second of the event loop."""
+    line = b'{"models":{"m":{"held":0,"endpoints":[' + b",".join([b"{}"] * 80_000) + b"]}}}"
+    with pytest.raises(ValueError, match="uid") as refused:
+        decode(line)
+    assert len(str(refused.value)) < 100
+
+
+def test_a_line_of_256_kib_is_read_and_a_longer_one_is_not():
+    longest = LINE.rstrip().ljust(LONGEST_LINE_BYTES)
+    check_length(longest)
+    assert decode(longest) == decode(LINE)
+    with pytest.raises(ValueError, match="longer than 256 KiB"):
+        decode(longest + b" ")
+
+
+@given(st.binary() | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_whatever_else_comes_is_refused_and_breaks_nothing(line):
+    with pytest.raises(ValueError):  # noqa: PT011  # there are as many messages as ways to be wrong
+        decode(line if isinstance(line, bytes) else line.encode())
