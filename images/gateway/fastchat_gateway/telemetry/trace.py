@@ -4,10 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import Literal
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -91,12 +87,3 @@ class Trace:
         if self._below:
             self._below.end()
         self._below = None
-
-
-def provider() -> TracerProvider:
-    """Where to, how much and under which name is the environment's to say."""
-    name = Resource({"service.name": "fastchat-gateway"})
-    resource = Resource.create().merge(name).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider

@@ -3,10 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -61,12 +57,3 @@ class Trace:
     def _wall(self, moment: float) -> int:
         """Nanoseconds since 1970 of a time of time.monotonic's clock."""
         return self._epoch + int(moment * 1e9)
-
-
-def provider() -> TracerProvider:
-    """Where to, how much and under which name is the environment's to say."""
-    name = Resource({"service.name": "fastchat-worker"})
-    resource = Resource.create().merge(name).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider
