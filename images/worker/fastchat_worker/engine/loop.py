@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from fastchat._runtime.histogram import Distribution
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.engine.turns import has_room
 from fastchat_worker.sampling.sampler import sample
-from fastchat_worker.telemetry.histogram import Distribution
 
 log = logging.getLogger(__name__)
 _SECONDS = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 3)

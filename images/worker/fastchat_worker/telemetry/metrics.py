@@ -14,7 +14,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fastchat_worker.telemetry.histogram import Distribution
+from fastchat._runtime.histogram import Distribution
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PREFIX = "fastchat_worker"

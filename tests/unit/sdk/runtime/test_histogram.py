@@ -1,6 +1,6 @@
 """Values counted up to each bound."""
 
-from fastchat_worker.telemetry.histogram import Distribution
+from fastchat._runtime.histogram import Distribution
 
 
 def test_a_value_counts_in_its_bucket_and_all_above():
