@@ -1,16 +1,14 @@
 """What the gateway counts. Labels are names of models and keys and known routes, so that no caller can add a series."""
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from itertools import accumulate
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
+from fastchat._runtime.histogram import Histogram
 from fastchat_gateway.discovery.protocol import Discovery
 from fastchat_gateway.routing.catalog import Catalog, Model
 
@@ -90,25 +88,20 @@ class _Counter(Collector):
 
 
 class _Histogram(Collector):
-    """Seconds, by labels: how many observations lie in each bucket, the last one without a bound, and their sum."""
+    """Seconds, by labels."""
 
     def __init__(self, name: str, documentation: str, *labels: str) -> None:
         self._about = f"{PREFIX}_{name}", documentation
         self._labels = labels
-        self._buckets: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * (len(_BOUNDS) + 1))
-        self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        self._histograms: defaultdict[tuple[str, ...], Histogram] = defaultdict(lambda: Histogram(_BOUNDS))
 
     def observe(self, seconds: float, *labels: str) -> None:
-        self._buckets[labels][bisect_left(_BOUNDS, seconds)] += 1
-        self._sums[labels] += seconds
+        self._histograms[labels].add(seconds)
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(*self._about, labels=self._labels)
-        bounds = [*map(floatToGoString, _BOUNDS), "+Inf"]
-        for labels, buckets in self._buckets.items():
-            family.add_metric(
-                _printable(labels), list(zip(bounds, accumulate(buckets), strict=True)), self._sums[labels]
-            )
+        for labels, histogram in self._histograms.items():
+            family.add_metric(_printable(labels), histogram.buckets, histogram.sum)
         yield family
 
 

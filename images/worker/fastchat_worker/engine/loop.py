@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fastchat._runtime.histogram import Distribution
+from fastchat._runtime.histogram import Histogram
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.engine.sequence import Sequence
@@ -42,9 +42,9 @@ class Engine:
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.tokens_read = 0  # of prompts
         self.tokens_generated = 0
-        self.step_seconds = Distribution(_SECONDS)
-        self.step_sequences = Distribution(_SEQUENCES)
-        self.token_seconds = Distribution(_SECONDS)  # from a sequence's token to its next
+        self.step_seconds = Histogram(_SECONDS)
+        self.step_sequences = Histogram(_SEQUENCES)
+        self.token_seconds = Histogram(_SECONDS)  # from a sequence's token to its next
         self._stepped = 0.0
 
     def start(self) -> None:

@@ -7,14 +7,14 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client import Histogram as PrometheusHistogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fastchat._runtime.histogram import Distribution
+from fastchat._runtime.histogram import Histogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PREFIX = "fastchat_worker"
@@ -26,9 +26,9 @@ class Counted(Protocol):
 
     tokens_read: int
     tokens_generated: int
-    step_seconds: Distribution
-    step_sequences: Distribution
-    token_seconds: Distribution
+    step_seconds: Histogram
+    step_sequences: Histogram
+    token_seconds: Histogram
 
     @property
     def slots(self) -> int: ...
@@ -76,7 +76,7 @@ class Metrics:
         self.tokens = Counter(
             f"{PREFIX}_tokens", "Tokens by kind: prompt, completion.", ["kind"], registry=self._registry
         )
-        self.first_token = Histogram(
+        self.first_token = PrometheusHistogram(
             f"{PREFIX}_time_to_first_token_seconds",
             "From the request to its first piece of text.",
             buckets=_SECONDS,
