@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastchat.v1alpha1.names import KEY_HEADER
 from fastchat_worker.errors import unauthorized
-from fastchat_worker.http.exchange import PROBES, refuse
+from fastchat_worker.http.refusal import PROBES, refuse
 
 
 def key_of(request: Request) -> str:

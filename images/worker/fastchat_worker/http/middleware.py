@@ -4,12 +4,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastchat_worker.errors import not_ready
-from fastchat_worker.http.exchange import PROBES, refuse
+from fastchat_worker.http.refusal import PROBES, refuse
 from fastchat_worker.serving.service import Service
 
 
-class InFlight:
-    """ASGI middleware; every answer says in `x-fastchat-load` how busy the worker is."""
+class Middleware:
+    """ASGI middleware; every response says in `x-fastchat-load` how busy the worker is."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
@@ -17,7 +17,7 @@ class InFlight:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
-        if self._service.state == "draining":
+        if self._service.phase == "draining":
             return await refuse(send, not_ready("draining"))
         status = 500
 
@@ -25,7 +25,7 @@ class InFlight:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if load := self._service.occupancy:
+                if load := self._service.models.load:
                     MutableHeaders(scope=message)["x-fastchat-load"] = load
             await send(message)
 

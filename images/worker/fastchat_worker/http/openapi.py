@@ -10,13 +10,21 @@ from pydantic.json_schema import models_json_schema
 from fastchat.api import ErrorResponse
 
 _COMPONENT = "#/components/schemas/{model}"
-ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
 
 
 def body_of(request: type[BaseModel]) -> dict[str, Any]:
     """`openapi_extra` of a route that takes this JSON body."""
     schema = {"$ref": _COMPONENT.format(model=request.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def responses_of(model: type[BaseModel], *, stream: bool = False) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route whose response is this document, or a stream where the request asks for it."""
+    response: dict[str, Any] = {"model": model}
+    if stream:
+        response["content"] = {"text/event-stream": {}}
+    return {200: response, **_ERRORS}
 
 
 def describe(app: FastAPI, *requests: type[BaseModel]) -> None:

@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """First signal: drain. While the model loads, or at a second signal: stop at once."""
-        if self._service.state in ("loading", "draining"):
+        if self._service.phase in ("loading", "draining"):
             os._exit(0)
         log.info("draining: %d requests in flight", self._service.in_flight)
         self._service.drain()
@@ -84,7 +84,7 @@ class Server(uvicorn.Server):
     def _watch(self) -> None:
         """Ends a worker whose loading stands still, for Kubernetes to start it again."""
         service, seconds = self._service, self._service.settings.load_timeout_seconds
-        if stands_still(lambda: activity(service.detail), lambda: service.loaded is not None, seconds):
+        if stands_still(lambda: activity(service.detail), lambda: service.phase != "loading", seconds):
             self._fail(
                 f"loading stands still: for {seconds} s nothing moved while {service.detail}; "
                 "check what the model is read from, or raise --load-timeout-seconds"

@@ -11,7 +11,8 @@ from fastchat.api import EmbeddingData, EmbeddingRequest, EmbeddingResponse, Usa
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.errors import bad_request, context_length_exceeded, queue_full, server_error, too_many_tokens
 from fastchat_worker.model.measure import MOST_TOKENS
-from fastchat_worker.serving.embedder import REMEDY, Batcher, Embedder, Vector
+from fastchat_worker.serving.batcher import Batcher
+from fastchat_worker.serving.embedder import REMEDY, Embedder, Vector
 
 log = logging.getLogger(__name__)
 

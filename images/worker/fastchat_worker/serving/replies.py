@@ -1,6 +1,7 @@
-"""An answer in OpenAI's shape: as one document, or as the chunks of a stream."""
+"""Responses in OpenAI's shape: deltas → one document, or the chunks of a stream."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from fastchat.api import (
@@ -17,19 +18,28 @@ from fastchat.api import (
     now,
 )
 from fastchat_worker.errors import RequestError
-from fastchat_worker.serving.generation import Answer, Piece
+from fastchat_worker.output.parser import Delta, joined
+from fastchat_worker.serving.generation import Generation, Update
+
+
+@dataclass(frozen=True)
+class Message:
+    """All that a choice said, and why it ended."""
+
+    delta: Delta
+    finish: str
 
 
 class Reply(Protocol):
-    """How one kind of completion writes its answer."""
+    """How one kind of completion is written."""
 
-    def document(self, texts: Sequence[str], reasons: Sequence[str], usage: Usage) -> Response:
-        """The whole answer; texts and finish reasons by choice."""
+    def document(self, messages: Sequence[Message], usage: Usage) -> Response:
+        """The whole response; messages by choice."""
 
     def opening(self, choices: int) -> list[Response]:
-        """Chunks before the first text."""
+        """Chunks before the first token."""
 
-    def chunk(self, piece: Piece) -> list[Response]:
+    def chunks(self, update: Update) -> list[Response]:
         """What one choice gained."""
 
     def closing(self, usage: Usage) -> Response:
@@ -42,10 +52,14 @@ class ChatReply:
     def __init__(self, model: str) -> None:
         self._id, self._created, self._model = new_id("chatcmpl"), now(), model
 
-    def document(self, texts: Sequence[str], reasons: Sequence[str], usage: Usage) -> Response:
+    def document(self, messages: Sequence[Message], usage: Usage) -> Response:
         choices = [
-            ChatChoice(index=index, message=ChatMessage(role="assistant", content=text), finish_reason=reason)
-            for index, (text, reason) in enumerate(zip(texts, reasons, strict=True))
+            ChatChoice(
+                index=index,
+                message=ChatMessage(role="assistant", content=message.delta.content),
+                finish_reason=message.finish,
+            )
+            for index, message in enumerate(messages)
         ]
         return ChatCompletion(id=self._id, created=self._created, model=self._model, choices=choices, usage=usage)
 
@@ -53,13 +67,13 @@ class ChatReply:
         first = ChatMessage(role="assistant", content="")
         return [self._chunk(ChatChunkChoice(index=index, delta=first, finish_reason=None)) for index in range(choices)]
 
-    def chunk(self, piece: Piece) -> list[Response]:
+    def chunks(self, update: Update) -> list[Response]:
         chunks: list[Response] = []
-        if piece.text:
-            delta = ChatMessage(content=piece.text)
-            chunks.append(self._chunk(ChatChunkChoice(index=piece.index, delta=delta, finish_reason=None)))
-        if piece.finish:  # in a chunk of its own, as OpenAI does
-            last = ChatChunkChoice(index=piece.index, delta=ChatMessage(), finish_reason=piece.finish)
+        if update.deltas:
+            delta = ChatMessage(content=joined(update.deltas).content)
+            chunks.append(self._chunk(ChatChunkChoice(index=update.index, delta=delta, finish_reason=None)))
+        if update.finish:  # in a chunk of its own, as OpenAI does
+            last = ChatChunkChoice(index=update.index, delta=ChatMessage(), finish_reason=update.finish)
             chunks.append(self._chunk(last))
         return chunks
 
@@ -73,30 +87,26 @@ class ChatReply:
 
 
 class CompletionReply:
-    """`text_completion`. `echo`: what each choice begins with."""
+    """`text_completion`. `echo`: the text that each choice begins with; empty where none does."""
 
-    def __init__(self, model: str, echo: Sequence[str] | None) -> None:
+    def __init__(self, model: str, echo: Sequence[str]) -> None:
         self._id, self._created, self._model, self._echo = new_id("cmpl"), now(), model, echo
 
-    def document(self, texts: Sequence[str], reasons: Sequence[str], usage: Usage) -> Response:
-        answer = self._completion(
-            *(
-                CompletionChoice(index=index, text=self._begin(index) + text, logprobs=None, finish_reason=reason)
-                for index, (text, reason) in enumerate(zip(texts, reasons, strict=True))
-            )
-        )
-        answer.usage = usage
-        return answer
+    def document(self, messages: Sequence[Message], usage: Usage) -> Response:
+        choices = [
+            self._choice(index, self._begin(index) + message.delta.content, message.finish)
+            for index, message in enumerate(messages)
+        ]
+        whole = self._completion(*choices)
+        whole.usage = usage
+        return whole
 
     def opening(self, choices: int) -> list[Response]:
-        return [
-            self._completion(CompletionChoice(index=index, text=self._begin(index), logprobs=None, finish_reason=None))
-            for index in range(choices if self._echo else 0)
-        ]
+        echoed = range(choices if self._echo else 0)
+        return [self._completion(self._choice(index, self._begin(index), None)) for index in echoed]
 
-    def chunk(self, piece: Piece) -> list[Response]:
-        choice = CompletionChoice(index=piece.index, text=piece.text, logprobs=None, finish_reason=piece.finish)
-        return [self._completion(choice)]
+    def chunks(self, update: Update) -> list[Response]:
+        return [self._completion(self._choice(update.index, joined(update.deltas).content, update.finish))]
 
     def closing(self, usage: Usage) -> Response:
         chunk = self._completion()
@@ -106,33 +116,37 @@ class CompletionReply:
     def _begin(self, index: int) -> str:
         return self._echo[index] if self._echo else ""
 
+    def _choice(self, index: int, text: str, finish: str | None) -> CompletionChoice:
+        return CompletionChoice(index=index, text=text, logprobs=None, finish_reason=finish)
+
     def _completion(self, *choices: CompletionChoice) -> Completion:
         return Completion(id=self._id, created=self._created, model=self._model, choices=list(choices))
 
 
-async def document(answer: Answer, reply: Reply) -> Response:
-    """The answer, once all of it is there; RequestError when it cannot be had."""
-    pieces: list[list[str]] = [[] for _ in range(answer.choices)]
-    reasons = [""] * answer.choices
-    async for piece in answer.pieces():
-        pieces[piece.index].append(piece.text)
-        reasons[piece.index] = piece.finish or ""
-    return reply.document(["".join(each) for each in pieces], reasons, answer.usage)
+async def document(generation: Generation, reply: Reply) -> Response:
+    """The response, once all of it is there. Raises: RequestError where it cannot be had."""
+    deltas: list[list[Delta]] = [[] for _ in range(generation.choices)]
+    reasons = [""] * generation.choices
+    async for update in generation.updates():
+        deltas[update.index] += update.deltas
+        reasons[update.index] = update.finish or ""
+    messages = [Message(joined(each), reason) for each, reason in zip(deltas, reasons, strict=True)]
+    return reply.document(messages, generation.usage)
 
 
-async def events(answer: Answer, reply: Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
-    """The answer as server-sent events; after an error no `[DONE]` follows."""
-    for chunk in reply.opening(answer.choices):
+async def events(generation: Generation, reply: Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
+    """The response as server-sent events; after an error no `[DONE]` follows."""
+    for chunk in reply.opening(generation.choices):
         yield _event(chunk, with_usage)
     try:
-        async for piece in answer.pieces():
-            for chunk in reply.chunk(piece):
+        async for update in generation.updates():
+            for chunk in reply.chunks(update):
                 yield _event(chunk, with_usage)
     except RequestError as error:
         yield b"data: %b\n\n" % error.body
         return
     if with_usage:
-        yield _event(reply.closing(answer.usage), with_usage)
+        yield _event(reply.closing(generation.usage), with_usage)
     yield b"data: [DONE]\n\n"
 
 

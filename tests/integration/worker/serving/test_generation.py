@@ -251,6 +251,14 @@ def test_token_check_counts_prompt_and_answer(llm):
     ]
 
 
+def test_token_check_says_of_a_text_of_megabytes_that_it_does_not_fit(llm):
+    prompts = [{"model": "smollm2", "prompt": "hello " * count} for count in (9000, 1_300_000)]
+    answer = llm.post("/api/v1/token_check", json={"prompts": prompts})
+    assert answer.status_code == 200
+    assert [result["fits"] for result in answer.json()["prompts"]] == [False, False]
+    assert all(result["tokenCount"] > result["contextLength"] == 8192 for result in answer.json()["prompts"])
+
+
 def test_the_model_is_listed_and_found_by_name(llm):
     card = llm.get("/v1/models").json()["data"][0]
     assert card == llm.get("/v1/models/smollm2").json()

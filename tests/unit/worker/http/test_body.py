@@ -7,7 +7,7 @@ from integration.worst_bodies import CHAT, COMPLETIONS, EMBEDDINGS, TOKEN_CHECK,
 
 from fastchat import api
 from fastchat_worker.errors import RequestError
-from fastchat_worker.http import exchange
+from fastchat_worker.http import body as body_module
 
 REQUESTS = {
     CHAT: api.ChatCompletionRequest,
@@ -21,7 +21,7 @@ MESSAGE = {"role": "user", "content": "x"}
 
 def refusal(path: str, body: bytes) -> RequestError:
     with pytest.raises(RequestError) as refused:
-        exchange._validated(body, REQUESTS[path])
+        body_module.validated(body, REQUESTS[path])
     return refused.value
 
 
@@ -61,9 +61,9 @@ def test_an_object_of_too_many_members_is_refused_wherever_it_stands(path, body)
 def test_the_worst_bodies_have_few_errors_built_of_them(path, body, monkeypatch):
     built = []
     monkeypatch.setattr(
-        exchange, "request_error", lambda invalid: built.append(invalid.error_count()) or api.Error(message="")
+        body_module, "request_error", lambda invalid: built.append(invalid.error_count()) or api.Error(message="")
     )
     try:
-        exchange._validated(body, REQUESTS[path])
+        body_module.validated(body, REQUESTS[path])
     except RequestError:
         assert sum(built) < 10_000

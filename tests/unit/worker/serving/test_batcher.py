@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from fastchat_worker.serving.embedder import Batcher
+from fastchat_worker.serving.batcher import Batcher
 
 
 class OneByOne:

@@ -1,0 +1,143 @@
+"""The routes that ask something of a model."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from fastchat.api import (
+    ChatCompletion,
+    ChatCompletionRequest,
+    Completion,
+    CompletionRequest,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    TokenCheckRequest,
+    TokenCheckResponse,
+)
+from fastchat_worker.http.auth import key_of
+from fastchat_worker.http.body import R, parse
+from fastchat_worker.http.openapi import body_of, responses_of
+from fastchat_worker.http.streaming import EventStream, unless_gone
+from fastchat_worker.serving.embeddings import embed
+from fastchat_worker.serving.generation import Generation
+from fastchat_worker.serving.models import Generator
+from fastchat_worker.serving.prompts import GenerationRequest, Prompts, chat_prompts, completion_prompts
+from fastchat_worker.serving.replies import ChatReply, CompletionReply, Reply, document, events
+from fastchat_worker.serving.service import Service
+from fastchat_worker.serving.token_check import check_tokens
+
+if TYPE_CHECKING:
+    from fastchat_worker.telemetry.trace import Trace
+
+G = TypeVar("G", ChatCompletionRequest, CompletionRequest)
+
+REQUESTS = (ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest)
+
+
+def add_generation(app: FastAPI, service: Service) -> None:
+    """Chat and completions."""
+
+    @app.post(
+        "/v1/chat/completions",
+        responses=responses_of(ChatCompletion, stream=True),
+        openapi_extra=body_of(ChatCompletionRequest),
+    )
+    async def chat_completions(request: Request) -> Response:
+        """Continues a conversation."""
+        wanted = await _parse(request, ChatCompletionRequest, service)
+        generation = await _prepare(service, wanted, chat_prompts)
+        return await _respond(request, service, generation, ChatReply(wanted.model), wanted)
+
+    @app.post(
+        "/v1/completions",
+        responses=responses_of(Completion, stream=True),
+        openapi_extra=body_of(CompletionRequest),
+    )
+    async def completions(request: Request) -> Response:
+        """Continues one or more prompts."""
+        wanted = await _parse(request, CompletionRequest, service)
+        generation = await _prepare(service, wanted, completion_prompts)
+        return await _respond(request, service, generation, CompletionReply(wanted.model, generation.echo), wanted)
+
+
+def add_embeddings(app: FastAPI, service: Service) -> None:
+    """Embeddings, under OpenAI's path and FastChat's."""
+
+    async def embeddings(request: Request) -> Response:
+        """Turns texts into vectors."""
+        wanted = await _parse(request, EmbeddingRequest, service)
+        model, _ = service.models.find(wanted.model)
+        embedded = await unless_gone(request, embed(model.embedder, model.batcher, wanted, key_of(request)))
+        service.metrics.tokens.labels("prompt").inc(embedded.tokens)
+        if trace := request.scope["trace"]:
+            trace.record(wanted.model, input_tokens=embedded.tokens)
+        return Response(embedded.document, media_type="application/json")
+
+    for path in ("/v1/embeddings", "/v1/create_embeddings"):
+        extra = body_of(EmbeddingRequest)
+        app.post(path, responses=responses_of(EmbeddingResponse), openapi_extra=extra, name=path)(embeddings)
+
+
+def add_token_check(app: FastAPI, service: Service) -> None:
+    """FastChat's question whether prompts fit."""
+
+    @app.post(
+        "/api/v1/token_check",
+        responses=responses_of(TokenCheckResponse),
+        openapi_extra=body_of(TokenCheckRequest),
+    )
+    async def token_check(request: Request) -> Response:
+        """Counts the tokens of prompts and says whether they fit the context with what is to follow them."""
+        wanted = await _parse(request, TokenCheckRequest, service)
+        checked = await asyncio.to_thread(check_tokens, service.models, wanted)
+        return Response(checked.to_json(), media_type="application/json")
+
+
+async def _parse(request: Request, model: type[R], service: Service) -> R:
+    wanted = await parse(request, model, service.settings.max_body_bytes)
+    service.check_serving()  # the body may have taken until the worker drains
+    return wanted
+
+
+async def _prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:
+    generator = service.models.find_generator(wanted.model)
+    prompts = await asyncio.to_thread(prompts_of, generator, wanted)
+    return Generation(generator, prompts, wanted)
+
+
+async def _respond(
+    request: Request,
+    service: Service,
+    generation: Generation,
+    reply: Reply,
+    wanted: GenerationRequest,
+) -> Response:
+    """Starts the generation; it is stopped and counted however the response ends."""
+    generation.start(key_of(request))
+
+    def end() -> None:
+        _end(generation, service, wanted.model, request.scope["trace"])
+
+    if wanted.stream:
+        with_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+        return EventStream(events(generation, reply, with_usage=with_usage), end)
+    try:
+        whole = await unless_gone(request, document(generation, reply))
+    finally:
+        end()
+    return Response(whole.to_json(), media_type="application/json")
+
+
+def _end(generation: Generation, service: Service, model: str, trace: "Trace | None") -> None:
+    generation.stop()
+    usage, first_token = generation.usage, generation.first_token
+    service.metrics.tokens.labels("prompt").inc(usage.prompt_tokens)
+    service.metrics.tokens.labels("completion").inc(usage.completion_tokens)
+    if first_token is not None:
+        service.metrics.first_token.observe(first_token)
+    if trace:
+        tokens = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
+        trace.record(model, **tokens, first_chunk=first_token, phases=generation.phases)

@@ -1,0 +1,36 @@
+"""The tokens of one choice as deltas: tokens → text → what stands before a stop text → deltas."""
+
+from collections.abc import Callable, Sequence
+
+from fastchat_worker.output.parser import Delta, OutputParser
+from fastchat_worker.output.stops import StopTexts
+from fastchat_worker.output.text import Detokenizer
+
+
+class ChoiceOutput:
+    """Feeds the tokens of a choice through detokenizer, stop texts and parser."""
+
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        prompt: Sequence[int],
+        stops: Sequence[str],
+        parser: OutputParser,
+    ) -> None:
+        self._text = Detokenizer(decode, prompt)
+        self._stops = StopTexts(stops)
+        self._parser = parser
+
+    @property
+    def stopped(self) -> bool:
+        """A stop text is complete: whatever is generated from here on is not shown."""
+        return self._stops.found
+
+    def feed(self, token: int) -> list[Delta]:
+        """What is certain once this token is there."""
+        return self._parser.feed(self._stops.feed(self._text.feed(token)))
+
+    def end(self) -> list[Delta]:
+        """What was held back; no token follows."""
+        rest = self._stops.feed(self._text.end())
+        return [*self._parser.feed(rest + self._stops.end()), *self._parser.end()]

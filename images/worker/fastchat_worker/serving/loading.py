@@ -1,0 +1,68 @@
+"""From a model's files to a model that serves."""
+
+import logging
+from collections.abc import Callable
+
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.engine.memory import free_bytes, plan
+from fastchat_worker.engine.runner import Runner, UnsupportedModelError
+from fastchat_worker.engine.scheduler import Scheduler
+from fastchat_worker.errors import LoadError
+from fastchat_worker.kv.cache import Cache, bytes_per_token
+from fastchat_worker.model import language_model
+from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.model.linear import pack_linears
+from fastchat_worker.serving.batcher import Batcher
+from fastchat_worker.serving.embedder import Embedder, LanguageModelEmbedder, SentenceEmbedder
+from fastchat_worker.serving.models import Generator, ServedModel
+from fastchat_worker.settings import Settings
+from fastchat_worker.sources.files import ModelFiles
+from fastchat_worker.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[str], None]
+
+
+def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report) -> ServedModel:
+    """The model of these files, whose threads run from here on; `report` hears what goes on.
+
+    Raises: LoadError, which says what to change, and what the libraries raise for a broken model.
+    """
+    if settings.task == "embed":
+        embedder = SentenceEmbedder(files, settings, report)
+        return ServedModel(embedder, _batcher(embedder, settings, metrics))
+    return _serve(language_model.load(files, settings, report), settings, metrics, report)
+
+
+def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: Report) -> ServedModel:
+    report("making room for the cache")
+    try:
+        pack_linears(model.model)
+        runner = Runner(model.model)
+        shapes = runner.layer_shapes()
+    except UnsupportedModelError as error:
+        raise LoadError(str(error)) from None
+    dtype = model.model.dtype
+    room = plan(
+        free_bytes(runner.device),
+        bytes_per_token(shapes, dtype),
+        model.max_len,
+        settings.max_model_len,
+        settings.max_batch_size,
+    )
+    logger.info("room for %d sequences of %d tokens", room.slots, room.max_len)
+    model.max_len = room.max_len
+    runner.open_cache(Cache(shapes, room.slots, room.max_len, dtype, runner.device))
+    scheduler = Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue)
+    engine = Engine(runner, scheduler, settings.max_sequences_per_request)
+    engine.start()
+    metrics.watch_engine(engine, room.max_len)
+    embedder = LanguageModelEmbedder(model, runner, engine)
+    return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine))
+
+
+def _batcher(embedder: Embedder, settings: Settings, metrics: Metrics) -> Batcher:
+    batcher = Batcher(embedder, max(settings.max_batched_tokens, embedder.max_len), 8 * settings.max_queue)
+    metrics.watch("embeddings_waiting", "Texts that wait to be embedded.", lambda: batcher.waiting)
+    return batcher

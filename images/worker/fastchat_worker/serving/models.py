@@ -1,0 +1,101 @@
+"""Which models requests can name, and what serves them."""
+
+from dataclasses import dataclass
+
+from fastchat.api import ModelCard, ModelList, Task, now
+from fastchat_worker.engine.loop import Engine
+from fastchat_worker.errors import bad_request, model_not_found, not_ready
+from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.serving.batcher import Batcher
+from fastchat_worker.serving.embedder import Embedder
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A language model and the engine that runs it."""
+
+    language_model: LanguageModel
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What a loaded model can do; an embedding model has no generator."""
+
+    embedder: Embedder
+    batcher: Batcher
+    generator: Generator | None = None
+
+    @property
+    def max_len(self) -> int:
+        """Longest prompt and completion together, in tokens."""
+        return self.embedder.max_len
+
+    @property
+    def load(self) -> str:
+        """How busy it is, as responses say in `x-fastchat-load`, for whoever chooses among workers.
+
+        running, waiting, free_slots: sequences that are generated, those that wait for a slot, slots that are free.
+        texts: that wait to be embedded.
+        """
+        texts = f"texts={self.batcher.waiting}"
+        if self.generator is None:
+            return texts
+        engine = self.generator.engine
+        free = engine.slots - engine.running
+        return f"running={engine.running} waiting={engine.waiting} free_slots={free} {texts}"
+
+
+class ServedModels:
+    """The models of this worker by the names that requests have for them: today one model under one name.
+
+    The name is known before the model is loaded.
+    """
+
+    def __init__(self, name: str, task: Task) -> None:
+        self._name = name
+        self._task = task
+        self._created = now()
+        self.loaded: ServedModel | None = None
+
+    @property
+    def load(self) -> str:
+        """What responses say in `x-fastchat-load`; empty until the model is loaded."""
+        return self.loaded.load if self.loaded else ""
+
+    def add(self, model: ServedModel) -> None:
+        """Serves a model that is loaded now."""
+        self.loaded = model
+
+    def find(self, name: str) -> tuple[ServedModel, str | None]:
+        """The model of this name, and the name of the adapter to run it with, which is always None today: no adapter.
+
+        Raises: RequestError 404 for a name that no model has, 503 where the model is not loaded yet.
+        """
+        self._check(name)
+        if self.loaded is None:
+            raise not_ready("loading")
+        return self.loaded, None
+
+    def find_generator(self, name: str) -> Generator:
+        """Like `find`, for a model that generates text. Raises: RequestError 400 where it does not."""
+        model, _ = self.find(name)
+        if model.generator is None:
+            raise bad_request(f"The model '{name}' is served for embeddings only.", "model", "unsupported_task")
+        return model.generator
+
+    def cards(self) -> ModelList:
+        """The response of `GET /v1/models`."""
+        return ModelList(data=[self.card(self._name)])
+
+    def card(self, name: str) -> ModelCard:
+        """The response of `GET /v1/models/{name}`. Raises: RequestError 404 for a name that no model has."""
+        self._check(name)
+        card = ModelCard(id=name, created=self._created, task=self._task)
+        if self.loaded:
+            card.max_model_len = self.loaded.max_len
+        return card
+
+    def _check(self, name: str) -> None:
+        if name != self._name:
+            raise model_not_found(name)

@@ -1,0 +1,82 @@
+"""From a request to prompts: the tokens that a model continues, and how far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastchat.api import ChatCompletionRequest, CompletionRequest
+from fastchat_worker.chat.template import render
+from fastchat_worker.errors import bad_request, context_length_exceeded, too_many_tokens
+from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.model.measure import MOST_TOKENS
+from fastchat_worker.serving.models import Generator
+
+GenerationRequest = ChatCompletionRequest | CompletionRequest
+
+_SHORT = 16  # tokens of a completion that asked for no length, as in OpenAI's reference
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The tokens of each prompt, and how many may follow one of them at most.
+
+    echo: the texts of the prompts where each choice is to begin with its own; else empty.
+    """
+
+    tokens: Sequence[list[int]]
+    max_tokens: int
+    echo: Sequence[str] = ()
+
+
+def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompts:
+    """The one prompt of a conversation; without a limit its completion may take the rest of the context.
+
+    Raises: RequestError 400 for what the template or the context does not take.
+    """
+    _check_number(generator, 1, request.n or 1)
+    model = generator.language_model
+    prompt = model.rendered_tokens(render(model.tokenizer, request.messages), "messages")
+    return Prompts([prompt], _room(model, prompt, request.limit, "messages"))
+
+
+def completion_prompts(generator: Generator, request: CompletionRequest) -> Prompts:
+    """The prompts of a request, given as text or as tokens.
+
+    Raises: RequestError 400 for what the context does not take.
+    """
+    _check_number(generator, len(request.prompts), request.n or 1)
+    model = generator.language_model
+    prompts, left = [], max(MOST_TOKENS, model.max_len)
+    for each in request.prompts:
+        tokens = model.tokens(each, "prompt") if isinstance(each, str) else model.checked(each, "prompt")
+        left -= len(tokens)
+        if left < 0:
+            raise too_many_tokens(MOST_TOKENS, "prompt")
+        prompts.append(tokens)
+    if not all(prompts):
+        raise bad_request("The prompt is empty.", "prompt")
+    max_tokens = min(_room(model, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
+    return Prompts(prompts, max_tokens, [model.decode(prompt) for prompt in prompts] if request.echo else ())
+
+
+def _check_number(generator: Generator, prompts: int, n: int) -> None:
+    """Refuses before any work is done what would keep others out for long."""
+    most = generator.engine.max_per_request
+    if prompts * n > most:
+        message = (
+            f"This request asks for {prompts * n} choices ({prompts} prompts, n={n} for each); this worker takes "
+            f"at most {most} in one request (--max-sequences-per-request): send several."
+        )
+        raise bad_request(message, "n" if n > 1 else "prompt", "too_many_sequences")
+
+
+def _room(model: LanguageModel, prompt: Sequence[int], wanted: int | None, param: str) -> int:
+    """Tokens that may follow a prompt. Raises: RequestError 400 where so many do not fit the context."""
+    room = model.max_len - len(prompt)
+    if room < 1:
+        raise context_length_exceeded(model.max_len, f"your prompt has {len(prompt)} tokens", param)
+    if wanted is not None and wanted > room:
+        message = (
+            f"you asked for {len(prompt) + wanted} tokens: {len(prompt)} in the {param}, {wanted} in the completion"
+        )
+        raise context_length_exceeded(model.max_len, message, param)
+    return wanted or room

@@ -1,0 +1,58 @@
+"""Models by the names that requests have for them."""
+
+import pytest
+
+from fastchat_worker.errors import RequestError
+from fastchat_worker.serving.models import ServedModel, ServedModels
+
+
+class Embedder:
+    max_len, dimensions = 8, 1
+
+
+class Batcher:
+    waiting = 3
+
+
+@pytest.fixture
+def models() -> ServedModels:
+    return ServedModels("m", "Embed")
+
+
+@pytest.fixture
+def model() -> ServedModel:
+    return ServedModel(Embedder(), Batcher())  # type: ignore[arg-type]
+
+
+def refusal(find, name: str) -> tuple[int, str | None]:
+    with pytest.raises(RequestError) as refused:
+        find(name)
+    return refused.value.status, refused.value.error.code
+
+
+def test_a_model_is_found_by_its_name_and_has_no_adapter(models, model):
+    models.add(model)
+    assert models.find("m") == (model, None)
+
+
+def test_another_name_is_not_found_whether_or_not_the_model_is_loaded(models, model):
+    assert refusal(models.find, "other") == refusal(models.card, "other") == (404, "model_not_found")
+    models.add(model)
+    assert refusal(models.find, "other") == (404, "model_not_found")
+
+
+def test_a_model_that_is_not_loaded_yet_is_listed_and_not_ready(models):
+    assert [(card.id, card.max_model_len) for card in models.cards().data] == [("m", None)]
+    assert refusal(models.find, "m") == (503, "loading")
+
+
+def test_a_model_that_is_loaded_says_how_long_its_context_is_and_how_busy_it_is(models, model):
+    assert models.load == ""
+    models.add(model)
+    assert models.card("m").max_model_len == 8
+    assert models.load == "texts=3"
+
+
+def test_a_model_for_embeddings_generates_nothing(models, model):
+    models.add(model)
+    assert refusal(models.find_generator, "m") == (400, "unsupported_task")
