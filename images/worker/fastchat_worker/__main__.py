@@ -1,4 +1,4 @@
-"""`python -m fastchat_worker`: serves one model until it is told to stop."""
+"""`python -m fastchat_worker`: serves one model until SIGTERM."""
 
 from fastchat._runtime.interrupt import end_quietly
 

@@ -10,10 +10,7 @@ class LoadError(Exception):
 
 
 class RequestError(Exception):
-    """A request is answered with an error in OpenAI's shape.
-
-    It tells what was wrong with the request, or, from 500 on, with the worker.
-    """
+    """Becomes the response: an error in OpenAI's shape about the request, or, from status 500 on, about the worker."""
 
     def __init__(self, status: int, error: Error, headers: dict[str, str] | None = None) -> None:
         super().__init__(error.message)

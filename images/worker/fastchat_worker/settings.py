@@ -62,7 +62,7 @@ class Settings:
     chat_template: str | None = _option(None, "file with a Jinja chat template; default: the model's own")
     max_model_len: int | None = _option(
         None,
-        "longest prompt and answer together, in tokens; default: the model's limit or what memory allows",
+        "longest prompt and completion together, in tokens; default: the model's limit or what memory allows",
         parse=_count,
     )
     max_batch_size: int = _option(
@@ -71,9 +71,9 @@ class Settings:
     max_batched_tokens: int = _option(
         512, "tokens of one step; a longer prompt is read in several, so that others go on meanwhile", parse=_count
     )
-    max_queue: int = _option(256, "sequences that may wait; with more a request is answered 429", parse=_count)
+    max_queue: int = _option(256, "sequences that may wait; with more a request is refused with 429", parse=_count)
     max_sequences_per_request: int | None = _option(
-        None, "answers that one request may ask for, n for each prompt; default: as many as run at once", parse=_count
+        None, "choices that one request may have, n for each prompt; default: as many as run at once", parse=_count
     )
     max_body_bytes: int = _option(8 * 2**20, "largest request body", parse=_count)
     grace_period_seconds: int = _option(

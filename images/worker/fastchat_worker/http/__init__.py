@@ -1,1 +1,1 @@
-"""The requests: routes, what is around them, and the process that answers them."""
+"""HTTP: the process and its server, routes, middleware, bodies and streams."""

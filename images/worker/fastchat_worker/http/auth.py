@@ -1,4 +1,4 @@
-"""Turns away whoever does not know the internal token of the namespace's gateways and workers; who does is believed."""
+"""The internal token of a namespace's gateways and workers: requests without it are refused."""
 
 import hmac
 
@@ -12,13 +12,13 @@ from fastchat_worker.http.refusal import PROBES, refuse
 
 
 def key_of(request: Request) -> str:
-    """Name of the API key whose request it is, as a gateway says; nobody else is asked."""
+    """Name of the API key that a gateway has the request from; empty where the worker has no internal token."""
     key: str = request.scope.get("key", "")
     return key
 
 
 class Auth:
-    """ASGI middleware around everything but the probes."""
+    """ASGI middleware: 401 without the token, except for probes. With it the gateway's word for the API key counts."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token.encode()

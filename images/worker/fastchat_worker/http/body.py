@@ -24,7 +24,7 @@ async def parse(request: Request, model: type[R], limit: int) -> R:
 
 
 def validated(body: bytes, model: type[R]) -> R:
-    """The body as a request. Raises: RequestError 400 for what it is too much to build, or is no such request."""
+    """The body as a request. Raises: RequestError 400 where it has too much structure or is no such request."""
     try:
         structure.check(body)
         structure.check_objects(body)  # an error is built for each field that is unknown or wrong
@@ -36,7 +36,10 @@ def validated(body: bytes, model: type[R]) -> R:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The body. What is over the limit is read and dropped, so that the client hears why instead of a reset."""
+    """The body. Raises: RequestError 413 for more than `limit` bytes.
+
+    The rest is read and dropped up to 16 times that, for a client that still writes would see a reset, not the 413.
+    """
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

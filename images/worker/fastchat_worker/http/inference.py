@@ -1,4 +1,4 @@
-"""The routes that ask something of a model."""
+"""The routes that run a model: chat, completions, embeddings, token counts."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from fastchat.api import (
 from fastchat_worker.http.auth import key_of
 from fastchat_worker.http.body import R, parse
 from fastchat_worker.http.openapi import body_of, responses_of
-from fastchat_worker.http.streaming import EventStream, unless_gone
+from fastchat_worker.http.streaming import EventStream, unless_disconnected
 from fastchat_worker.serving.embeddings import embed
 from fastchat_worker.serving.generation import Generation
 from fastchat_worker.serving.models import Generator
@@ -70,7 +70,7 @@ def add_embeddings(app: FastAPI, service: Service) -> None:
         """Turns texts into vectors."""
         wanted = await _parse(request, EmbeddingRequest, service)
         model, _ = service.models.find(wanted.model)
-        embedded = await unless_gone(request, embed(model.embedder, model.batcher, wanted, key_of(request)))
+        embedded = await unless_disconnected(request, embed(model.embedder, model.batcher, wanted, key_of(request)))
         service.metrics.tokens.labels("prompt").inc(embedded.tokens)
         if trace := request.scope["trace"]:
             trace.record(wanted.model, input_tokens=embedded.tokens)
@@ -82,7 +82,7 @@ def add_embeddings(app: FastAPI, service: Service) -> None:
 
 
 def add_token_check(app: FastAPI, service: Service) -> None:
-    """FastChat's question whether prompts fit."""
+    """FastChat's check whether prompts fit."""
 
     @app.post(
         "/api/v1/token_check",
@@ -103,9 +103,9 @@ async def _parse(request: Request, model: type[R], service: Service) -> R:
 
 
 async def _prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:
+    """Off the event loop: texts are split into tokens, and there may be thousands of them."""
     generator = service.models.find_generator(wanted.model)
-    prompts = await asyncio.to_thread(prompts_of, generator, wanted)
-    return Generation(generator, prompts, wanted)
+    return await asyncio.to_thread(lambda: Generation(generator, prompts_of(generator, wanted), wanted))
 
 
 async def _respond(
@@ -125,7 +125,7 @@ async def _respond(
         with_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
         return EventStream(events(generation, reply, with_usage=with_usage), end)
     try:
-        whole = await unless_gone(request, document(generation, reply))
+        whole = await unless_disconnected(request, document(generation, reply))
     finally:
         end()
     return Response(whole.to_json(), media_type="application/json")

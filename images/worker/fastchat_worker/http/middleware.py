@@ -1,4 +1,4 @@
-"""What holds for every request but the probes: it is counted and traced, and turned away while the worker drains."""
+"""What is done for every request but the probes: it is counted, traced, and refused while the worker drains."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,7 +9,7 @@ from fastchat_worker.serving.service import Service
 
 
 class Middleware:
-    """ASGI middleware; every response says in `x-fastchat-load` how busy the worker is."""
+    """ASGI middleware, which also writes into each response's `x-fastchat-load` how busy the worker is."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service

@@ -1,4 +1,4 @@
-"""The process: loads the model beside the running server, and stops when told to."""
+"""The process: loads the model while the server runs already, and stops at a signal."""
 
 import logging
 import os
@@ -18,11 +18,11 @@ from fastchat_worker.settings import Settings
 from fastchat_worker.telemetry import tracing
 from fastchat_worker.telemetry.watchdog import activity, stands_still
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but SIGTERM lets what is in flight finish while the port stays open and answers 503."""
+    """uvicorn, but after SIGTERM the port stays open: requests in flight end, new ones get 503."""
 
     def __init__(self, settings: Settings, fail: Callable[[str], NoReturn]) -> None:
         self._service = Service(settings, tracer=tracing.start())
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
         """Serves until stopped. A port that cannot be had ends the process before the model is loaded."""
         listener = sockets or [self._listen()]
         host, port = listener[0].getsockname()[:2]
-        log.info("listening on http://%s:%s, loading %s", host, port, self._service.settings.model_path)
+        logger.info("listening on http://%s:%s, loading %s", host, port, self._service.settings.model_path)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         super().run(listener)
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
         """First signal: drain. While the model loads, or at a second signal: stop at once."""
         if self._service.phase in ("loading", "draining"):
             os._exit(0)
-        log.info("draining: %d requests in flight", self._service.in_flight)
+        logger.info("draining: %d requests in flight", self._service.in_flight)
         self._service.drain()
 
     async def on_tick(self, counter: int) -> bool:
@@ -76,10 +76,10 @@ class Server(uvicorn.Server):
         except MemoryError:
             self._fail("the model does not fit into memory; take a smaller one or --dtype bfloat16")
         except Exception as error:  # transformers raises nearly anything for a broken model
-            log.debug("loading failed", exc_info=True)
+            logger.debug("loading failed", exc_info=True)
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self._fail(f"cannot load {self._service.settings.model_path}: {reason}")
-        log.info("serving %s", self._service.settings.model_name)
+        logger.info("serving %s", self._service.settings.model_name)
 
     def _watch(self) -> None:
         """Ends a worker whose loading stands still, for Kubernetes to start it again."""

@@ -36,9 +36,9 @@ class Batcher:
         return len(self._waiting)
 
     def submit(self, texts: Sequence[list[int]], key: str = "") -> "list[Future[Vector]]":
-        """The vectors of one request's texts, all or none; QueueFullError when too many wait already.
+        """The vectors of one request's texts. Raises: QueueFullError where all of them together are too many to wait.
 
-        `key`: whose they are. Where that is known no key fills the queue alone.
+        key: name of the API key, empty where it is not known; one key does not get the whole queue.
         """
         jobs = [_Job(tokens, Future()) for tokens in texts]
         request = object()

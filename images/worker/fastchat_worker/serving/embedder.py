@@ -18,7 +18,7 @@ from fastchat_worker.sources.files import ModelFiles
 
 Vector = NDArray[np.float32]
 REMEDY = "; 'truncate_prompt_tokens': -1 would cut it"
-"""What one who asked for the vector of too long a text can do."""
+"""Ends the error about an input that is too long."""
 
 
 class Embedder(Protocol):
@@ -28,10 +28,11 @@ class Embedder(Protocol):
     dimensions: int
 
     def tokens(self, text: str | Sequence[int], param: str, keep: int | None = None) -> list[int]:
-        """The tokens of a text, those that the model adds included; with `keep` not more than so many.
+        """The tokens of a text, those that the model adds included, and with `keep` at most so many of them.
 
-        Without, TooLongError where it has so many that there is no use in splitting all of it. Tokens that a caller
-        made are taken as they are; RequestError where one is unknown.
+        A text that is tokens already is taken as it is.
+        Raises: without `keep` TooLongError for a text that cannot fit, which is not split to its end; RequestError 400
+        for a token that the model does not know.
         """
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:

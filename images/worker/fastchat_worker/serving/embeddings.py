@@ -14,19 +14,22 @@ from fastchat_worker.model.measure import MOST_TOKENS
 from fastchat_worker.serving.batcher import Batcher
 from fastchat_worker.serving.embedder import REMEDY, Embedder, Vector
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The answer to a request: a JSON document, and how many tokens its inputs had."""
+    """The response as a JSON document, and how many tokens the inputs had."""
 
     document: bytes
     tokens: int
 
 
 async def embed(embedder: Embedder, batcher: Batcher, wanted: EmbeddingRequest, key: str = "") -> Embedded:
-    """The vectors of the inputs of a key's request; RequestError where one cannot be had."""
+    """The vectors of a request's inputs, queued as those of an API key.
+
+    Raises: RequestError 400 for what the model does not take, 429 where the queue is full, 500 where the model fails.
+    """
     _check_dimensions(embedder, wanted)
     texts = await asyncio.to_thread(_tokens_of, embedder, wanted)
     try:
@@ -45,7 +48,7 @@ def _check_dimensions(embedder: Embedder, wanted: EmbeddingRequest) -> None:
 
 
 def _tokens_of(embedder: Embedder, wanted: EmbeddingRequest) -> list[list[int]]:
-    """The tokens of each input; RequestError where one is longer than the model takes."""
+    """The tokens of each input. Raises: RequestError 400 where one is longer than the model takes."""
     keep = wanted.truncate_prompt_tokens
     if keep is not None:
         keep = embedder.max_len if keep < 1 else min(keep, embedder.max_len)
@@ -63,7 +66,7 @@ def _tokens_of(embedder: Embedder, wanted: EmbeddingRequest) -> list[list[int]]:
 
 
 def _document(wanted: EmbeddingRequest, tokens: int, vectors: Sequence[Vector]) -> bytes:
-    """One vector after the other, so that other threads get their turn: there may be a million numbers."""
+    """The response's JSON, one vector at a time: a million numbers in one call would hold up all other threads."""
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens)
     whole = EmbeddingResponse(data=[], model=wanted.model, usage=usage).to_json()
     data = []
@@ -81,7 +84,7 @@ async def _gather(jobs: Sequence["Future[Vector]"]) -> list[Vector]:
     try:
         return await asyncio.gather(*map(asyncio.wrap_future, jobs))
     except Exception:
-        log.exception("embedding failed")
+        logger.exception("embedding failed")
         raise server_error() from None
     finally:
         for job in jobs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fastchat.api import Usage
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.sequence import Finish
-from fastchat_worker.engine.sequence import Sequence as Tokens
+from fastchat_worker.engine.sequence import Sequence as TokenSequence
 from fastchat_worker.errors import not_ready, queue_full, server_error
 from fastchat_worker.output.choice import ChoiceOutput
 from fastchat_worker.output.parser import ContentParser, Delta
@@ -30,7 +30,7 @@ class Update:
 class Generation:
     """Runs the `n` choices of each prompt and hands out their deltas in the order they come.
 
-    Whoever starts it stops it, whether or not the client waited for the end.
+    After `start` the caller calls `stop`, whether or not it read all updates.
     """
 
     def __init__(self, generator: Generator, prompts: Prompts, request: GenerationRequest) -> None:
@@ -38,9 +38,9 @@ class Generation:
         self.first_token: float | None = None
         """Seconds from the request to the first token."""
         self._engine = generator.engine
-        self._sequences: list[Tokens] = []
+        self._sequences: list[TokenSequence] = []
         self._outputs: list[ChoiceOutput] = []
-        self._heard: deque[tuple[int, int | None, Finish | None]] = deque()
+        self._arrived: deque[tuple[int, int | None, Finish | None]] = deque()
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
         self._counted = 0
@@ -50,7 +50,7 @@ class Generation:
             for choice in range(n):
                 own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + choice)
                 listener = self._listener(len(self._sequences))
-                self._sequences.append(Tokens(prompt, prompts.max_tokens, model.end_tokens, own, listener))
+                self._sequences.append(TokenSequence(prompt, prompts.max_tokens, model.end_tokens, own, listener))
                 self._outputs.append(ChoiceOutput(model.decode, prompt, request.stops, ContentParser()))
 
     @property
@@ -102,8 +102,8 @@ class Generation:
         while unfinished:
             await self._wake.wait()
             self._wake.clear()
-            while self._heard:
-                index, token, finish = self._heard.popleft()
+            while self._arrived:
+                index, token, finish = self._arrived.popleft()
                 if index not in unfinished:
                     continue  # generated between the stop text and the engine's next step
                 update = self._update(index, token, finish)
@@ -134,12 +134,13 @@ class Generation:
         return Update(index, deltas, "stop" if output.stopped else finish)
 
     def _listener(self, index: int) -> Callable[[int | None, Finish | None], None]:
-        def hear(token: int | None, finish: Finish | None) -> None:
-            self._heard.append((index, token, finish))
-            if len(self._heard) == 1 and not self._loop.is_closed():  # else a call is under way that will see this one
+        def listener(token: int | None, finish: Finish | None) -> None:
+            self._arrived.append((index, token, finish))
+            # With more than one waiting, a call is under way that will see this one.
+            if len(self._arrived) == 1 and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._wake.set)
 
-        return hear
+        return listener
 
 
 def sampling_of(request: GenerationRequest) -> Sampling:

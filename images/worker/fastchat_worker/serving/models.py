@@ -33,7 +33,7 @@ class ServedModel:
 
     @property
     def load(self) -> str:
-        """How busy it is, as responses say in `x-fastchat-load`, for whoever chooses among workers.
+        """How busy it is, in the words of the response header `x-fastchat-load`.
 
         running, waiting, free_slots: sequences that are generated, those that wait for a slot, slots that are free.
         texts: that wait to be embedded.
@@ -60,7 +60,7 @@ class ServedModels:
 
     @property
     def load(self) -> str:
-        """What responses say in `x-fastchat-load`; empty until the model is loaded."""
+        """The value of the response header `x-fastchat-load`; empty until the model is loaded."""
         return self.loaded.load if self.loaded else ""
 
     def add(self, model: ServedModel) -> None:

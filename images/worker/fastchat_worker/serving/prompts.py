@@ -12,7 +12,7 @@ from fastchat_worker.serving.models import Generator
 
 GenerationRequest = ChatCompletionRequest | CompletionRequest
 
-_SHORT = 16  # tokens of a completion that asked for no length, as in OpenAI's reference
+_SHORT = 16  # tokens of a completion whose request has no length, as in OpenAI's reference
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def completion_prompts(generator: Generator, request: CompletionRequest) -> Prom
 
 
 def _check_number(generator: Generator, prompts: int, n: int) -> None:
-    """Refuses before any work is done what would keep others out for long."""
+    """Raises: RequestError 400, before any work is done, for more choices than one request may have."""
     most = generator.engine.max_per_request
     if prompts * n > most:
         message = (

@@ -43,7 +43,7 @@ class Service:
         except (LoadError, MemoryError):
             raise
         except Exception:  # transformers raises nearly anything for a broken model
-            files.blame(self._report)
+            files.explain_failure(self._report)
             raise
         self._report("ready")
         self.phase = "ready"

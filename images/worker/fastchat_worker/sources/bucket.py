@@ -26,8 +26,8 @@ _ATTEMPTS = 5  # in a row that bring nothing
 _AMAZON = "https://s3.amazonaws.com"
 
 
-class AwayError(LoadError):
-    """S3 cannot be reached, or fails itself: what was fetched earlier may serve."""
+class UnreachableError(LoadError):
+    """S3 cannot be reached, or fails itself; files that were downloaded earlier can still be used."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Bucket:
                 return []
 
     def read(self, item: Object, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from start to end, in pieces; goes on where a connection broke."""
+        """The bytes from start to end, in pieces; after a broken connection it continues where that ended."""
         attempts = 0
         while start < end:
             try:
@@ -75,7 +75,7 @@ class Bucket:
                         yield piece
                         start += len(piece)
                         attempts = 0
-            except AwayError:
+            except UnreachableError:
                 attempts += 1
                 if attempts == _ATTEMPTS:
                     raise
@@ -90,7 +90,7 @@ class Bucket:
 
 
 def _endpoint() -> str:
-    """Where S3 is; LoadError where the environment names no URL."""
+    """The URL of S3. Raises: LoadError where the environment has one that is none."""
     url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or _AMAZON
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise LoadError(f"AWS_ENDPOINT_URL is {url}, which is no URL: write it as https://host:port")
@@ -98,20 +98,20 @@ def _endpoint() -> str:
 
 
 def explain(text: str, url: str, endpoint: str) -> LoadError:
-    """What an error of the S3 library means for whoever configures the worker.
+    """An error of the S3 library in terms of what to change.
 
-    text: the library's, which has the server's status and XML document only there, and ends in its own structures.
+    text: the library's message, the only place where it has the server's status and XML document.
     """
     reason = _reason(text)
-    for pattern, says in _MEANS:
+    for pattern, message in _MEANINGS:
         if re.search(pattern, text):
-            return LoadError(says.format(url=url, bucket=url.split("/")[2], endpoint=endpoint, reason=reason))
+            return LoadError(message.format(url=url, bucket=url.split("/")[2], endpoint=endpoint, reason=reason))
     if re.search(r"status code: (5|429)|HTTP error", text):
-        return AwayError(f"cannot read {url} at {endpoint}: {reason}; check the network and AWS_ENDPOINT_URL")
+        return UnreachableError(f"cannot read {url} at {endpoint}: {reason}; check the network and AWS_ENDPOINT_URL")
     return LoadError(f"cannot use {url} at {endpoint}: {reason}")
 
 
-_MEANS = (  # the first that is found
+_MEANINGS = (  # the first that is found
     (  # the library asks for credentials by itself: a file, a token service, at last the machine that it runs on
         r"token file|performing \w+ https?://(169\.254\.|sts\.)",
         "there are no credentials for {url} ({reason}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -145,7 +145,7 @@ _MEANS = (  # the first that is found
         "{endpoint} denies access to {url} ({reason}): its credentials need s3:ListBucket and s3:GetObject there",
     ),
 )
-_REASONS = (  # the first that is found: what the server says; what it means without saying so; the innermost cause
+_REASONS = (  # the first that is found: the server's message, its status, the innermost cause
     r"<Message>(.*?)</Message>",
     r"status code: (\d+[\w ]*)",
     r"InvalidCertificate\(\s*(\w+)",
@@ -155,15 +155,15 @@ _REASONS = (  # the first that is found: what the server says; what it means wit
 
 def _reason(text: str) -> str:
     if "kind: Timeout" in text:
-        return "it does not answer"
+        return "it does not respond"
     for pattern in _REASONS:
-        if said := re.search(pattern, text, re.DOTALL):
-            return html.unescape(said[1])
+        if found := re.search(pattern, text, re.DOTALL):
+            return html.unescape(found[1])
     return text.partition("\n")[0].rpartition(" - ")[2]
 
 
 def _objects(found: "list[ObjectMeta]", folder: str) -> list[Object]:
-    """Without the empty objects that some tools write for folders."""
+    """The files, without the empty objects that some tools write for folders."""
     folders = {str(parent) for meta in found for parent in PurePosixPath(meta["path"]).parents}
     files = sorted((meta for meta in found if meta["path"] not in folders), key=lambda meta: meta["path"])
     return [

@@ -1,4 +1,4 @@
-"""Which file of a model cannot be read, for libraries tell that something is wrong and not where."""
+"""Which file of a model cannot be parsed: the libraries' errors do not name it."""
 
 import json
 from collections.abc import Callable, Mapping

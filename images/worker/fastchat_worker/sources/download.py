@@ -1,4 +1,4 @@
-"""How a download goes: said to whoever asks each second, and to the log every few; and what its disk may refuse."""
+"""The progress of a download, reported each second and logged every few; and errors of the disk that it goes to."""
 
 import errno
 import logging
@@ -15,7 +15,7 @@ from typing import Self
 
 from fastchat_worker.errors import LoadError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _LOG_EVERY = 5  # seconds
 _RATE_OVER = 5  # seconds
 
@@ -23,7 +23,7 @@ _RATE_OVER = 5  # seconds
 class Download:
     """Counts the bytes of one download while it goes on.
 
-    total: bytes of all files. done: bytes that are here already. `report` hears of it each second.
+    total: bytes of all files. done: bytes that are here already. report: called with the progress each second.
     """
 
     def __init__(self, name: str, total: int, done: int, report: Callable[[str], None]) -> None:
@@ -34,13 +34,15 @@ class Download:
         self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def add(self, count: int) -> None:
-        """So many bytes have come; from any thread. Negative: so many have to come again."""
+        """Adds bytes that have come, from any thread; a negative count for bytes that have to come again."""
         with self._adding:
             self._done += count
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        log.info("downloading %s, %.2f GB; %.2f GB are here already", self._name, self._total / 1e9, self._done / 1e9)
+        logger.info(
+            "downloading %s, %.2f GB; %.2f GB are here already", self._name, self._total / 1e9, self._done / 1e9
+        )
         self._report(self._text(0))
         self._ticker.start()
         return self
@@ -50,7 +52,7 @@ class Download:
         self._ticker.join()
         if error is None:
             seconds = time.monotonic() - self._began
-            log.info("downloaded %s, %.2f GB in %.0f s", self._name, (self._done - self._began_with) / 1e9, seconds)
+            logger.info("downloaded %s, %.2f GB in %.0f s", self._name, (self._done - self._began_with) / 1e9, seconds)
 
     def _tick(self) -> None:
         recent = deque([(self._began, self._done)], maxlen=_RATE_OVER + 1)
@@ -61,7 +63,7 @@ class Download:
             text = self._text((done - before) / (now - start))
             self._report(text)
             if now - logged >= _LOG_EVERY:
-                log.info(text)
+                logger.info(text)
                 logged = now
 
     def _text(self, rate: float) -> str:
@@ -69,7 +71,7 @@ class Download:
 
 
 def require_room(folder: Path, need: int, name: str, setting: str) -> None:
-    """LoadError where a folder's disk has not so many bytes free; `setting` is what chooses the folder."""
+    """Raises: LoadError where a folder's disk has less free than `need` bytes. setting: the option for the folder."""
     free = shutil.disk_usage(folder).free
     if need > free:
         raise LoadError(
@@ -79,9 +81,9 @@ def require_room(folder: Path, need: int, name: str, setting: str) -> None:
 
 
 def disk_refusal(error: Exception, folder: Path, need: int, name: str, setting: str) -> LoadError | None:
-    """What an error says of the disk that a download is written to; None where it is about something else.
+    """The error in terms of the disk that a download is written to; None where it is about something else.
 
-    need: bytes that are missing still.
+    need: bytes that are still missing. setting: the option for the folder.
     """
     number, where = _errno(error), getattr(error, "filename", None) or folder
     reason = os.strerror(number) if number else ""
@@ -100,6 +102,6 @@ def disk_refusal(error: Exception, folder: Path, need: int, name: str, setting: 
 
 
 def _errno(error: Exception) -> int | None:
-    """Libraries in Rust give it in the text only."""
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return error.errno if isinstance(error, OSError) and error.errno else int(told[1]) if told else None
+    """The error's number, which libraries in Rust have in the text only."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return error.errno if isinstance(error, OSError) and error.errno else int(found[1]) if found else None

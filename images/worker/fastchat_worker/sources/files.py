@@ -18,7 +18,7 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A folder in transformers' layout, or a GGUF file in it. `cached`: as what it is kept, where it was fetched."""
+    """A folder in transformers' layout, or a GGUF file in it. `cached`: its cache entry, where it was fetched."""
 
     folder: Path
     gguf: str | None = None
@@ -29,19 +29,25 @@ class ModelFiles:
         """What `from_pretrained` takes beside the folder."""
         return {"gguf_file": self.gguf} if self.gguf else {}
 
-    def blame(self, report: Callable[[str], None]) -> None:
-        """Once it could not be loaded: LoadError where a file is at fault, which a cache will not have any more."""
+    def explain_failure(self, report: Callable[[str], None]) -> None:
+        """Called when the model could not be loaded: looks for a broken file, and removes it from a cache.
+
+        Raises: LoadError where there is one; returns where all files are as they should be.
+        """
         if self.cached and (broken := self.cached.broken(report, thorough=True)):
             discard(broken)
             raise LoadError(f"{corrupt(broken)} and removed: the next start downloads it again")
-        if said := unreadable(self.folder):
-            raise LoadError(f"cannot load {self.folder}: {said}; it is so where it comes from: make or copy it anew")
+        if broken_file := unreadable(self.folder):
+            raise LoadError(
+                f"cannot load {self.folder}: {broken_file}; it is so where it comes from: make or copy it anew"
+            )
 
 
 def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
-    """The files behind `--model-path`; LoadError says what is wrong with it.
+    """The files of `--model-path`, downloaded where it is a source elsewhere.
 
-    cache_dir: where those of s3:// are kept. `report` hears how a download goes.
+    cache_dir: where files of s3:// are kept. report: called with the progress.
+    Raises: LoadError, which says what is wrong with the path and what to change.
     """
     if "://" in model_path:
         try:

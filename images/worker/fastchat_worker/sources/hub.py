@@ -25,13 +25,16 @@ from fastchat_worker.sources.integrity import Cached, Record, corrupt, discard, 
 from fastchat_worker.sources.layout import NOT_NEEDED, needed
 from fastchat_worker.sources.lock import Lock
 
-log = logging.getLogger(__name__)
-_PATIENCE = 10  # seconds, for the first answer: the library itself would wait for ever
+logger = logging.getLogger(__name__)
+_PATIENCE = 10  # seconds, for the first response: the library itself would wait for ever
 _ABANDONED = 600  # seconds without a byte
 
 
 def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
-    """A model's files as the hub has them; where the hub is away, as they were when it was last there."""
+    """A model's files as the hub has them; where it cannot be reached, as they were last downloaded.
+
+    Raises: LoadError, which says what to change.
+    """
     name = source.text.removeprefix("hf://")
     try:
         return _fetch(source, name, report)
@@ -56,7 +59,7 @@ def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cac
     except RevisionNotFoundError:
         raise
     except (HTTPError, OfflineModeIsEnabled) as error:
-        return _left(source, error, report)
+        return _last_downloaded(source, error, report)
     if not any(file.will_download for file in _snapshot(source, dry_run=True)):
         cached = _cached(_snapshot(source))
         if not cached.broken(report):
@@ -68,13 +71,13 @@ def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cac
     lock.wait(lock.take, report)
     try:
         _remove_abandoned(cache / folder / "blobs")
-        return _whole(source, name, cache, lock.telling(report))
+        return _verified(source, name, cache, lock.publishing(report))
     finally:
-        lock.free()
+        lock.release()
 
 
-def _whole(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
-    """Fetches what is missing, and once more what is here and is not what the hub has."""
+def _verified(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+    """Downloads missing files, and once more those that are broken. Raises: LoadError where they still are."""
     cached = _download(source, name, cache, report)
     if broken := cached.broken(report):
         discard(broken)
@@ -104,8 +107,8 @@ def _download(source: ModelSource, name: str, cache: Path, report: Callable[[str
             raise
 
 
-def _left(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
-    """What an earlier start left, where the hub does not tell about a model."""
+def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
+    """What an earlier start downloaded, where the hub cannot be reached. Raises: the error where there is nothing."""
     try:
         cached = _cached(_snapshot(source, local_files_only=True))
     except LocalEntryNotFoundError:
@@ -115,12 +118,15 @@ def _left(source: ModelSource, error: Exception, report: Callable[[str], None]) 
         raise LoadError(
             f"{corrupt(broken)} and is fetched again as soon as the hub tells about {source.root} ({_reason(error)})"
         )
-    log.warning("the hub does not tell what %s has (%s); serving what the cache has", source.root, _reason(error))
+    logger.warning("the hub does not tell what %s has (%s); serving what the cache has", source.root, _reason(error))
     return cached
 
 
 def _cached(snapshot: str) -> Cached:
-    """The library names files by their digests, where the volume has links; each snapshot is a folder of links."""
+    """The cache entry of a snapshot: a folder of links to files that are named by their digests.
+
+    On a volume without links the folder has the files themselves, of which no digest is known.
+    """
     folder = Path(snapshot)
     paths = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
     files = [
@@ -156,7 +162,7 @@ def _counter(download: Download) -> type[Any]:
 
 
 def _remove_abandoned(blobs: Path) -> None:
-    """Deletes what workers that were killed had of a file: the library begins anew and never deletes it."""
+    """Deletes the half files of workers that were killed: the library begins anew and never deletes them."""
     for path in blobs.glob("*.incomplete"):
         with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _ABANDONED:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastchat_worker.errors import LoadError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _PIECE = 1 << 20  # bytes
 _READERS = 4  # files that are read at once
 
@@ -23,9 +23,10 @@ Digest = Callable[[Path], str]
 
 @dataclass(frozen=True)
 class File:
-    """A file of a cache, `key` in its record.
+    """A file of a cache.
 
-    digest: computes what is compared. expected: what that has to be; None: whatever it was when it was first seen.
+    key: its name in the record. digest: computes the digest of a file. expected: the digest that it must have; None:
+    the one that it had when it was first seen.
     """
 
     key: str
@@ -49,16 +50,16 @@ class Seen:
 
 
 class Record:
-    """What was seen of files, on disk, so that a file that did not change is not read again.
+    """The digests that files had, kept on disk, so that an unchanged file is not read again.
 
-    What rots below the file system changes none of it, and is found by a `thorough` look only.
+    Bits that rot below the file system change neither size nor time, and are found by a `thorough` check only.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def broken(self, files: Sequence[File], report: Callable[[str], None], *, thorough: bool = False) -> list[File]:
-        """Those that are missing or are not what they were; OSError where one cannot be read."""
+        """The files that are missing or have another digest. Raises: OSError where one cannot be read."""
         known = self._read()
         unread = [file for file in files if thorough or not _unchanged(file, known.get(file.key))]
         if not unread:
@@ -71,18 +72,18 @@ class Record:
         return [file for file in unread if file.key not in whole]
 
     def remember(self, files: Iterable[File]) -> None:
-        """That these are what is expected, as whoever wrote them knows."""
+        """Records that these files have the expected digests, without reading them: they were just written."""
         self._write(self._read() | {file.key: _seen(file.path, file.expected or "") for file in files})
 
     def _read(self) -> dict[str, Seen]:
-        """Nothing where it is not there, or broken itself: then the files are read again."""
+        """The record; empty where it is missing or broken, and the files are read again."""
         try:
             return {key: Seen(*values) for key, values in json.loads(self._path.read_bytes()).items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def _write(self, known: Mapping[str, Seen]) -> None:
-        """Or does not, on a volume that is read-only or full: then the files are read again at the next start."""
+        """Does nothing on a volume that is read-only or full: the files are read again at the next start."""
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         with suppress(OSError):
             try:
@@ -101,7 +102,7 @@ class Cached:
     record: Record
 
     def broken(self, report: Callable[[str], None], *, thorough: bool = False) -> list[File]:
-        """Those that are not what was fetched; LoadError where one cannot be read."""
+        """The files that are not what was fetched. Raises: LoadError where one cannot be read."""
         try:
             return self.record.broken(self.files, report, thorough=thorough)
         except OSError as error:
@@ -112,9 +113,9 @@ class Cached:
 
 
 def discard(files: Sequence[File]) -> None:
-    """Removes broken files, and links to them; LoadError where that cannot be."""
+    """Removes broken files, and links to them. Raises: LoadError where one cannot be removed."""
     for file in files:
-        log.warning("%s is not what was fetched: it is removed from the cache", file.path)
+        logger.warning("%s is not what was fetched: it is removed from the cache", file.path)
         try:
             for path in list(_chain(file.path)):
                 path.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ def discard(files: Sequence[File]) -> None:
 
 
 def corrupt(files: Sequence[File]) -> str:
-    """What to say of broken files."""
+    """The beginning of an error about broken files."""
     return f"{', '.join(str(file.path) for file in files)} in the cache {'was' if len(files) == 1 else 'were'} corrupt"
 
 
@@ -144,14 +145,14 @@ def sha256(path: Path, start: int = 0, end: int | None = None) -> str:
 
 
 def sha1_or_git(path: Path, expected: str) -> str:
-    """git's name of a file, as the hub names the small ones; or its SHA-1, where that is what a mirror names it by."""
+    """git's digest of a file, as the hub names small ones; or its plain SHA-1 where a mirror names it so."""
     plain = _hashed(hashlib.sha1(usedforsecurity=False), path)
     header = f"blob {path.stat().st_size}\0".encode()
     return plain if plain == expected else _hashed(hashlib.sha1(header, usedforsecurity=False), path)
 
 
 def named_by_digest(key: str, path: Path) -> File:
-    """A file whose name in the cache is its digest, as the hub's are; a name that is none says nothing."""
+    """A file whose name in the cache is its digest, as the hub's are; for other names no digest is expected."""
     if re.fullmatch(r"[0-9a-f]{64}", key):
         return File(key, path, sha256, key)
     if re.fullmatch(r"[0-9a-f]{40}", key):
@@ -170,15 +171,15 @@ def _hashed(digest: "hashlib._Hash", path: Path, start: int = 0, end: int | None
 
 
 def _look(file: File) -> Seen | None:
-    """None where there is no such file."""
+    """What the file is now; None where it is missing. Raises: OSError with its name where it cannot be read."""
     try:
         seen = _seen(file.path, file.digest(file.path))
         with file.path.open("rb") as opened:
-            os.fsync(opened.fileno())  # or a machine that loses power would remember what it lost
+            os.fsync(opened.fileno())  # or a machine that loses power would have a record of bytes that it lost
     except FileNotFoundError:
         return None
     except OSError as error:
-        error.filename = str(file.path)  # reading tells none
+        error.filename = str(file.path)  # read() does not set it
         raise
     return seen
 

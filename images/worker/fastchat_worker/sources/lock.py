@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastchat_worker.errors import LoadError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5  # seconds
 
 
@@ -28,7 +28,7 @@ class LockRefusedError(LoadError):
 class Lock:
     """flock(2): the kernel frees it when its process ends, however that happens.
 
-    The holder writes into the file what he does, and those who wait report it.
+    The holder writes its progress into the file, and the processes that wait report it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,9 +41,9 @@ class Lock:
             self._file = os.open(path, os.O_RDONLY)  # a filled cache may be mounted read-only
 
     def take(self, *, shared: bool = False) -> bool:
-        """Whether it could be had; what it was held as before is gone in either case.
+        """Whether it was taken. A lock that this object held before is lost in either case.
 
-        Where the file system refuses locks, whoever only reads goes on without; to be alone is LockRefusedError.
+        Raises: LockRefusedError where the file system has no locks; a shared lock counts as taken then, with a warning.
         """
         try:
             fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -52,33 +52,37 @@ class Lock:
         except OSError as error:
             if not shared:
                 raise LockRefusedError(self._path, error) from None
-            log.warning("%s cannot be locked (%s): whoever can may remove what is used", self._path, error.strerror)
+            logger.warning(
+                "%s cannot be locked (%s): another worker may remove files that this one uses",
+                self._path,
+                error.strerror,
+            )
         return True
 
     def wait(self, attempt: Callable[[], bool], report: Callable[[str], None]) -> None:
-        """Until the attempt succeeds; meanwhile reports what the holder does."""
-        told = False
+        """Returns once the attempt succeeds; until then reports the holder's progress."""
+        logged = False
         while not attempt():
-            text = f"another worker is {self._told() or 'at it'}"
-            if not told:
-                log.info("waiting for %s: %s", self._path, text)
-                told = True
+            text = f"another worker is {self._published() or 'at it'}"
+            if not logged:
+                logger.info("waiting for %s: %s", self._path, text)
+                logged = True
             report(text)
             time.sleep(_LOOK_EVERY)
 
-    def telling(self, report: Callable[[str], None]) -> Callable[[str], None]:
-        """A report that those who wait hear as well; for the holder."""
+    def publishing(self, report: Callable[[str], None]) -> Callable[[str], None]:
+        """For the holder: a `report` that the processes that wait read as well."""
 
-        def tell(text: str) -> None:
-            with suppress(OSError):  # a full disk ends the download, not the talk about it
+        def publish(text: str) -> None:
+            with suppress(OSError):  # a full disk ends the download, not its report
                 os.pwrite(self._file, text.encode(), 0)
                 os.ftruncate(self._file, len(text.encode()))
             report(text)
 
-        return tell
+        return publish
 
-    def free(self) -> None:
+    def release(self) -> None:
         os.close(self._file)
 
-    def _told(self) -> str:
+    def _published(self) -> str:
         return os.pread(self._file, 1000, 0).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Files of a bucket in pieces that are fetched, and known, each by itself."""
+"""Files of a bucket in parts, each fetched and checked by itself."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ _DIGEST = 32  # bytes
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes of a file that are fetched in one go; `marked` is its place in the record of what is here."""
+    """Bytes of a file that are fetched in one request; `marked`: its place in Marks."""
 
     marked: int
     item: Object
@@ -29,11 +29,11 @@ class Part:
         return self.end - self.start
 
     def digest(self, path: Path) -> str:
-        """That of these bytes of a file on disk."""
+        """The digest of these bytes of a file on disk."""
         return sha256(path, self.start, self.end)
 
     def fetch(self, path: Path, bucket: Bucket, download: Download) -> str:
-        """Writes them there, for good, and gives the digest of what came."""
+        """Writes the bytes to a file, synced to its disk. Returns the digest of what came."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         digest = hashlib.sha256()
@@ -44,18 +44,18 @@ class Part:
                 file.write(piece)
                 download.add(len(piece))
             file.flush()
-            os.fsync(file.fileno())  # or a machine that loses power would remember a part that it lost
+            os.fsync(file.fileno())  # or a machine that loses power would have a mark for a part that it lost
         return digest.hexdigest()
 
 
 class Marks:
-    """The digest of each part that is here, on disk."""
+    """A file with the digest of each part that has been fetched."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def get(self, part: Part) -> str:
-        """In hexadecimal digits; empty where the part is not here."""
+        """The digest in hexadecimal digits; empty where the part has not been fetched."""
         try:
             with self.path.open("rb") as record:
                 record.seek(part.marked * _DIGEST)
@@ -73,7 +73,7 @@ class Marks:
 
 
 def split(items: Sequence[Object]) -> list[Part]:
-    """All bytes of all files, each file at least one part."""
+    """The parts of all files; an empty file is one part."""
     bounds = [(item, start) for item in items for start in range(0, item.size or 1, PART)]
     return [Part(place, item, start, min(start + PART, item.size)) for place, (item, start) in enumerate(bounds)]
 

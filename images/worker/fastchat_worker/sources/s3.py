@@ -7,24 +7,27 @@ from pathlib import Path
 
 from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.errors import LoadError
-from fastchat_worker.sources.bucket import AwayError, Bucket
+from fastchat_worker.sources.bucket import Bucket, UnreachableError
 from fastchat_worker.sources.download import disk_refusal
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
 from fastchat_worker.sources.layout import gguf_of, needed
 from fastchat_worker.sources.lock import Lock
 from fastchat_worker.sources.snapshot import Snapshot, snapshot_of, snapshots
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Cached:
-    """The files of a prefix as they are now; where S3 is away, as they were when it was last there."""
+    """The files of a prefix as they are now; where S3 cannot be reached, as they were last downloaded.
+
+    Raises: LoadError, which says what to change.
+    """
     home = cache.expanduser() / "s3" / source.root / source.path.strip("/")
     try:
         try:
             snapshot, cached = _current(source, home, report)
-        except AwayError as away:
-            snapshot, cached = _latest(home, away, report)
+        except UnreachableError as unreachable:
+            snapshot, cached = _latest(home, unreachable, report)
     except OSError as error:
         raise disk_refusal(error, home, 0, str(source), "--cache-dir") or LoadError(
             f"cannot keep {source} in {home}: {error.strerror or error}; "
@@ -46,7 +49,7 @@ def _current(source: ModelSource, home: Path, report: Callable[[str], None]) -> 
     snapshot = snapshot_of(items, home)
 
     def download(lock: Lock) -> None:
-        snapshot.download(bucket, items, str(source), lock.telling(report))
+        snapshot.download(bucket, items, str(source), lock.publishing(report))
 
     snapshot.hold(download, report)
     cached = snapshot.cached(items)
@@ -60,19 +63,19 @@ def _current(source: ModelSource, home: Path, report: Callable[[str], None]) -> 
     return snapshot, cached
 
 
-def _latest(home: Path, away: AwayError, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
+def _latest(home: Path, unreachable: UnreachableError, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
     whole = [snapshot for snapshot in snapshots(home) if snapshot.complete and snapshot.items]
     if not whole:
-        raise away
+        raise unreachable
 
     def give_up(_: Lock) -> None:
-        raise away
+        raise unreachable
 
     latest = max(whole, key=lambda snapshot: snapshot.confirmed)
     latest.hold(give_up, report)
     cached = latest.cached(latest.items)
     if broken := cached.broken(report):
         discard(broken)
-        raise LoadError(f"{corrupt(broken)} and is fetched again as soon as S3 is back: {away}")
-    log.warning("%s; serving what the cache has", away)
+        raise LoadError(f"{corrupt(broken)} and is fetched again as soon as S3 is back: {unreachable}")
+    logger.warning("%s; serving what the cache has", unreachable)
     return latest, cached

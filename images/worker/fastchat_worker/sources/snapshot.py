@@ -20,7 +20,7 @@ from fastchat_worker.sources.integrity import Cached, File, Record
 from fastchat_worker.sources.lock import Lock
 from fastchat_worker.sources.parts import PART, Marks, Part, by_file, split
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _STREAMS = 16
 _Work = TypeVar("_Work")
 
@@ -28,12 +28,12 @@ _Work = TypeVar("_Work")
 class Snapshot:
     """A folder with
 
-    files: all files, once they are complete
-    partial: those that are here, before that
-    parts: the digest of each part that is here
-    checked: which files were seen to have those digests
-    listing: what S3 said of the files
-    lock: exclusively held by the worker that downloads or removes, shared by those that read
+    files: all files, once it is complete
+    partial: the files before that
+    parts: Marks
+    checked: Record
+    listing: the files as S3 listed them
+    lock: held exclusively by a worker that downloads or removes, shared by those that read
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,23 +50,24 @@ class Snapshot:
 
     @property
     def confirmed(self) -> float:
-        """When it was last seen to be what S3 has."""
+        """When its listing was last compared with S3's, in seconds since 1970."""
         return (self.folder / "lock").stat().st_mtime
 
     @property
     def items(self) -> list[Object]:
-        """What S3 said of the files; nothing where that cannot be read any more."""
+        """The files as S3 listed them; empty where the listing cannot be read."""
         try:
             return [Object(*item) for item in json.loads(self._listing.read_bytes())]
         except (OSError, ValueError, TypeError):
             return []
 
     def confirm(self) -> None:
+        """Notes that S3 lists these files now."""
         with suppress(OSError):  # a volume mounted read-only
             os.utime(self.folder / "lock")
 
     def hold(self, fetch: Callable[[Lock], None], report: Callable[[str], None]) -> None:
-        """Makes it complete, and keeps it from being removed until this process ends."""
+        """Returns once it is complete and locked against removal until this process ends; `fetch` completes it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.folder / "lock")
         try:
@@ -75,11 +76,11 @@ class Snapshot:
                 if not self.complete:
                     fetch(lock)
         except BaseException:
-            lock.free()
+            lock.release()
             raise
 
     def download(self, bucket: Bucket, items: Sequence[Object], name: str, report: Callable[[str], None]) -> None:
-        """Fetches what is missing."""
+        """Downloads what is missing; the caller holds the lock."""
         self._partial.mkdir(exist_ok=True)
         self._listing.write_text(_listing(items))
         parts = split(items)
@@ -94,12 +95,12 @@ class Snapshot:
         self._record.remember(self.cached(items).files)
 
     def cached(self, items: Sequence[Object]) -> Cached:
-        """Its files, once it is complete, with what they have to be."""
+        """Its files with the digests that they must have, once it is complete."""
         return Cached(self.files, [self._file(parts) for parts in by_file(split(items))], self._record)
 
     def repair(self, broken: Sequence[File], bucket: Bucket, items: Sequence[Object], name: str,
                report: Callable[[str], None]) -> None:  # fmt: skip
-        """Fetches broken files of a complete one again; who has one open keeps what he has."""
+        """Downloads broken files again, beside the old ones, which stay readable for processes that have them open."""
         keys = {file.key for file in broken}
         parts = [part for part in split(items) if part.item.path in keys]
         require_room(self.folder, _bytes(parts), name, "--cache-dir")
@@ -114,7 +115,7 @@ class Snapshot:
                 (Path(new) / key).replace(self.files / key)
 
     def remove(self) -> None:
-        """Frees the disk, unless a worker uses it; one that is half removed does not look complete."""
+        """Deletes it, unless a worker uses it; removed half-way it is not `complete`."""
         lock = Lock(self.folder / "lock")
         try:
             if lock.take():
@@ -125,14 +126,14 @@ class Snapshot:
                     self.files.rename(self._partial)
                     shutil.rmtree(self._partial)
         finally:
-            lock.free()
+            lock.release()
 
     def others(self) -> "list[Snapshot]":
-        """Those of other states of the same prefix."""
+        """Snapshots of other states of the same prefix."""
         return [other for other in snapshots(self.folder.parent) if other.folder != self.folder]
 
     def _file(self, parts: Sequence[Part]) -> File:
-        """Known by the digests of its parts, which an earlier release did not keep."""
+        """A file whose digest is made of its parts'; not known where an earlier release downloaded it without marks."""
         item, marks = parts[0].item, [self._marks.get(part) for part in parts]
 
         def digest(path: Path) -> str:
@@ -141,19 +142,19 @@ class Snapshot:
         return File(item.path, self.files / item.path, digest, _joined(marks) if all(marks) else None)
 
     def _drop_broken(self, parts: Sequence[Part]) -> None:
-        """Removes what is partly here and is not what came; whole files, for another state may have links to them."""
+        """Removes whole files with a part of another digest than its mark: other snapshots may link to them."""
 
         def check(parts: Sequence[Part]) -> None:
             path = self._partial / parts[0].item.path
             here = [(part, mark) for part in parts if (mark := self._marks.get(part))]
             if path.exists() and any(part.digest(path) != mark for part, mark in here):
-                log.warning("%s is not what was fetched: it is fetched again", path)
+                logger.warning("%s is not what was fetched: it is fetched again", path)
                 path.unlink()
 
         _in_parallel(check, by_file(parts))
 
     def _reuse(self, parts: Sequence[Part], report: Callable[[str], None]) -> None:
-        """Links to files that another state has and that have not changed since; where links cannot be, it does not."""
+        """Links to unchanged files of other snapshots, where the volume has links."""
         for other in filter(lambda other: other.complete, self.others()):
             with suppress(OSError, LoadError):
                 theirs = {(part.item, part.start): part for part in split(other.items)}
@@ -179,7 +180,7 @@ class Snapshot:
         return path.stat().st_size if path.exists() else -1
 
     def _lacking(self, items: Sequence[Object]) -> int:
-        """Bytes that the files need and that the disk has not given to them yet; parts that are half here count."""
+        """Bytes of disk that the files still need; what half-written parts have is not counted twice."""
         paths = [(item.size, self._partial / item.path) for item in items]
         return sum(max(0, size - (path.stat().st_blocks * 512 if path.exists() else 0)) for size, path in paths)
 
@@ -207,7 +208,7 @@ class Snapshot:
 
 
 def snapshot_of(items: Sequence[Object], home: Path) -> Snapshot:
-    """Where exactly these objects, in this state, are kept."""
+    """The snapshot of exactly these objects, in this state."""
     state = f"{_listing(items)} {PART}"
     return Snapshot(home / f"@{hashlib.sha256(state.encode()).hexdigest()[:16]}")
 

@@ -1,1 +1,1 @@
-"""What is told of a worker: metrics, traces, and that it stands still."""
+"""What a worker reports of itself: metrics, traces, and that its loading has stalled."""

@@ -78,7 +78,7 @@ class Metrics:
         )
         self.first_token = PrometheusHistogram(
             f"{PREFIX}_time_to_first_token_seconds",
-            "From the request to its first piece of text.",
+            "From the request to its first token.",
             buckets=_SECONDS,
             registry=self._registry,
         )
@@ -93,7 +93,7 @@ class Metrics:
         self._registry.register(_Steps(engine))
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """A gauge that reads its value when asked."""
+        """A gauge whose value is read at each scrape."""
         Gauge(f"{PREFIX}_{name}", text, registry=self._registry).set_function(read)
 
     def render(self) -> bytes:

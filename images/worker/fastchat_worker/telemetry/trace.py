@@ -15,7 +15,7 @@ _OPERATIONS = {
 
 
 class Trace:
-    """Span `worker request`, under the caller's, and below it one for each phase of the answer."""
+    """Span `worker request`, under the caller's, and below it one for each phase of the generation."""
 
     def __init__(self, tracer: Tracer, headers: Mapping[str, str]) -> None:
         caller = TraceContextTextMapPropagator().extract(headers)

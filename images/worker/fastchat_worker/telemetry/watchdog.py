@@ -1,4 +1,4 @@
-"""Notices that loading stands still, whatever it waits for."""
+"""Notices that loading has stalled, whatever it waits for."""
 
 import resource
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-# Below these rates, per second, is what a process does that only answers probes.
+# A process that does nothing but respond to probes stays below these rates, per second.
 _IDLE_CPU = 0.05  # seconds
 _IDLE_BYTES = 1 << 16
 _IDLE_FAULTS = 1
@@ -16,8 +16,8 @@ _IDLE_FAULTS = 1
 class Activity:
     """What a process has done until now.
 
-    detail: what it says it does. cpu: seconds. moved: bytes read and written. faults: pages that came from a disk,
-    which is how weights that are mapped into memory are read.
+    detail: what it reports. cpu: seconds. moved: bytes read and written. faults: pages that came from a disk, which is
+    how weights that are mapped into memory are read.
     """
 
     detail: str
@@ -27,7 +27,7 @@ class Activity:
 
 
 def activity(detail: str) -> Activity:
-    """That of this process."""
+    """The activity of this process until now."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return Activity(detail, usage.ru_utime + usage.ru_stime, _bytes_moved(), usage.ru_majflt)
 
@@ -60,7 +60,7 @@ def stands_still(look: Callable[[], Activity], ended: Callable[[], bool], timeou
 
 
 def _bytes_moved() -> int:
-    """Bytes read and written by system calls; only Linux tells."""
+    """Bytes read and written by system calls; 0 on systems other than Linux."""
     try:
         lines = Path("/proc/self/io").read_text().splitlines()
     except OSError:

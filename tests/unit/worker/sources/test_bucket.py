@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastchat_worker.sources.bucket import AwayError, explain
+from fastchat_worker.sources.bucket import UnreachableError, explain
 
 ENDPOINT = "https://s3.amazonaws.com"
 REFUSED = (
@@ -29,7 +29,7 @@ def _told(text: str) -> str:
 def test_a_refusal_names_what_to_change_and_is_no_absence(status, code, told):
     text = REFUSED.format(status=status, code=code)
     assert _told(text).startswith(told)
-    assert not isinstance(explain(text, "s3://b/m", ENDPOINT), AwayError)
+    assert not isinstance(explain(text, "s3://b/m", ENDPOINT), UnreachableError)
 
 
 def test_a_redirect_without_a_document_is_another_region():
@@ -54,13 +54,13 @@ def test_credentials_that_cannot_be_had_are_not_taken_for_a_refusal_by_s3(text):
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable"])
-def test_a_server_that_fails_is_away(status):
-    away = explain(f"GET x - Server returned non-2xx status code: {status}: <html></html>", "s3://b/m", ENDPOINT)
-    assert isinstance(away, AwayError)
-    assert status in str(away)
+def test_a_server_that_fails_is_unreachable(status):
+    error = explain(f"GET x - Server returned non-2xx status code: {status}: <html></html>", "s3://b/m", ENDPOINT)
+    assert isinstance(error, UnreachableError)
+    assert status in str(error)
 
 
-def test_a_server_that_does_not_answer_is_away():
-    away = explain("GET x - HTTP error: error sending request\nHttpError { kind: Timeout }", "s3://b/m", ENDPOINT)
-    assert isinstance(away, AwayError)
-    assert "it does not answer" in str(away)
+def test_a_server_that_does_not_respond_is_unreachable():
+    error = explain("GET x - HTTP error: error sending request\nHttpError { kind: Timeout }", "s3://b/m", ENDPOINT)
+    assert isinstance(error, UnreachableError)
+    assert "it does not respond" in str(error)

@@ -14,7 +14,7 @@ def two(tmp_path):
     locks = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
     yield locks
     for lock in locks:
-        lock.free()
+        lock.release()
 
 
 def test_one_may_have_it_alone(two):
@@ -42,7 +42,7 @@ def test_who_waits_hears_what_the_holder_does(two):
     one, other = two
     heard: list[str] = []
     one.take()
-    tell = one.telling(heard.append)
+    tell = one.publishing(heard.append)
     tell("downloading: 100 of 200 GB")
     tell("downloading: 2 of 2 GB")
     attempts = iter([False, True])
