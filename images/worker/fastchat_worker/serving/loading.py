@@ -8,7 +8,7 @@ from fastchat_worker.engine.memory import free_bytes, plan
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.errors import LoadError
-from fastchat_worker.kv.cache import Cache, bytes_per_token
+from fastchat_worker.kv.tensors import Cache, bytes_per_token
 from fastchat_worker.model import language_model
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears

@@ -4,7 +4,7 @@ import random
 
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.move import Move
+from fastchat_worker.kv.edits import Move
 
 
 def _sequence(length: int, max_tokens: int = 4) -> Sequence:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fastchat_worker.kv.move import Move
+from fastchat_worker.kv.edits import Move
 
 
 @dataclass(frozen=True, slots=True)
