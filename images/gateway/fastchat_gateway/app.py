@@ -11,8 +11,7 @@ from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Keyring
 from fastchat_gateway.access.limits import Meter
 from fastchat_gateway.clock import Clock
-from fastchat_gateway.discovery.api_server import ApiServer
-from fastchat_gateway.discovery.kubernetes import KubernetesDiscovery
+from fastchat_gateway.discovery.kubernetes import KubernetesDiscovery, connect_by
 from fastchat_gateway.discovery.probe import Probe
 from fastchat_gateway.discovery.protocol import Discovery
 from fastchat_gateway.discovery.static import StaticDiscovery
@@ -105,8 +104,10 @@ async def _reload(keyring: Keyring) -> None:
 
 def _discovery(settings: Settings, catalog: Catalog, probe: Probe, meter: Meter) -> Discovery:
     if settings.namespace is not None:
-        api = ApiServer(settings.namespace, settings.kubeconfig)
-        return KubernetesDiscovery(catalog, probe, api, meter.share_among, period=settings.poll_seconds)
+        connect = connect_by(settings.kubeconfig)
+        return KubernetesDiscovery(
+            catalog, probe, connect, settings.namespace, meter.share_among, period=settings.poll_seconds
+        )
     return StaticDiscovery(
         catalog,
         probe,

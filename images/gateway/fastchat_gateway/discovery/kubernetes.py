@@ -3,20 +3,40 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Self, TypeVar
 
+from fastchat._kube import location
+from fastchat._kube.aio import AsyncClient
+from fastchat._kube.kind import Object
+from fastchat._kube.reflector import Reflector
+from fastchat._kube.watch import Selection
 from fastchat_gateway.discovery import resources
-from fastchat_gateway.discovery.api_server import ApiServer
 from fastchat_gateway.discovery.probe import READY_PATHS, Probe
 from fastchat_gateway.discovery.protocol import Contact
-from fastchat_gateway.discovery.reflector import Reflector
 from fastchat_gateway.routing.catalog import Catalog, Endpoint, ModelRecord
 
 logger = logging.getLogger(__name__)
 
 _ASKED_AT_ONCE = 8
 _BETWEEN_UPDATES_SECONDS = 0.02
+
+Connect = Callable[[], AbstractAsyncContextManager[AsyncClient]]
+"""A new connection, by credentials that are looked up anew; raises fastchat's CredentialsError."""
+_T = TypeVar("_T")
+
+
+def connect_by(kubeconfig: str | None) -> Connect:
+    """To the cluster of this pod, or of a kubeconfig."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[AsyncClient]:
+        access = await asyncio.to_thread(location.for_a_program, kubeconfig)
+        async with AsyncClient(access, "fastchat-gateway", trust_env=True) as client:
+            yield client
+
+    return connect
 
 
 class KubernetesDiscovery:
@@ -27,18 +47,29 @@ class KubernetesDiscovery:
     """
 
     def __init__(
-        self, catalog: Catalog, probe: Probe, api: ApiServer, count_gateways: Callable[[int], None], *, period: float
+        self,
+        catalog: Catalog,
+        probe: Probe,
+        connect: Connect,
+        namespace: str,
+        count_gateways: Callable[[int], None],
+        *,
+        period: float,
     ) -> None:
         """`count_gateways` is told how many gateways there are, whenever that may have changed."""
         self._catalog = catalog
         self._count_gateways = count_gateways
         self._probe = probe
         self._period = period
-        self._deployments = Reflector(
-            api, resources.MODEL_DEPLOYMENTS, resources.read_model_deployment, self._schedule_update
+        self._deployments = _reflector(
+            connect, resources.model_deployments(namespace), resources.read_model_deployment, self._schedule_update
         )
-        self._slices = Reflector(api, resources.ENDPOINT_SLICES, resources.read_endpoint_slice, self._schedule_update)
-        self._gateways = Reflector(api, resources.GATEWAY_SLICES, resources.read_endpoint_slice, self._count)
+        self._slices = _reflector(
+            connect, resources.worker_slices(namespace), resources.read_endpoint_slice, self._schedule_update
+        )
+        self._gateways = _reflector(
+            connect, resources.gateway_slices(namespace), resources.read_endpoint_slice, self._count
+        )
         self._pending: asyncio.TimerHandle | None = None
         self._updated = 0.0
         self._workers: dict[tuple[str, str], str] = {}  # those that are ready → their ModelDeployment's name
@@ -128,3 +159,18 @@ class KubernetesDiscovery:
         deployment = self._deployments.get(self._workers.get((endpoint.url, endpoint.uid), ""))
         own = deployment.spec.engine.ready_path if deployment else None
         return (own,) if own else READY_PATHS
+
+
+def _reflector(
+    connect: Connect, selection: Selection, read: Callable[[Object], _T], changed: Callable[[], None]
+) -> Reflector[_T]:
+    """One that leaves out what cannot be read, and says so."""
+
+    def read_or_leave_out(thing: Object) -> _T | None:
+        try:
+            return read(thing)
+        except resources.UnreadableError as error:
+            logger.warning("%s %s is left out: it cannot be read: %s", selection, thing["metadata"]["name"], error)
+            return None
+
+    return Reflector(connect, selection, read_or_leave_out, changed)

@@ -10,36 +10,37 @@ from dataclasses import dataclass
 import msgspec
 from pydantic import ValidationError
 
+from fastchat._kube.kind import Kind, Object
+from fastchat._kube.watch import Selection
 from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment
 from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, claims
 from fastchat_gateway.routing.catalog import EndpointRecord, ModelRecord, QueueLimits
 
-
-@dataclass(frozen=True)
-class Resource:
-    """A kind of object, by its place in the API's paths."""
-
-    group: str
-    version: str
-    plural: str
-    selector: str = ""
-    """Label selector; empty takes all."""
-
-    def __str__(self) -> str:
-        kind = f"{self.plural}.{self.group}/{self.version}"
-        return f"{kind} of {self.selector}" if "=" in self.selector else kind
-
-    def path(self, namespace: str) -> str:
-        return f"/apis/{self.group}/{self.version}/namespaces/{namespace}/{self.plural}"
+_MODEL_DEPLOYMENT = Kind(f"{GROUP}/{VERSION}", "ModelDeployment", "modeldeployments")
+_ENDPOINT_SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+_ADVICE = {
+    401: "the gateway's credentials are not accepted",
+    403: "the Role of the gateway's ServiceAccount must allow get, list and watch",
+    404: "its CRD is not installed: it comes with FastChat's Helm chart",
+}
 
 
-MODEL_DEPLOYMENTS = Resource(GROUP, VERSION, "modeldeployments")
-ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=MODEL_LABEL)
-GATEWAY_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", selector=f"kubernetes.io/service-name={GATEWAY}")
+def model_deployments(namespace: str) -> Selection:
+    return Selection(_MODEL_DEPLOYMENT, namespace, advice=_ADVICE)
 
 
-class Unreadable(ValueError):  # noqa: N818  # of another version, perhaps: not a fault
-    """The object is not as its kind is known here; says in one line why."""
+def worker_slices(namespace: str) -> Selection:
+    """The EndpointSlices of all workers' Services."""
+    return Selection(_ENDPOINT_SLICE, namespace, MODEL_LABEL, _ADVICE)
+
+
+def gateway_slices(namespace: str) -> Selection:
+    """The EndpointSlices of the gateways' Service."""
+    return Selection(_ENDPOINT_SLICE, namespace, f"kubernetes.io/service-name={GATEWAY}", _ADVICE)
+
+
+class UnreadableError(ValueError):
+    """The object is not as its kind is known here, perhaps of another version; says in one line why."""
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -58,18 +59,21 @@ class _ModelDeployment(msgspec.Struct, rename="camel"):
     spec: dict[str, object]
 
 
-def read_model_deployment(raw: bytes | msgspec.Raw) -> ModelDeployment:
-    """What the gateway uses of a ModelDeployment; fields that a newer version has added are passed over."""
+def read_model_deployment(thing: Object) -> ModelDeployment:
+    """What the gateway uses of a ModelDeployment; fields that a newer version has added are passed over.
+
+    Raises UnreadableError.
+    """
     try:
-        read = msgspec.json.decode(raw, type=_ModelDeployment)
+        read = msgspec.convert(thing, type=_ModelDeployment)
         known = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ModelDeployment", "spec": read.spec}
         known["metadata"] = msgspec.to_builtins(read.metadata)
         return ModelDeployment.model_validate(known, by_alias=True, by_name=False, extra="ignore")
     except ValidationError as error:
         reasons = (f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors())
-        raise Unreadable("; ".join(reasons)) from error
-    except msgspec.DecodeError as error:
-        raise Unreadable(str(error)) from error
+        raise UnreadableError("; ".join(reasons)) from error
+    except msgspec.ValidationError as error:
+        raise UnreadableError(str(error)) from error
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -116,12 +120,12 @@ class _EndpointSlice(msgspec.Struct, rename="camel"):
     ports: list[_Port] | None = None
 
 
-def read_endpoint_slice(raw: bytes | msgspec.Raw) -> Slice:
-    """The workers that an EndpointSlice names."""
+def read_endpoint_slice(thing: Object) -> Slice:
+    """The workers that an EndpointSlice names; raises UnreadableError."""
     try:
-        read = msgspec.json.decode(raw, type=_EndpointSlice)
-    except msgspec.DecodeError as error:
-        raise Unreadable(str(error)) from error
+        read = msgspec.convert(thing, type=_EndpointSlice)
+    except msgspec.ValidationError as error:
+        raise UnreadableError(str(error)) from error
     model_deployment = read.metadata.labels.get(MODEL_LABEL, "")
     port = _port(read.ports or [])
     if port is None:

@@ -251,8 +251,8 @@ async def test_after_an_event_that_makes_no_sense_all_is_listed_again(meddled_wi
 async def test_a_listing_is_renewed_after_a_while_even_if_all_seems_well(
     monkeypatch, launch_behind_meddler, team, meddler
 ) -> None:
-    monkeypatch.setattr("fastchat_gateway.discovery.reflector.LIST_SECONDS", 1)
-    monkeypatch.setattr("fastchat_gateway.discovery.reflector.WATCH_SECONDS", (1, 1))
+    monkeypatch.setattr("fastchat._kube.reflector.LIST_SECONDS", 1)
+    monkeypatch.setattr("fastchat._kube.reflector.WATCH_SECONDS", (1, 1))
     await team.deploy()
     gateway = await launch_behind_meddler()
     await eventually(lambda: ready(gateway))

@@ -1,10 +1,15 @@
-import json
 from typing import Any
 
 import pytest
 
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat_gateway.discovery.resources import Slice, Unreadable, read_endpoint_slice, read_model_deployment, records
+from fastchat_gateway.discovery.resources import (
+    Slice,
+    UnreadableError,
+    read_endpoint_slice,
+    read_model_deployment,
+    records,
+)
 from fastchat_gateway.routing.catalog import EndpointRecord, QueueLimits
 
 READY = {"ready": True, "serving": True, "terminating": False}
@@ -23,7 +28,7 @@ def endpoint_slice(*endpoints: dict[str, Any], **fields: Any) -> Slice:
         "ports": [{"name": "metrics", "port": 9000}, {"name": "http", "port": 8000, "protocol": "TCP"}],
         "endpoints": list(endpoints),
     }
-    return read_endpoint_slice(json.dumps(thing | fields).encode())
+    return read_endpoint_slice(thing | fields)
 
 
 def deployment(name: str = "m", second: int = 0, deleted: bool = False, **spec: Any) -> ModelDeployment:
@@ -33,7 +38,7 @@ def deployment(name: str = "m", second: int = 0, deleted: bool = False, **spec: 
     if deleted:
         metadata["deletionTimestamp"] = "2026-01-02T04:00:00Z"
     thing = {"apiVersion": "fastchat.io/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
-    return read_model_deployment(json.dumps(thing).encode())
+    return read_model_deployment(thing)
 
 
 def names(*deployments: ModelDeployment) -> dict[str, tuple[str, ...]]:
@@ -90,14 +95,14 @@ def test_a_field_that_a_newer_version_has_added_is_passed_over() -> None:
 
 
 def test_what_cannot_be_read_is_said_on_one_line() -> None:
-    with pytest.raises(Unreadable, match=r"^spec\.model\.source: .*'ftp'.*; spec\.replicas: [^\n]*$"):
+    with pytest.raises(UnreadableError, match=r"^spec\.model\.source: .*'ftp'.*; spec\.replicas: [^\n]*$"):
         deployment(model={"source": "ftp://x"}, replicas="many")
 
 
-@pytest.mark.parametrize("raw", [b"{}", b'{"metadata": {"name": "m"}, "spec": 7}', b"nonsense"])
-def test_nonsense_is_unreadable(raw: bytes) -> None:
-    with pytest.raises(Unreadable):
-        read_model_deployment(raw)
+@pytest.mark.parametrize("thing", [{}, {"metadata": {"name": "m"}, "spec": 7}, {"metadata": "m"}])
+def test_nonsense_is_unreadable(thing: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableError):
+        read_model_deployment(thing)
 
 
 # Records
