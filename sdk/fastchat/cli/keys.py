@@ -18,6 +18,8 @@ def add_to(commands: Any) -> None:
     where = place.add_mutually_exclusive_group()
     where.add_argument("-n", "--namespace", metavar="NAME", help="whose gateway; default: the one kubectl is set to")
     where.add_argument("--dir", metavar="FOLDER", type=Path, help="a folder with files, instead of a cluster")
+    place.add_argument("--context", metavar="NAME", help="of the kubeconfig; default: the current one")
+    place.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG, or ~/.kube/config")
 
     about = "make a key; it is printed once, alone on stdout, and only its hash is kept"
     create = verbs.add_parser("create", parents=[place], help="make a key", description=about)
@@ -64,7 +66,9 @@ def _expiry(text: str) -> datetime:
 
 
 def _place(args: argparse.Namespace) -> store.Store:
-    return store.Secret(args.namespace) if args.dir is None else store.Folder(args.dir)
+    if args.dir is not None:
+        return store.Folder(args.dir)
+    return store.Secret(args.namespace, args.context, args.kubeconfig)
 
 
 def _create_key(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Where API keys are kept: in the Secret `fastchat-keys` of a namespace, through kubectl, or in a folder.
+"""Where API keys are kept: in the Secret `fastchat-keys` of a namespace, or in a folder.
 
 Both hold a KeyRecord per key, as JSON under the key's name, never the key itself.
 """
@@ -6,12 +6,10 @@ Both hold a KeyRecord per key, as JSON under the key's name, never the key itsel
 import base64
 import binascii
 import contextlib
-import json
 import os
 import re
-import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,10 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import ValidationError
 
+from fastchat._kube import location, request
+from fastchat._kube.errors import ApiError, KubeError
+from fastchat._kube.kind import Kind
+from fastchat._kube.sync import Client
 from fastchat.keys.record import KeyRecord
 from fastchat.v1alpha1.names import KEYS
 
@@ -26,8 +28,9 @@ Change = Mapping[str, str | None]
 """Name → new text; None: to be removed."""
 
 _NAME = re.compile("[A-Za-z0-9][-._A-Za-z0-9]{0,62}")
-_LOG_LINE = re.compile("^[IWE][0-9]{4} .*\n", re.MULTILINE)
 _TRIES = 5
+_SECRET = Kind("v1", "Secret", "secrets")
+_MANAGER = "fastchat-keys"
 
 
 class KeysError(Exception):
@@ -149,57 +152,67 @@ class Folder:
 
 @dataclass(frozen=True)
 class Secret:
-    """The Secret of a namespace; without one, of the namespace that kubectl is set to."""
+    """The Secret of a namespace, in the cluster that kubectl would mean by the same words."""
 
     namespace: str | None = None
+    """None: the one that the context is set to."""
+    context: str | None = None
+    """Of the kubeconfig; None: the current one."""
+    kubeconfig: str | None = None
+    """A file; None: those of KUBECONFIG, else the one in the home folder, else what a pod has."""
     soon: ClassVar[str] = "gateways know within about a minute, when kubelet has refreshed the Secret in their pods"
 
     def read(self) -> dict[str, str]:
-        return _entries(self._get())
+        with self._connected() as (client, namespace):
+            return _entries(_get(client, namespace))
 
     def edit(self, change: Callable[[Mapping[str, str]], Change]) -> None:
-        for _ in range(_TRIES):
-            secret = self._get()
-            changed = change(_entries(secret))
-            with contextlib.suppress(_OvertakenError):
-                self._write(secret, changed)
-                return
+        with self._connected() as (client, namespace):
+            for _ in range(_TRIES):
+                secret = _get(client, namespace)
+                changed = change(_entries(secret))
+                with contextlib.suppress(_OvertakenError):
+                    _write(client, namespace, secret, changed)
+                    return
         raise KeysError(f"the Secret {KEYS} changes all the time; try again")
 
-    def _get(self) -> dict[str, Any]:
-        """The Secret, empty where there is none."""
-        text = self._kubectl("get", "secret", KEYS, "--ignore-not-found", "--output=json")
-        secret: dict[str, Any] = json.loads(text) if text else {}
-        return secret
-
-    def _write(self, before: Mapping[str, Any], change: Change) -> None:
-        """Raises _OvertakenError unless the Secret is still the one that was read."""
-        data = {name: text and base64.b64encode(text.encode()).decode() for name, text in change.items()}
-        if before:
-            version = {"resourceVersion": before["metadata"]["resourceVersion"]}
-            patch = json.dumps({"metadata": version, "data": data})
-            self._kubectl("patch", "secret", KEYS, "--type=merge", f"--patch={patch}", again=("Conflict", "NotFound"))
-        else:
-            labels = {"app.kubernetes.io/part-of": "fastchat"}
-            metadata = {"name": KEYS, "labels": labels}
-            secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
-            self._kubectl("create", "--filename=-", given=json.dumps(secret), again=("AlreadyExists",))
-
-    def _kubectl(self, *arguments: str, given: str | None = None, again: tuple[str, ...] = ()) -> str:
-        """What kubectl printed; of an error that is in `again` raises _OvertakenError, of any other KeysError."""
-        where = [] if self.namespace is None else [f"--namespace={self.namespace}"]
-        command = ["kubectl", *where, "--request-timeout=30s", *arguments]
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[tuple[Client, str]]:
+        """The cluster's API, and the namespace that is meant; raises KeysError for what goes wrong with it."""
         try:
-            done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)  # noqa: S603
-        except FileNotFoundError:
-            raise KeysError(
-                "kubectl is not on PATH, and keys get into a cluster through it; --dir FOLDER keeps them in files"
-            ) from None
-        if any(done.stderr.startswith(f"Error from server ({reason})") for reason in again):
-            raise _OvertakenError(done.stderr.strip())
-        if done.returncode:
-            raise KeysError(f"kubectl: {_LOG_LINE.sub('', done.stderr).strip()}")
-        return done.stdout
+            access = location.for_a_person(self.kubeconfig, self.context)
+            with Client(access, _MANAGER) as client:
+                yield client, self.namespace or access.namespace
+        except KubeError as error:
+            raise KeysError(str(error)) from error
+
+
+def _get(client: Client, namespace: str) -> dict[str, Any]:
+    """The Secret, empty where there is none."""
+    try:
+        return client.send(request.get(_SECRET, namespace, KEYS))
+    except ApiError as error:
+        if error.status == 404:
+            return {}
+        raise
+
+
+def _write(client: Client, namespace: str, before: Mapping[str, Any], change: Change) -> None:
+    """Raises _OvertakenError unless the Secret is still the one that was read."""
+    data = {name: text and base64.b64encode(text.encode()).decode() for name, text in change.items()}
+    if before:
+        patch = {"metadata": {"resourceVersion": before["metadata"]["resourceVersion"]}, "data": data}
+        wanted, overtaken = request.merge(_SECRET.path(namespace, KEYS), patch, _MANAGER), (404, 409)
+    else:
+        metadata = {"name": KEYS, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "fastchat"}}
+        secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
+        wanted, overtaken = request.create(_SECRET, secret, _MANAGER), (409,)
+    try:
+        client.send(wanted)
+    except ApiError as error:
+        if error.status in overtaken:
+            raise _OvertakenError(str(error)) from error
+        raise
 
 
 def _entries(secret: Mapping[str, Any]) -> dict[str, str]:

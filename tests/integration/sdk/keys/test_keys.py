@@ -1,4 +1,4 @@
-"""`fastchat keys` with a real kubectl and a real API server."""
+"""`fastchat keys` with a real API server."""
 
 import base64
 import itertools
@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from cluster.tools.binaries import api_server_tools
 
 from fastchat.cli.main import main
 from fastchat.keys import store as keys
@@ -23,8 +22,8 @@ Read = Callable[[], dict[str, Any]]
 
 @pytest.fixture
 def namespace(api_server, monkeypatch) -> str:
-    """A new one, in reach of the kubectl on PATH."""
-    monkeypatch.setenv("PATH", str(api_server_tools()["kubectl"].parent))
+    """A new one, in the cluster of the kubeconfig; no kubectl is on PATH."""
+    monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))
     name = f"keys-{next(_NUMBERS)}"
     api_server.kubectl("create", "namespace", name)
@@ -129,7 +128,7 @@ def test_the_last_key_stays_when_two_are_deleted_at_once(namespace: str, secret:
     assert len(secret()["data"]) == 1
 
 
-def test_what_kubectl_complains_about_is_said_in_its_words(api_server, run: Run, monkeypatch) -> None:
+def test_what_the_api_server_refuses_is_said_in_its_words(api_server, run: Run, monkeypatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig_for("nobody")))
     code, out, err = run("create", "alice")
     assert (code, out) == (1, "")
@@ -139,3 +138,39 @@ def test_what_kubectl_complains_about_is_said_in_its_words(api_server, run: Run,
 def test_a_namespace_that_is_not_there_is_named(run: Run, api_server, capsys) -> None:
     assert main(["keys", "create", "alice", "--namespace=nowhere"]) == 1
     assert 'namespaces "nowhere" not found' in capsys.readouterr().err
+
+
+def test_context_and_kubeconfig_say_which_cluster(
+    api_server, namespace: str, run: Run, secret: Read, monkeypatch, tmp_path, capsys
+) -> None:
+    """The current context's cluster is not there."""
+    config = json.loads(api_server.kubeconfig.read_text())
+    meant = config["contexts"][0]["name"]
+    config["clusters"].append({"name": "gone", "cluster": {"server": "https://127.0.0.1:1"}})
+    config["contexts"].append({"name": "gone", "context": {"cluster": "gone", "user": config["users"][0]["name"]}})
+    (tmp_path / "config").write_text(json.dumps(config | {"current-context": "gone"}))
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    here = f"--kubeconfig={tmp_path / 'config'}"
+    assert run("create", "alice", here)[0] == 1
+    assert run("create", "alice", here, f"--context={meant}")[0] == 0
+    assert secret()["data"].keys() == {"alice"}
+
+
+def test_the_namespace_is_the_contexts_where_none_is_said(
+    api_server, namespace: str, secret: Read, monkeypatch, tmp_path
+) -> None:
+    config = json.loads(api_server.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert main(["keys", "create", "alice"]) == 0
+    assert secret()["data"].keys() == {"alice"}
+
+
+def test_a_cluster_that_is_away_is_an_error_in_a_line(monkeypatch, tmp_path, capsys) -> None:
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c"}}
+    (tmp_path / "config").write_text(json.dumps({"current-context": "c", "clusters": [cluster], "contexts": [context]}))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert main(["keys", "list"]) == 1
+    assert "the Kubernetes API was not reached" in capsys.readouterr().err
