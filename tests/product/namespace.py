@@ -1,12 +1,12 @@
 """A team's namespace: its models, and a pod from which they are called."""
 
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
 from cluster.client import Cluster
+from support.eventually import eventually
 
 T = TypeVar("T")
 
@@ -77,15 +77,15 @@ class Namespace:
         return found
 
     def wait(self, look: Callable[[], T], enough: Callable[[T], object], seconds: float = 60) -> T:
-        """Look until it is enough; raises TimeoutError with what was seen last."""
-        deadline = time.monotonic() + seconds
-        while True:
-            seen = look()
-            if enough(seen):
-                return seen
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"after {seconds} s still {seen}\n{self.kubectl('get', 'md,pods', '--output=wide')}")
-            time.sleep(0.2)
+        """What is seen as soon as it is enough; fails with what was seen last."""
+        seen: list[T] = []
+
+        def is_enough() -> object:
+            seen[:] = [look()]
+            return enough(seen[0])
+
+        eventually(is_enough, seconds, said=lambda: f"still {seen[0]}\n{self.kubectl('get', 'md,pods', '-o', 'wide')}")
+        return seen[0]
 
     def start(self, pod: str, *command: str) -> None:
         """Start a pod of the tools image."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from support.eventually import eventually
+
 from product.namespace import Namespace
 
 Event = tuple[float, dict[str, Any]]
@@ -29,13 +31,7 @@ class Timeline:
 
     def first(self, kind: str, holds: Callable[[dict[str, Any]], object], seconds: float = 120) -> float:
         """Unix time at which an object of this kind was first seen for which it holds; waits for it."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for at, seen in list(self._events[kind]):
-                if holds(seen):
-                    return at
-            time.sleep(0.05)
-        raise TimeoutError(f"after {seconds} s no {kind} for which it holds")
+        return eventually(lambda: next((at for at, seen in list(self._events[kind]) if holds(seen)), None), seconds)
 
     def _watch(self, namespace: Namespace, kind: str) -> "subprocess.Popen[str]":
         command = namespace.cluster.kubectl_command(

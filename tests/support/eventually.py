@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 60.0
 """Longer than anything takes that works: a busy machine makes a test slow, not red."""
-PAUSE_SECONDS = 0.02
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 0.25  # what takes long is asked rarely: a busy machine has better things to do
 
 
 def eventually(
-    probe: Callable[[], T],
+    probe: Callable[[], T | None],
     seconds: float = PATIENCE_SECONDS,
     *,
     said: Callable[[], object] | None = None,
@@ -25,7 +26,7 @@ def eventually(
         AssertionError: it is still not true after so many seconds; the message has what it returned last, and what
             `said` returns, such as a log.
     """
-    deadline = time.monotonic() + seconds
+    deadline, pauses = time.monotonic() + seconds, _pauses()
     while True:
         is_last = time.monotonic() > deadline
         try:
@@ -38,12 +39,12 @@ def eventually(
                 return found
             if is_last:
                 raise AssertionError(_complaint(seconds, found, said))
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(next(pauses))
 
 
-async def eventually_async(probe: Callable[[], T | Awaitable[T]], seconds: float = PATIENCE_SECONDS) -> T:
+async def eventually_async(probe: Callable[[], T | Awaitable[T | None] | None], seconds: float = PATIENCE_SECONDS) -> T:
     """As `eventually`, for a function or a coroutine function; the event loop goes on meanwhile."""
-    deadline = time.monotonic() + seconds
+    deadline, pauses = time.monotonic() + seconds, _pauses()
     while True:
         is_last = time.monotonic() > deadline
         found = probe()
@@ -53,7 +54,14 @@ async def eventually_async(probe: Callable[[], T | Awaitable[T]], seconds: float
             return found
         if is_last:
             raise AssertionError(_complaint(seconds, found, None))
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(next(pauses))
+
+
+def _pauses() -> Iterator[float]:
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        yield pause
+        pause = min(1.5 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _complaint(seconds: float, last: object, said: Callable[[], object] | None) -> str:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
+from support.eventually import eventually
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import Api, ApiError
@@ -20,13 +20,6 @@ from fastchat_operator.settings import Settings
 
 CHART = Path(__file__).parents[3] / "charts/fastchat"
 DENIED = "ValidatingAdmissionPolicy"
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def modeldeployment(**spec: Any) -> dict[str, Any]:
@@ -63,7 +56,7 @@ def operator(release, api_server, make_namespace) -> AsOperator:
     release.install()
     account = api_server.service_account(release.namespace, "fastchat-operator")
     operator = AsOperator(api_server.kubectl, account, make_namespace())
-    until(lambda: DENIED in operator.refused("create", thing=_named(_secret(), "another")))
+    eventually(lambda: DENIED in operator.refused("create", thing=_named(_secret(), "another")))
     return operator
 
 
@@ -222,7 +215,7 @@ def test_model_deployments_ask_only_for_what_the_values_allow(release, api_serve
             return str(error)
         return ""
 
-    until(lambda: applied(serviceAccountName="admin"))
+    eventually(lambda: applied(serviceAccountName="admin"))
     for spec, why in REFUSED:
         assert why in applied(**spec)
     for spec in ALLOWED:
@@ -243,7 +236,7 @@ def test_a_model_that_was_there_before_may_be_scaled_and_labelled(release, api_s
             return True
         return False
 
-    until(refused)
+    eventually(refused)
     api_server.kubectl("scale", here, "md/m", "--replicas=2")
     api_server.kubectl("label", here, "md/m", "team=a")
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from support.eventually import eventually
 
 POD = "fastchat-operator-test"
 SECONDS = "2"
@@ -45,14 +45,12 @@ class Kubelet:
 
     def _new_pod(self) -> dict:
         """Wait for a pod that has not run."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
+
+        def new_pods() -> list[dict]:
             pods = json.loads(self._api_server.kubectl("get", "pods", self._here, "--output=json"))["items"]
-            for pod in pods:
-                if pod["status"]["phase"] == "Pending":
-                    return pod
-            time.sleep(0.1)
-        raise TimeoutError("helm made no pod")
+            return [pod for pod in pods if pod["status"]["phase"] == "Pending"]
+
+        return eventually(new_pods)[0]
 
     def _mounted(self, account: str) -> dict[str, str]:
         """What a pod finds of its account and of the API server."""
@@ -94,7 +92,7 @@ def test_it_passes_where_models_are_served_and_the_operator_is_ready_and_leaves_
     release.install()
     report(api_server, release)
     with at_work(kubelet):
-        assert "Phase:          Succeeded" in release.helm("test", "--timeout=30s")
+        assert "Phase:          Succeeded" in release.helm("test", "--timeout=60s")
     assert kubelet.printed == "ModelDeployments are served, and the operator is ready.\n"
     left = api_server.kubectl("get", "pods,serviceaccounts,roles", f"--namespace={release.namespace}", "--output=name")
     assert POD not in left
@@ -112,7 +110,7 @@ def test_it_fails_where_the_operator_is_not_ready_and_says_why(release, api_serv
     release.install()
     report(api_server, release, **status)
     with at_work(kubelet), pytest.raises(RuntimeError, match=f"pod {POD} failed"):
-        release.helm("test", "--timeout=30s")
+        release.helm("test", "--timeout=60s")
     assert kubelet.printed == f"not ready after {SECONDS} s: {complaint}\n"
 
 
@@ -121,7 +119,7 @@ def test_it_fails_where_models_are_not_served(release, api_server, kubelet):
     report(api_server, release)
     api_server.kubectl("delete", "crd", "modeldeployments.fastchat.io")
     with at_work(kubelet), pytest.raises(RuntimeError, match=f"pod {POD} failed"):
-        release.helm("test", "--timeout=30s")
+        release.helm("test", "--timeout=60s")
     assert "/apis/fastchat.io/v1alpha1: HTTP Error 404" in kubelet.printed
 
 
@@ -129,4 +127,4 @@ def test_a_failed_test_can_be_run_again(release, api_server, kubelet):
     release.install()
     for _ in range(2):
         with at_work(kubelet), pytest.raises(RuntimeError, match=f"pod {POD} failed"):
-            release.helm("test", "--timeout=30s")
+            release.helm("test", "--timeout=60s")

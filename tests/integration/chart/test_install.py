@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import load_kube_config
+from support.eventually import eventually
 
 from fastchat_operator.kube.api import Api, ApiError
 from fastchat_operator.kube.kind import SECRET, WATCHED, Kind
@@ -145,7 +146,7 @@ async def test_the_operator_may_take_and_give_back_its_lease_and_no_other(releas
     async def act() -> None:
         assert release.get("lease")["spec"]["holderIdentity"] == "me"
 
-    async with await as_operator() as api, asyncio.timeout(20):
+    async with await as_operator() as api, asyncio.timeout(60):
         await Lease(api, election, release.namespace, "me").hold(act)
         assert release.get("lease")["spec"]["holderIdentity"] == ""
         with pytest.raises(ApiError, match='cannot get resource "leases"'):
@@ -159,17 +160,17 @@ def test_the_operator_works_with_the_settings_and_the_rights_of_the_chart(
     team = make_namespace()
     namespaces = json.dumps([team] if limited else [])
     release.install(f"--set-json=namespaces={namespaces}")
-    here, wait = f"--namespace={team}", ["wait", f"--namespace={team}", "--timeout=30s"]
+    here, wait = f"--namespace={team}", ["wait", f"--namespace={team}", "--timeout=60s"]
     with operator(release, api_server, tmp_path):
         api_server.kubectl("apply", here, "--filename=-", input=MODEL)
         api_server.kubectl(*wait, "--for=jsonpath={.status.url}", "modeldeployment/smollm2")
-        until(lambda: "fastchat-workers" in api_server.kubectl("get", "networkpolicies", here))
-        until(lambda: "ScaledToZero" in api_server.kubectl("get", "events", here))
+        eventually(lambda: "fastchat-workers" in api_server.kubectl("get", "networkpolicies", here))
+        eventually(lambda: "ScaledToZero" in api_server.kubectl("get", "events", here))
         api_server.kubectl("apply", here, "--filename=-", input=SCALED)
-        until(lambda: "ScaledUp" in api_server.kubectl("get", "events", here))
+        eventually(lambda: "ScaledUp" in api_server.kubectl("get", "events", here))
         assert "fastchat-internal" in api_server.kubectl("get", "secrets", here)
         api_server.kubectl("delete", here, "modeldeployment", "smollm2", "scaled")
-        until(lambda: "fastchat-internal" not in api_server.kubectl("get", "secrets", here))
+        eventually(lambda: "fastchat-internal" not in api_server.kubectl("get", "secrets", here))
         api_server.kubectl(*wait, "--for=delete", "deployment/fastchat-gateway", "networkpolicy/fastchat-workers")
     assert release.get("lease")["spec"]["holderIdentity"] == ""
     assert "forbidden" not in (tmp_path / "log").read_text()
@@ -184,18 +185,11 @@ def test_network_policies_go_when_they_are_no_longer_wanted(release, make_namesp
     release.install()
     api_server.kubectl("apply", here, "--filename=-", input=MODEL)
     with operator(release, api_server, tmp_path):
-        until(lambda: len(policies()) == 2)
+        eventually(lambda: len(policies()) == 2)
     release.helm("upgrade", str(CHART), "--set=networkPolicies.enabled=false")
     with operator(release, api_server, tmp_path):
-        until(lambda: not policies())
+        eventually(lambda: not policies())
     assert "fastchat-gateway" in api_server.kubectl("get", "deployments", here)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @contextmanager
@@ -303,7 +297,7 @@ def test_an_operator_beside_the_first_release_ends_and_says_why(release, second,
     kept = [each for each in objects if each["kind"] in kinds and "helm.sh/hook" not in str(each)]
     api_server.kubectl("apply", f"--namespace={second}", "--filename=-", input=yaml.safe_dump_all(kept))
     with operator(release, api_server, tmp_path):
-        until(lambda: "acting on all namespaces" in (tmp_path / "log").read_text())
+        eventually(lambda: "acting on all namespaces" in (tmp_path / "log").read_text())
         settings = next(each["data"]["operator.yaml"] for each in kept if each["kind"] == "ConfigMap")
         (tmp_path / "other.yaml").write_text(settings)
         environ = os.environ | {"POD_NAMESPACE": second, "POD_NAME": "other-1"}

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cluster.node import machine
 from cluster.node.slot import Slot
+from support.eventually import eventually
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 
@@ -54,24 +55,17 @@ def get(cluster, namespace, name, url):
     return cluster.kubectl("exec", "--namespace", namespace, name, "--", "/pod", "get", url)
 
 
-def eventually(what, seconds=15):
-    """Its value as soon as it raises nothing; kube-proxy and CoreDNS hear of a new Service in their own time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return what()
-        except (RuntimeError, subprocess.CalledProcessError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+def at_last(cluster, namespace, name, url):
+    """What a pod gets; kube-proxy and CoreDNS hear of a new Service in their own time."""
+    return eventually(lambda: get(cluster, namespace, name, url), ignoring=(RuntimeError,))
 
 
 def test_a_pod_is_reached_by_the_name_of_its_service_from_others_and_from_itself(local_cluster, namespace):
     web_server(local_cluster, namespace, "web")
     pod(local_cluster, namespace, "client")
     url = f"http://web.{namespace}.svc.cluster.local"
-    assert eventually(lambda: get(local_cluster, namespace, "client", url)) == "web\n"
-    assert eventually(lambda: get(local_cluster, namespace, "web", url)) == "web\n"
+    assert at_last(local_cluster, namespace, "client", url) == "web\n"
+    assert at_last(local_cluster, namespace, "web", url) == "web\n"
 
 
 def test_a_process_in_the_node_reaches_pods_by_their_address(local_cluster, namespace):
@@ -108,7 +102,7 @@ def test_a_restricted_namespace_refuses_a_privileged_pod(local_cluster, namespac
 
 def test_a_pod_that_wants_a_gpu_waits_until_the_node_offers_one(local_cluster, namespace):
     start(local_cluster, namespace, "trainer", container={"resources": {"limits": {"example.com/gpu": 1}}})
-    wait = ("wait", "pod/trainer", "--namespace", namespace, "--timeout=20s")
+    wait = ("wait", "pod/trainer", "--namespace", namespace, "--timeout=60s")
     local_cluster.kubectl(*wait, "--for=condition=PodScheduled=False")
     local_cluster.offer("example.com/gpu", 1)
     try:
@@ -133,7 +127,7 @@ def test_pods_go_on_while_the_api_server_is_stopped(local_cluster, namespace):
     web_server(local_cluster, namespace, "web")
     address = local_cluster.kubectl("get", "service", "web", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
     prove = [sys.executable, "-c", f"import urllib.request; urllib.request.urlopen('http://{address}', timeout=5)"]
-    eventually(lambda: local_cluster.run_in_node(prove, check=True))
+    eventually(lambda: local_cluster.run_in_node(prove).returncode == 0)
     local_cluster.stop("kube-apiserver")
     try:
         with pytest.raises(RuntimeError, match="refused"):
@@ -154,17 +148,13 @@ def test_packets_to_the_api_server_are_lost_in_silence(local_cluster, namespace)
             get(local_cluster, namespace, "client", url)
         return str(refusal.value)
 
-    def is_answered():
-        if "400 Bad Request" not in (words := said()):
-            raise RuntimeError(words)
-
-    eventually(is_answered, 60)
+    eventually(lambda: "400 Bad Request" in said(), said=said)
     local_cluster.drop_api_traffic([address])
     try:
         assert re.search("deadline exceeded|Timeout", said())
     finally:
         local_cluster.restore()
-    eventually(is_answered, 60)
+    eventually(lambda: "400 Bad Request" in said(), said=said)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.eventually import eventually_async
 
 from fastchat_gateway.app import build
 from fastchat_gateway.server.server import Server
@@ -226,6 +227,14 @@ class Running:
                 return float(value)
         return 0.0
 
+    async def reaches(self, value: float, name: str, **labels: str) -> None:
+        """Returns when a value of /metrics is this one."""
+
+        async def is_there() -> bool:
+            return await self.metric(name, **labels) == value
+
+        await eventually_async(is_there)
+
 
 StartWorker = Callable[..., Awaitable[Worker]]
 StartGateway = Callable[..., Awaitable[Running]]
@@ -255,7 +264,7 @@ async def start_gateway() -> AsyncIterator[StartGateway]:
             chosen["open_metrics"] = True
             url, server = await stack.enter_async_context(serving(Settings(workers=urls, **chosen | settings)))
             client = await stack.enter_async_context(
-                httpx.AsyncClient(base_url=url, timeout=10, verify=False, trust_env=False)
+                httpx.AsyncClient(base_url=url, timeout=60, verify=False, trust_env=False)
             )
             return Running(url, client, server)
 
@@ -271,13 +280,11 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[str, Server]]:
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with asyncio.timeout(10):
-            while not server.started:  # noqa: ASYNC110  # it is in another thread
-                await asyncio.sleep(0.01)
+        await eventually_async(lambda: server.started)
         yield url, server
     finally:
         server.handle_exit(signal.SIGTERM, None)
-        await asyncio.to_thread(thread.join, 10)
+        await asyncio.to_thread(thread.join, 60)
         assert not thread.is_alive()
 
 
@@ -322,7 +329,7 @@ def live_url() -> Iterator[str]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
     thread.start()
-    yield ready.get(timeout=10)
+    yield ready.get(timeout=60)
     loop.call_soon_threadsafe(over.set)
     thread.join(10)
     loop.close()

@@ -3,24 +3,14 @@
 import asyncio
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 import httpx
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    """Somebody accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+from support.eventually import eventually_async
+from support.ports import free_port
 
 
 class Process:
@@ -40,17 +30,21 @@ class Process:
         self.popen = subprocess.Popen([*command, "--poll-seconds=0.1", *arguments], stdout=out, stderr=err)
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=10, verify=False, trust_env=False)
+        return httpx.AsyncClient(base_url=self.url, timeout=60, verify=False, trust_env=False)
 
     async def ready(self) -> "Process":
-        async with self.client() as client, asyncio.timeout(10):
-            while self.popen.poll() is None:
+        async with self.client() as client:
+
+            async def is_ready() -> bool:
                 with contextlib.suppress(httpx.TransportError):
-                    if (await client.get("/ready")).status_code == 200:
-                        return self
-                await asyncio.sleep(0.05)
-        await self.ended()
-        raise AssertionError(self.err.decode())
+                    return (await client.get("/ready")).status_code == 200
+                return self.popen.poll() is not None
+
+            await eventually_async(is_ready)
+        if self.popen.poll() is not None:
+            await self.ended()
+            raise AssertionError(self.err.decode())
+        return self
 
     async def stop(self, sig: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Exit status and the seconds it took."""
@@ -59,7 +53,7 @@ class Process:
         return await self.ended(), time.monotonic() - started
 
     async def ended(self) -> int:
-        await asyncio.wait_for(asyncio.to_thread(self.popen.wait), 10)
+        await asyncio.wait_for(asyncio.to_thread(self.popen.wait), 60)
         for file in self._files:
             file.seek(0)
         self.out, self.err = [file.read() for file in self._files]

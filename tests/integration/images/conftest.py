@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from cluster.images import builder
 from cluster.skips import or_skip
 from cluster.tools import packages
+from support.eventually import eventually
 
 
 class Container:
@@ -46,17 +46,13 @@ class Container:
 
     def wait_answers(self, url: str, seconds: float = 300) -> httpx.Response:
         """Its first good answer."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def answer() -> httpx.Response | None:
             assert self.process.poll() is None, self.log.read_text()
-            try:
-                answer = httpx.get(url, timeout=5)
-            except httpx.TransportError:
-                answer = httpx.Response(503)
-            if answer.is_success:
-                return answer
-            time.sleep(0.2)
-        raise TimeoutError(self.log.read_text())
+            found = httpx.get(url, timeout=30)
+            return found if found.is_success else None
+
+        return eventually(answer, seconds, said=self.log.read_text, ignoring=(httpx.TransportError,))
 
     def remove(self) -> None:
         subprocess.run(["runc", f"--root={self._state}", "delete", "--force", self._name], capture_output=True)

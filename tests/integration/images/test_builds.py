@@ -15,6 +15,7 @@ from cluster.images import builder
 from cluster.skips import or_skip
 from cluster.tools import packages
 from cluster.tools.binaries import UnavailableError
+from support.eventually import eventually
 
 from .conftest import inspect
 
@@ -46,23 +47,11 @@ def registry(tmp_path) -> Iterator[str]:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log)
     try:
-        _wait_listening(address)
+        eventually(lambda: httpx.get(f"http://{address}/v2/").is_success, ignoring=(httpx.TransportError,))
         yield address
     finally:
         process.kill()
         process.wait()
-
-
-def _wait_listening(address: str) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"http://{address}/v2/").raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(address)
 
 
 def _layers(reference: str) -> list[str]:

@@ -1,11 +1,11 @@
 """What is in our images, and how they behave where they may write nothing but /tmp."""
 
 import json
-import socket
 
 import httpx
 import pytest
 from cluster.images import builder
+from support.ports import free_port
 
 from .conftest import inspect
 
@@ -32,11 +32,6 @@ found = [f"{folder}/{name}" for folder, _, names in os.walk("/opt") for name in 
 print(os.getuid(), os.getgid(), pathlib.Path.home())
 sys.exit(", ".join(found) or 0)
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 @pytest.mark.parametrize("name", builder.DOCKERFILES)

@@ -43,6 +43,8 @@ EVERYWHERE = {
 """And one for all namespaces."""
 LEASES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}]
 SYSTEM = "fastchat-system"
+RARE = {"resyncSeconds": 600}
+"""The next pass over everything is far away: whatever happens is of a watch."""
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +103,7 @@ def start_operator(operator_account, tmp_path_factory) -> Iterator[Callable[...,
     started: list[Operator] = []
 
     def start(kubeconfig: Path = operator_account, environ: dict[str, str] | None = None, **settings: Any) -> Operator:
-        operator = Operator(kubeconfig, tmp_path_factory.mktemp("operator"), environ or {}, **settings)
+        operator = Operator(kubeconfig, tmp_path_factory.mktemp("operator"), environ or {}, **RARE | settings)
         started.append(operator)
         return operator
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from integration.operator.process import eventually
 from integration.operator.team import Namespace, Object
+from support.eventually import eventually
 
 SIMULATOR = Path(__file__).parents[3] / "benchmarks" / "simulator.py"
 

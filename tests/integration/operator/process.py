@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +27,10 @@ class Operator:
     def says(self, text: str) -> bool:
         return text in self.log.read_text()
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 10) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
         self.process.send_signal(number)
         return self.process.wait(seconds)
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
-
-
-def eventually(probe: Callable[[], Any], seconds: float = 10) -> Any:
-    """What `probe` returns once that is true; fails with what it returned last."""
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        assert time.monotonic() < deadline, f"not after {seconds} s: {found!r}"
-        time.sleep(0.05)
-    return found

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
+from support.eventually import eventually
 
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
@@ -100,14 +100,14 @@ class WorkerProcess:
                 env=os.environ | (env or {}),
             )
 
-    def wait_ready(self, seconds: float = 120) -> "WorkerProcess":
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def wait_ready(self, seconds: float = 180) -> "WorkerProcess":
+
+        def is_ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            if self.status() == 200:
-                return self
-            time.sleep(0.1)
-        raise TimeoutError(self.log.read_text())
+            return self.status() == 200
+
+        eventually(is_ready, seconds, said=self.log.read_text)
+        return self
 
     def status(self, path: str = "/ready") -> int | None:
         try:
@@ -118,12 +118,9 @@ class WorkerProcess:
     def wait_listening(self) -> None:
         self.wait_for(lambda: self.status("/health") is not None)
 
-    def wait_for(self, happens: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, happens: Callable[[], bool]) -> None:
         """Until this is so; fails with the log where it does not come to be."""
-        deadline = time.monotonic() + seconds
-        while not happens():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.005)
+        eventually(happens, said=self.log.read_text)
 
     def gauge(self, name: str) -> float:
         for line in self._http.get("/metrics").text.splitlines():

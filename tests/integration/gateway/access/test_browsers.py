@@ -1,7 +1,5 @@
 """What web pages may do: of other origins nothing unless they are named, and nothing under a name that is not ours."""
 
-import asyncio
-
 import httpx
 import pytest
 
@@ -61,8 +59,7 @@ async def test_a_page_may_read_streams_and_refusals_of_its_key(start_gateway, wo
 async def test_a_held_stream_may_be_read_too(start_gateway, worker) -> None:
     gateway = await start_gateway(worker, allowed_origins=(PAGE,), comment_seconds=0.05)
     worker.ready_status = 503
-    while (await gateway.metric("endpoints_ready", model="m")) > 0:  # noqa: ASYNC110  # it is in another thread
-        await asyncio.sleep(0.02)
+    await gateway.reaches(0, "endpoints_ready", model="m")
     async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}, headers=FROM_PAGE) as answer:
         assert answer.headers[READABLE] == PAGE
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.eventually import eventually_async as eventually
 
 from fastchat.keys.record import KeyRecord, digest
 from fastchat.keys.store import Folder, create
@@ -38,9 +39,11 @@ async def ask(gateway, key: str, **fields: Any) -> httpx.Response:
 
 async def until(gateway, key: str, status: int) -> None:
     """The folder is looked at once a second."""
-    async with asyncio.timeout(5):
-        while (await gateway.client.get("/v1/models", headers=bearer(key))).status_code != status:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+
+    async def there():
+        return (await gateway.client.get("/v1/models", headers=bearer(key))).status_code == status
+
+    await eventually(there)
 
 
 def code_of(answer: httpx.Response) -> str:
@@ -197,9 +200,11 @@ async def test_a_client_that_leaves_makes_room_for_the_next(start_gateway, worke
         await first
     await worker.left.wait()
     worker.behaviour = worker.says()
-    async with asyncio.timeout(5):
-        while (await ask(gateway, "alice")).status_code != 200:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+
+    async def has_room():
+        return (await ask(gateway, "alice")).status_code == 200
+
+    await eventually(has_room)
 
 
 async def test_a_refused_request_is_not_one_in_progress(start_gateway, worker, folder) -> None:

@@ -23,6 +23,7 @@ from cluster.skips import or_skip
 from cluster.tools import packages
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import new_client_from_config
+from support.eventually import eventually_async
 
 CRD = Path(__file__).parents[4] / "crds" / "modeldeployments.fastchat.io.yaml"
 PORT = 8000
@@ -315,13 +316,13 @@ async def real_worker(addresses: Iterator[str]) -> AsyncIterator[RealWorker]:
 
 
 async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(120):
-        while process.returncode is None:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get("/ready")).status_code == 200:
-                    return
-            await asyncio.sleep(0.1)
-    raise AssertionError(f"the worker ended with {process.returncode}")
+    async def is_ready() -> bool:
+        assert process.returncode is None, f"the worker ended with {process.returncode}"
+        with contextlib.suppress(httpx.TransportError):
+            return (await client.get("/ready")).status_code == 200
+        return False
+
+    await eventually_async(is_ready, 180)
 
 
 @pytest.fixture
@@ -374,7 +375,9 @@ def launch_behind_meddler(
 async def gateway(launch: Callable[[], Awaitable[Any]]) -> Any:
     """A gateway that has seen all there is."""
     gateway = await launch()
-    async with asyncio.timeout(10):
-        while (await gateway.client.get("/ready")).status_code != 200:  # noqa: ASYNC110  # another thread's state
-            await asyncio.sleep(0.02)
+
+    async def is_ready() -> bool:
+        return (await gateway.client.get("/ready")).status_code == 200
+
+    await eventually_async(is_ready)
     return gateway

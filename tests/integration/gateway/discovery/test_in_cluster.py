@@ -1,6 +1,5 @@
 """The gateway as a process with what a pod has: no kubeconfig, but the files of its ServiceAccount."""
 
-import asyncio
 import base64
 import contextlib
 import json
@@ -12,19 +11,13 @@ import sys
 
 import httpx
 import pytest
+from support.eventually import eventually_async as eventually
 
 ACCOUNT = "fastchat-gateway"
 AS_IN_A_POD = """
 run=$(readlink -f /var/run) && mount -t tmpfs none "$run" && mkdir -p "$run/secrets/kubernetes.io/serviceaccount"
 mount --bind "$1" "$run/secrets/kubernetes.io/serviceaccount" && shift && exec "$@"
 """
-
-
-async def eventually(check, seconds=10):
-    """Returns once the coroutine function `check` gives something true."""
-    async with asyncio.timeout(seconds):
-        while not await check():  # noqa: ASYNC110  # another process' state
-            await asyncio.sleep(0.05)
 
 
 class Account:
@@ -55,11 +48,13 @@ class Account:
         old = self._token
         self.issue_token()
         self._kubectl("delete", "secret", f"token-{self._issued - 1}")
-        async with httpx.AsyncClient(verify=False, trust_env=False) as client, asyncio.timeout(30):
-            headers = {"Authorization": f"Bearer {old}"}
-            # The API server remembers for ten seconds that it was.
-            while (await client.get(self._url, headers=headers)).status_code != 401:  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
+        headers = {"Authorization": f"Bearer {old}"}
+        async with httpx.AsyncClient(verify=False, trust_env=False) as client:
+
+            async def is_refused() -> bool:
+                return (await client.get(self._url, headers=headers)).status_code == 401
+
+            await eventually(is_refused)  # the API server remembers for ten seconds that it was valid
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import time
 
 import pytest
 
@@ -75,13 +74,11 @@ async def test_a_list_of_models_that_is_odd_says_nothing(serve, answer) -> None:
 
 @pytest.mark.parametrize("path", ["head", "body"])
 async def test_an_answer_without_end_is_given_up(serve, path) -> None:
-    began = time.monotonic()
     start, more = (HEAD + b"\r\n", b" " * 2**16) if path == "body" else (HEAD, b"x-a: a\r\n" * 1000)
     url, _ = await serve(start, endless=more)
-    async with Probe(5.0) as probe:
+    async with Probe(600.0) as probe, asyncio.timeout(60):
         assert await probe.cards(url) is None
         assert await probe.ready(url) == (path == "body")
-    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -41,7 +41,7 @@ async def test_a_client_that_leaves_before_the_answer_stops_the_worker(gateway, 
     waiting = asyncio.create_task(gateway.chat(stream=stream))
     await worker.arrived.wait()
     waiting.cancel()
-    await asyncio.wait_for(worker.left.wait(), 1)
+    await asyncio.wait_for(worker.left.wait(), 60)
     assert await gateway.metric("requests_total", model="m", outcome="client_gone", status="499") == 1
     assert await gateway.metric("requests_in_flight", model="m") == 0
 
@@ -50,7 +50,7 @@ async def test_a_client_that_leaves_a_stream_stops_the_worker(gateway, worker) -
     worker.behaviour = worker.streams("data: one\n\n", then=worker.hangs)
     async with gateway.client.stream("POST", CHAT, json={"model": "m", "stream": True}) as answer:
         await anext(answer.aiter_raw())
-    await asyncio.wait_for(worker.left.wait(), 1)
+    await asyncio.wait_for(worker.left.wait(), 60)
     assert await gateway.metric("requests_total", model="m", outcome="client_gone", status="200") == 1
 
 

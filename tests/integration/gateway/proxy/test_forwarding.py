@@ -5,6 +5,7 @@ import json
 
 import httpx
 import pytest
+from support.eventually import eventually_async as eventually
 
 CHAT = "/v1/chat/completions"
 
@@ -168,8 +169,7 @@ async def test_requests_go_to_the_worker_with_the_fewest_outstanding(start_gatew
     tasks = []
     for number in range(8):
         tasks.append(asyncio.create_task(gateway.chat()))
-        while sum(len(each.requests) for each in workers) <= number:  # noqa: ASYNC110  # two workers' lists
-            await asyncio.sleep(0.005)
+        await eventually(lambda number=number: sum(len(each.requests) for each in workers) > number)
     assert [len(each.requests) for each in workers] == [4, 4]
     assert await gateway.metric("requests_in_flight", model="m") == 8
     done.set()

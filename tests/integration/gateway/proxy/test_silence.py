@@ -2,19 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from support.eventually import eventually_async as eventually
 
 SETTINGS: dict[str, Any] = {"silence_seconds": 0.3, "poll_timeout_seconds": 0.3}
-
-
-async def until(happens: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not happens():  # noqa: ASYNC110  # it is in another thread
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -26,9 +20,7 @@ async def pair(start_worker, start_gateway):
 
 async def becomes_ready(gateway, worker) -> None:
     worker.ready_status = 200
-    async with asyncio.timeout(10):
-        while await gateway.metric("endpoints_ready", model="m") < 2:  # noqa: ASYNC110  # nothing says so
-            await asyncio.sleep(0.02)
+    await gateway.reaches(2, "endpoints_ready", model="m")
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:
@@ -62,9 +54,9 @@ async def test_what_its_worker_has_survived_goes_to_another(pair) -> None:
     asking = asyncio.create_task(gateway.chat())
     await first.arrived.wait()
     since = time.monotonic()
-    await until(lambda: first.questions > 0 and time.monotonic() - since > 1)
+    await eventually(lambda: first.questions > 0 and time.monotonic() - since > 1)
     questions = first.questions
-    await until(lambda: first.questions > questions)  # it is asked, and answers, after all that
+    await eventually(lambda: first.questions > questions)  # it is asked, and answers, after all that
     await becomes_ready(gateway, second)
     first.is_frozen = True
     assert (await asking).status_code == 200
@@ -75,9 +67,9 @@ async def test_what_came_when_its_worker_was_silent_already_goes_to_another(pair
     gateway, first, second = pair
     first.behaviour = first.freezes
     culprit = asyncio.create_task(gateway.chat())
-    await until(lambda: first.questions == 2)
+    await eventually(lambda: first.questions == 2)
     innocent = asyncio.create_task(gateway.chat())
-    await until(lambda: len(first.requests) == 2)
+    await eventually(lambda: len(first.requests) == 2)
     second.ready_status = 200
     assert code_of(await culprit) == (504, "worker_silent")
     assert (await innocent).status_code == 200

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.eventually import eventually_async as eventually
 
 from fastchat.keys.record import KeyRecord, digest
 from fastchat.keys.store import Folder, create
@@ -140,9 +141,7 @@ async def charged(gateway, key: str) -> int:
 
 async def counted(gateway, key: str) -> tuple[int, int]:
     """What /metrics says that it used; it is told a tenth of a second after an answer."""
-    async with asyncio.timeout(10):
-        while not await gateway.metric("requests_total", key=key):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    await eventually(lambda: gateway.metric("requests_total", key=key))
     tokens = [int(await gateway.metric("tokens_total", key=key, direction=way)) for way in ("in", "out")]
     return tokens[0], tokens[1]
 

@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from support.eventually import eventually_async as eventually
 
 from fastchat_gateway.routing.catalog import QueueLimits
 
@@ -13,11 +14,7 @@ CHAT = "/v1/chat/completions"
 
 async def held(gateway, count: int) -> None:
     """Returns when so many requests are held."""
-    for _ in range(200):
-        if await gateway.metric("requests_held", model="m") == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{count} requests should be held")
+    await gateway.reaches(count, "requests_held", model="m")
 
 
 @pytest.fixture
@@ -57,8 +54,7 @@ async def test_released_requests_spread_over_the_workers(start_gateway, start_wo
         worker.ready_status = 200
     await held(gateway, 0)
     more = [asyncio.create_task(gateway.chat()) for _ in range(8)]
-    while sum(len(worker.requests) for worker in workers) < 16:  # noqa: ASYNC110  # two workers' lists
-        await asyncio.sleep(0.01)
+    await eventually(lambda: sum(len(worker.requests) for worker in workers) == 16)
     assert [len(worker.requests) for worker in workers] == [8, 8]
     all_there.set()
     await asyncio.gather(*waiting, *more)
@@ -81,7 +77,7 @@ async def test_after_the_deadline_a_request_is_refused_with_503(start_gateway, l
     answer = await gateway.chat()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_worker")
     assert int(answer.headers["retry-after"]) > 0
-    assert 0.2 <= time.monotonic() - started < 1
+    assert time.monotonic() - started >= 0.2
 
 
 async def test_a_client_that_leaves_leaves_the_queue(start_gateway, loading) -> None:

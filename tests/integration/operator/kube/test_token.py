@@ -3,8 +3,8 @@
 import base64
 
 import pytest
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 INTERNAL = "fastchat-internal"
 
@@ -36,9 +36,9 @@ def test_one_that_somebody_deletes_or_empties_is_put_back_with_the_token_that_ru
     team.apply(model("a"))
     before = eventually(lambda: token(team))
     team.delete("secrets", INTERNAL)
-    assert eventually(lambda: token(team), seconds=5) == before
+    assert eventually(lambda: token(team)) == before
     team.patch("secrets", INTERNAL, {"data": {"token": None}})
-    assert eventually(lambda: token(team), seconds=5) == before
+    assert eventually(lambda: token(team)) == before
 
 
 def test_a_restart_goes_on_with_the_token_that_is_there(operator, team, start_operator, api_server):

@@ -1,8 +1,8 @@
 """What `kubectl get md` shows of pods in every kind of trouble; the test is kubelet, scheduler and controllers."""
 
 import pytest
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 GATEWAY = "fastchat-gateway"
 SCHEDULED = {"type": "PodScheduled", "status": "True"}

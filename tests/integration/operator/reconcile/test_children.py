@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from integration.operator.process import eventually
 from integration.operator.team import GATEWAY_KINDS, model
+from support.eventually import eventually
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat.v1alpha1.names import worker_name
@@ -196,7 +196,7 @@ MISHAPS = (change_child, drop_child, unlabel_child, disown_child, change_gateway
 def test_what_somebody_did_to_an_object_is_put_right_at_once(team, mishap):
     team.apply(model("a"))
     settled(team, "a")
-    eventually(mishap(team), seconds=5)  # the next pass over everything is a minute away
+    eventually(mishap(team))
 
 
 def test_what_somebody_added_to_an_object_stays(team):

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from integration.operator.process import eventually
 from integration.operator.team import Admin, Namespace, model
+from support.eventually import eventually
 
 SECONDS = 5
 FEW = 8
@@ -73,7 +73,7 @@ def test_a_second_writer_of_workers_is_told_by_name_and_not_fought(api_server, t
     assert message.startswith("Deployment 'a-worker' is changed again and again by field manager 'python-httpx'")
     (series,) = contested(operator)
     assert f'kind="Deployment",name="a-worker",namespace="{team.name}"' in series
-    eventually(lambda: team.get("deployments", "a-worker")["spec"]["replicas"] == 1, seconds=20)
+    eventually(lambda: team.get("deployments", "a-worker")["spec"]["replicas"] == 1)
     assert [each for each, _ in team.events("a")].count("Contested") == 1
 
 
@@ -95,7 +95,7 @@ def test_who_deletes_what_is_made_is_not_fought(api_server, team, fight):
         threading.Event().wait(SECONDS / 2)
         assert len(written(api_server, team, "services {}/a-worker")) <= FEW
     assert "by somebody who deletes it" in team.condition("a")[2]
-    eventually(lambda: team.get("services", "a-worker"), seconds=20)
+    eventually(lambda: team.get("services", "a-worker"))
 
 
 def test_a_second_writer_of_the_status_is_not_fought(api_server, team, fight):
@@ -105,7 +105,7 @@ def test_a_second_writer_of_the_status_is_not_fought(api_server, team, fight):
     with fight(lambda team: team.patch("modeldeployments", "a/status", {"status": {"url": f"http://{next(numbers)}"}})):
         threading.Event().wait(SECONDS)
         assert len(written(api_server, team, "modeldeployments/status {}/a")) <= FEW + 3
-    eventually(lambda: team.reason("a") == "Contested", seconds=20)
+    eventually(lambda: team.reason("a") == "Contested")
     assert "the status of ModelDeployment 'a' is changed again and again by" in team.condition("a")[2]
 
 

@@ -2,8 +2,8 @@
 
 import time
 
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 ENV = [
     {"name": "PLAIN", "value": "0.05"},

@@ -1,7 +1,7 @@
 """NetworkPolicies are there while the setting says so."""
 
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 
 def test_network_policies_come_and_go_with_their_setting(team, start_operator):

@@ -4,8 +4,8 @@ import re
 import time
 
 import pytest
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 FLOWS = "apis/flowcontrol.apiserver.k8s.io/v1"
 MODELS = 12
@@ -64,7 +64,7 @@ def test_an_api_server_that_has_too_much_to_do_is_left_alone_for_as_long_as_it_a
     assert refused(admin) - before <= 2 * SECONDS
     assert operator.alive
     switch(on=False)
-    eventually(lambda: all(team.reason(f"m{number}") for number in range(MODELS)), seconds=40)
+    eventually(lambda: all(team.reason(f"m{number}") for number in range(MODELS)))
 
 
 def quota(team, hard):
@@ -79,7 +79,7 @@ def test_a_quota_on_objects_is_told_and_they_are_made_when_it_is_gone(operator, 
     eventually(lambda: team.reason("a") == "ApplyFailed")
     assert "exceeded quota: tight, requested: count/deployments.apps=1" in team.condition("a")[2]
     team.delete("resourcequotas", "tight")
-    eventually(lambda: team.get("deployments", "a-worker") and team.reason("a") == "Starting", seconds=20)
+    eventually(lambda: team.get("deployments", "a-worker") and team.reason("a") == "Starting")
 
 
 def gpu_quota(team):

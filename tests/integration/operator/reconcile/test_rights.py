@@ -1,7 +1,7 @@
 """An operator for some namespaces has rights in those alone."""
 
-from integration.operator.process import eventually
 from integration.operator.team import GATEWAY_KINDS, model
+from support.eventually import eventually
 
 
 def test_an_operator_for_some_namespaces_needs_rights_in_no_other(
@@ -16,7 +16,7 @@ def test_an_operator_for_some_namespaces_needs_rights_in_no_other(
         eventually(lambda team=team: team.reason("a") == team.reason("b") == "Starting")
         eventually(lambda team=team: all(team.get(kind, "fastchat-gateway") for kind in GATEWAY_KINDS))
         team.delete("services", "a-worker")
-        eventually(lambda team=team: team.get("services", "a-worker"), seconds=5)
+        eventually(lambda team=team: team.get("services", "a-worker"))
         team.delete("modeldeployments", "a")
         team.delete("modeldeployments", "b")
         eventually(lambda team=team: not any(team.get(kind, "fastchat-gateway") for kind in GATEWAY_KINDS))

