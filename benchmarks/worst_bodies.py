@@ -16,7 +16,7 @@ from process import Process, free_port, started
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from integration.worst_bodies import Bodies, at_gateway, at_worker
+from support.worst_bodies import Bodies, at_gateway, at_worker
 
 MOST_LAG_MS = 100
 MOST_MIB = 200

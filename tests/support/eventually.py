@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def eventually(
         time.sleep(next(pauses))
 
 
-async def eventually_async(probe: Callable[[], T | Awaitable[T | None] | None], seconds: float = PATIENCE_SECONDS) -> T:
+async def eventually_async(probe: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """As `eventually`, for a function or a coroutine function; the event loop goes on meanwhile."""
     deadline, pauses = time.monotonic() + seconds, _pauses()
     while True:

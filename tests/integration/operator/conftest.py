@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.operator.process import Operator
 from integration.operator.team import Admin, Namespace, Object
+from support.operators import Operator
 
 from fastchat.v1alpha1.names import INTERNAL
 

@@ -20,7 +20,9 @@ def run(pytester, monkeypatch):
 
 
 def test_minutes_are_summed_up_by_folder(run):
-    run(0).fnmatch_lines_random(["*minutes per folder*", "*0.0  collecting", "*0.0  one, 1 tests", "*0.0  two, 1 tests"])
+    run(0).fnmatch_lines_random(
+        ["*minutes per folder*", "*0.0  collecting", "*0.0  one, 1 tests", "*0.0  two, 1 tests"]
+    )
 
 
 def test_a_short_run_says_nothing_of_them(run):

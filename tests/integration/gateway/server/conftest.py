@@ -5,8 +5,8 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from integration.gateway.process import Process
 from integration.gateway.server.wire import Caller, Dial
+from support.gateways import GatewayProcess
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def dial() -> Iterator[Dial]:
 
 
 @pytest.fixture
-async def alone(worker) -> AsyncIterator[Process]:
+async def alone(worker) -> AsyncIterator[GatewayProcess]:
     """A gateway in a process of its own, so that its memory can be looked at."""
-    process = Process("--worker", worker.url, "--no-access-log", "--open-metrics", "--max-connections=20000")
+    process = GatewayProcess("--worker", worker.url, "--no-access-log", "--open-metrics", "--max-connections=20000")
     yield await process.ready()
     process.popen.kill()
     process.popen.wait()

@@ -8,7 +8,6 @@ import resource
 from collections.abc import Iterator
 
 import psutil
-from integration.gateway.process import Process
 from integration.gateway.server.wire import (
     CHAT,
     HIDDEN,
@@ -19,6 +18,7 @@ from integration.gateway.server.wire import (
     statuses,
 )
 from support.eventually import eventually_async as eventually
+from support.gateways import GatewayProcess
 
 
 async def test_connections_have_a_limit_and_unfinished_heads_count(start_gateway, worker, dial) -> None:
@@ -61,7 +61,7 @@ async def test_far_too_many_connections_are_closed_without_a_word(start_gateway,
 
 
 @contextlib.contextmanager
-def no_more_files(process: Process) -> Iterator[None]:
+def no_more_files(process: GatewayProcess) -> Iterator[None]:
     """The process can open nothing more."""
     pid = process.popen.pid
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)

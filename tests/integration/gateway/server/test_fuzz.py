@@ -8,8 +8,8 @@ import re
 import socket
 from collections.abc import Iterable, Sequence
 
-from integration.gateway.conftest import Connection
 from integration.gateway.server.messages import LARGEST_BODY, Generator, Read, Reading, read_by_h11
+from support.scripted_worker import Connection
 
 from fastchat_gateway.server.parser import RequestParser
 

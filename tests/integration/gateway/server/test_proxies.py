@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from cluster.skips import or_skip
 from cluster.tools import packages
-from integration.gateway.conftest import CHAT, Connection, Running
 from integration.gateway.server import proxies
 from integration.gateway.server.messages import TEMPTING
+from support.gateways import CHAT, Running
+from support.scripted_worker import Connection
 
 REQUESTS = int(os.environ.get("FASTCHAT_PROXIED_REQUESTS", "3400"))
 """Through each of the three."""

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 from integration.gateway.access.test_keys import add, ask, bearer, code_of
-from integration.gateway.process import Process
-from integration.worst_bodies import CHAT, TOKEN_CHECK, at_gateway
 from support.eventually import eventually_async as eventually
+from support.gateways import GatewayProcess
+from support.worst_bodies import CHAT, TOKEN_CHECK, at_gateway
 
 
 @pytest.fixture
-async def alone(worker) -> AsyncIterator[Process]:
+async def alone(worker) -> AsyncIterator[GatewayProcess]:
     """A gateway in a process of its own, so that its memory can be looked at."""
-    process = Process("--worker", worker.url, "--alias=alias=m", "--no-access-log")
+    process = GatewayProcess("--worker", worker.url, "--alias=alias=m", "--no-access-log")
     yield await process.ready()
     process.popen.kill()
     process.popen.wait()
@@ -24,7 +24,7 @@ async def alone(worker) -> AsyncIterator[Process]:
 class Watch:
     """Asks for /health without a pause, each time within a second; `most` is the most memory that was seen, in MiB."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: GatewayProcess) -> None:
         self._process = process
         self._about = psutil.Process(process.popen.pid)
         self.most = self.memory_mib()

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import httptools
 import psutil
-from integration.gateway.process import Process
+from support.gateways import GatewayProcess
 
 CHAT = "/v1/chat/completions"
 LINE = b"POST /v1/chat/completions HTTP/1.1"
@@ -66,7 +66,7 @@ class Caller:
 Dial = Callable[[str], Caller]
 
 
-def memory_mib(process: Process) -> float:
+def memory_mib(process: GatewayProcess) -> float:
     return float(psutil.Process(process.popen.pid).memory_info().rss) / 2**20
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from integration.worker.conftest import WorkerProcess
+from support.workers import WorkerProcess
 
 from fastchat_worker.settings import parse
 

@@ -3,7 +3,7 @@
 import threading
 
 import httpx
-from integration.worst_bodies import at_worker
+from support.worst_bodies import at_worker
 
 
 class Probes:

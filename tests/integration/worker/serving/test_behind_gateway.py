@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import httpx
-from integration.worker.conftest import WorkerProcess
 from integration.worker.telemetry.collector import collecting
 from support.eventually import eventually
+from support.workers import WorkerProcess
 
 SECRET = "the prompt that nobody may read"
 

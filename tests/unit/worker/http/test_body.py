@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from integration.worst_bodies import CHAT, COMPLETIONS, EMBEDDINGS, TOKEN_CHECK, at_worker
+from support.worst_bodies import CHAT, COMPLETIONS, EMBEDDINGS, TOKEN_CHECK, at_worker
 
 from fastchat import api
 from fastchat_worker.errors import RequestError

@@ -12,6 +12,7 @@ from pathlib import Path
 import obstore
 from cluster.tools.binaries import tools
 from obstore.store import S3Store
+
 from support.eventually import eventually
 from support.ports import free_port, listens
 
@@ -47,7 +48,7 @@ class S3Server:
         )
 
     def start(self) -> None:
-        options = ["--port", f"{self.host}:{self.port}", "--iam-dir", self._folder / "users", "--quiet"]
+        options = ["--port", f"{self.host}:{self.port}", "--iam-dir", str(self._folder / "users"), "--quiet"]
         options += ["--access", "root", "--secret", "root-secret"]
         with (self._folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(
@@ -77,7 +78,16 @@ class S3Server:
         os.setxattr(self.files / key, "user.etag", b"d41d8cd98f00b204e9800998ecf8427e")
 
     def _admin(self, *arguments: str) -> None:
-        command = [self._program, "admin", "--access", "root", "--secret", "root-secret", "--endpoint-url", self.url]
+        command = [
+            str(self._program),
+            "admin",
+            "--access",
+            "root",
+            "--secret",
+            "root-secret",
+            "--endpoint-url",
+            self.url,
+        ]
         subprocess.run([*command, *arguments], check=True, capture_output=True)
 
 

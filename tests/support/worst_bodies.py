@@ -67,6 +67,12 @@ def at_worker(model: str) -> Bodies:
         "chat: 262,000 names of tools": (CHAT, (message + '"x"}],"tools":[' + '"ab",' * 262_000 + "0]}").encode()),
         "chat: text": (CHAT, _filled(message + '"', "! ", '"}]}')),
         "chat: deep nesting": (CHAT, _filled(begin + '"messages":', "[", "")),
+    } | _without_messages(begin)
+
+
+def _without_messages(begin: str) -> Bodies:
+    """What a worker refuses of everything but chats; `begin` is the beginning of a body that names the model."""
+    return {
         "completions: lists": (COMPLETIONS, _filled(begin + '"prompt":[', "[],", "[]]}")),
         "completions: empty texts": (COMPLETIONS, _filled(begin + '"prompt":[', '"",', '""]}')),
         "completions: tokens": (COMPLETIONS, _filled(begin + '"prompt":[', "1,", "1]}")),

