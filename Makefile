@@ -72,6 +72,7 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, sizes, drift of what is gene
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd tests && ../$(BIN)/lint-imports --config .importlinter
 	$(BIN)/python .ci/sizes.py
 	$(BIN)/python -m fastchat.v1alpha1.crd | diff - $(CRD)
 	diff $(CRD) charts/fastchat/files/modeldeployments.fastchat.io.yaml
