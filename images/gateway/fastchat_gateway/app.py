@@ -19,7 +19,7 @@ from fastchat_gateway.pages import app as pages
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway, ServerLimits
 from fastchat_gateway.proxy.heartbeat import Heartbeat
-from fastchat_gateway.proxy.relay import Lanes
+from fastchat_gateway.proxy.relay import RelayContext
 from fastchat_gateway.proxy.upstream import Pool
 from fastchat_gateway.routing.catalog import Catalog
 from fastchat_gateway.server.server import Server
@@ -44,7 +44,7 @@ def build(settings: Settings) -> Server:
     access_log = AccessLog() if settings.access_log else None
     tracer = tracing.start()
     gateway = Gateway(
-        Lanes(catalog, pool, metrics, settings.comment_seconds, settings.internal_token),
+        RelayContext(catalog, pool, metrics, settings.comment_seconds, settings.internal_token),
         clock=clock,
         drain=Drain(settings.grace_period_seconds),
         keyring=keyring,

@@ -13,7 +13,7 @@ QUEUE_FULL = "queue_full"
 """Code of a worker, or of the gateway, where as many wait as may."""
 
 
-class Refused(Exception):  # noqa: N818  # an answer, not a fault
+class RefusedError(Exception):
     """The request is answered with this error."""
 
     def __init__(self, status: int, error: Error, header_lines: bytes = b"") -> None:
@@ -37,36 +37,37 @@ class Refused(Exception):  # noqa: N818  # an answer, not a fault
 _RETRY_LATER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
 
 
-def bad_request(message: str, param: str | None = None, code: str | None = None) -> Refused:
-    return Refused(400, Error(message=message, param=param, code=code))
+def bad_request(message: str, param: str | None = None, code: str | None = None) -> RefusedError:
+    return RefusedError(400, Error(message=message, param=param, code=code))
 
 
-def no_route(path: str) -> Refused:
-    return Refused(404, Error(message=f"There is no route {path[:256]}; /docs shows those that are.", code="not_found"))
+def no_route(path: str) -> RefusedError:
+    message = f"There is no route {path[:256]}; /docs shows those that are."
+    return RefusedError(404, Error(message=message, code="not_found"))
 
 
-def method_not_allowed(method: str, path: str, allow: str) -> Refused:
+def method_not_allowed(method: str, path: str, allow: str) -> RefusedError:
     error = Error(message=f"{path} is not for {method} but for {allow}.", code="method_not_allowed")
-    return Refused(405, error, b"allow: %b\r\n" % allow.encode())
+    return RefusedError(405, error, b"allow: %b\r\n" % allow.encode())
 
 
-def method_unknown(method: str) -> Refused:
-    return Refused(501, Error(message=f"The gateway knows no method {method[:256]}.", code="method_unknown"))
+def method_unknown(method: str) -> RefusedError:
+    return RefusedError(501, Error(message=f"The gateway knows no method {method[:256]}.", code="method_unknown"))
 
 
-def missing_api_key() -> Refused:
+def missing_api_key() -> RefusedError:
     return _unauthorized("An API key is needed: send 'Authorization: Bearer KEY'.", "invalid_api_key")
 
 
-def invalid_api_key() -> Refused:
+def invalid_api_key() -> RefusedError:
     return _unauthorized("The API key is wrong: it is not one of this gateway's, or no longer.", "invalid_api_key")
 
 
-def expired_api_key(name: str, when: datetime) -> Refused:
+def expired_api_key(name: str, when: datetime) -> RefusedError:
     return _unauthorized(f"The API key '{name}' expired at {when:%Y-%m-%dT%H:%M:%SZ}.", "expired_api_key")
 
 
-def not_internal(path: str) -> Refused:
+def not_internal(path: str) -> RefusedError:
     message = (
         f"{path} needs the internal token: set {INTERNAL_TOKEN_VARIABLE} for the gateway and send it as "
         "'Authorization: Bearer TOKEN'; --open-metrics opens /metrics to all."
@@ -74,107 +75,108 @@ def not_internal(path: str) -> Refused:
     return _unauthorized(message, "invalid_internal_token")
 
 
-def _unauthorized(message: str, code: str) -> Refused:
-    return Refused(401, Error(message=message, code=code), b"www-authenticate: Bearer\r\n")
+def _unauthorized(message: str, code: str) -> RefusedError:
+    return RefusedError(401, Error(message=message, code=code), b"www-authenticate: Bearer\r\n")
 
 
-def model_not_allowed(key: str, model: str) -> Refused:
+def model_not_allowed(key: str, model: str) -> RefusedError:
     message = f"The API key '{key}' is not for the model '{model[:256]}'; GET /v1/models lists those it is for."
-    return Refused(403, Error(message=message, type="permission_error", param="model", code="model_not_allowed"))
+    return RefusedError(403, Error(message=message, type="permission_error", param="model", code="model_not_allowed"))
 
 
-def origin_not_allowed(origin: str) -> Refused:
+def origin_not_allowed(origin: str) -> RefusedError:
     message = f"Web pages of {origin[:256]} may not ask this gateway; --allowed-origins says which may."
-    return Refused(403, Error(message=message, type="permission_error", code="origin_not_allowed"))
+    return RefusedError(403, Error(message=message, type="permission_error", code="origin_not_allowed"))
 
 
-def host_not_allowed(host: str) -> Refused:
+def host_not_allowed(host: str) -> RefusedError:
     message = f"This gateway does not answer for the host '{host[:256]}'; --allowed-hosts says for which it does."
-    return Refused(421, Error(message=message, code="host_not_allowed"))
+    return RefusedError(421, Error(message=message, code="host_not_allowed"))
 
 
-def rate_limited(message: str, retry_after: int, header_lines: bytes) -> Refused:
+def rate_limited(message: str, retry_after: int, header_lines: bytes) -> RefusedError:
     """`retry_after` in seconds; `header_lines` say what the key has left."""
     error = Error(message=message, type="rate_limit_error", code="rate_limit_exceeded")
-    return Refused(429, error, b"retry-after: %d\r\n%b" % (retry_after, header_lines))
+    return RefusedError(429, error, b"retry-after: %d\r\n%b" % (retry_after, header_lines))
 
 
-def too_many_sequences(key: str, sequences: int, most: int) -> Refused:
+def too_many_sequences(key: str, sequences: int, most: int) -> RefusedError:
     message = f"This request is for {sequences} sequences (n for each prompt), and the API key '{key}' may have {most} "
     return bad_request(message + "in progress at a time; send several requests.", code="too_many_sequences")
 
 
-def model_not_found(name: str) -> Refused:
+def model_not_found(name: str) -> RefusedError:
     message = f"The model '{name[:256]}' does not exist; GET /v1/models lists those that do."
-    return Refused(404, Error(message=message, param="model", code="model_not_found"))
+    return RefusedError(404, Error(message=message, param="model", code="model_not_found"))
 
 
-def not_discovered(name: str) -> Refused:
+def not_discovered(name: str) -> RefusedError:
     message = f"The model '{name[:256]}' is not known yet: not all models have been heard of; try again later."
-    return Refused(503, Error(message=message, type="server_error", param="model", code="model_unknown"), _RETRY_LATER)
+    error = Error(message=message, type="server_error", param="model", code="model_unknown")
+    return RefusedError(503, error, _RETRY_LATER)
 
 
-def too_large(limit: int) -> Refused:
-    return Refused(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
+def too_large(limit: int) -> RefusedError:
+    return RefusedError(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
 
 
-def too_complex(reason: str) -> Refused:
+def too_complex(reason: str) -> RefusedError:
     return bad_request(f"The body is more than is served: {reason}.", code="too_complex")
 
 
-def head_too_large(limit: int) -> Refused:
-    return Refused(431, Error(message=f"The request's head is larger than {limit} bytes.", code="head_too_large"))
+def head_too_large(limit: int) -> RefusedError:
+    return RefusedError(431, Error(message=f"The request's head is larger than {limit} bytes.", code="head_too_large"))
 
 
-def too_slow(part: str, seconds: float) -> Refused:
+def too_slow(part: str, seconds: float) -> RefusedError:
     message = f"The request's {part} did not arrive within {seconds:g} seconds."
-    return Refused(408, Error(message=message, code="request_timeout"))
+    return RefusedError(408, Error(message=message, code="request_timeout"))
 
 
-def overloaded() -> Refused:
+def overloaded() -> RefusedError:
     message = "This gateway has as many requests as it can take; try again later."
-    return Refused(503, Error(message=message, type="server_error", code="overloaded"), _RETRY_LATER)
+    return RefusedError(503, Error(message=message, type="server_error", code="overloaded"), _RETRY_LATER)
 
 
-def queue_full(model: str) -> Refused:
+def queue_full(model: str) -> RefusedError:
     message = f"No worker of '{model}' is ready and too many requests wait for one already; try again later."
-    return Refused(429, Error(message=message, type="rate_limit_error", code=QUEUE_FULL), _RETRY_LATER)
+    return RefusedError(429, Error(message=message, type="rate_limit_error", code=QUEUE_FULL), _RETRY_LATER)
 
 
-def no_worker(model: str, seconds: float) -> Refused:
+def no_worker(model: str, seconds: float) -> RefusedError:
     message = f"No worker of '{model}' became ready within {seconds:g} seconds; try again later."
-    return Refused(503, Error(message=message, type="server_error", code="no_worker"), _RETRY_LATER)
+    return RefusedError(503, Error(message=message, type="server_error", code="no_worker"), _RETRY_LATER)
 
 
-def workers_failed(model: str) -> Refused:
+def workers_failed(model: str) -> RefusedError:
     message = f"Each worker of '{model}' that was given this request failed before it answered."
-    return Refused(502, Error(message=message, type="server_error", code="workers_failed"))
+    return RefusedError(502, Error(message=message, type="server_error", code="workers_failed"))
 
 
-def worker_silent(model: str) -> Refused:
+def worker_silent(model: str) -> RefusedError:
     message = (
         f"The worker of '{model}' fell silent after it was given this request; no other one was, for that may be why."
     )
-    return Refused(504, Error(message=message, type="server_error", code="worker_silent"))
+    return RefusedError(504, Error(message=message, type="server_error", code="worker_silent"))
 
 
-def worker_lost(model: str) -> Refused:
+def worker_lost(model: str) -> RefusedError:
     message = f"The worker of '{model}' was lost in the middle of its answer."
-    return Refused(502, Error(message=message, type="server_error", code="worker_lost"))
+    return RefusedError(502, Error(message=message, type="server_error", code="worker_lost"))
 
 
-def bad_answer(model: str) -> Refused:
+def bad_response(model: str) -> RefusedError:
     message = f"The worker of '{model}' gave an answer that makes no sense."
-    return Refused(502, Error(message=message, type="server_error", code="bad_answer"))
+    return RefusedError(502, Error(message=message, type="server_error", code="bad_answer"))
 
 
-def from_worker(status: int, body: bytes) -> Refused:
+def from_worker(status: int, body: bytes) -> RefusedError:
     """A worker's own error response, where a stream or a result of it was wanted."""
     try:
         error = ErrorResponse.model_validate_json(body).error
     except ValidationError:
         error = Error(message=f"The worker answered with status {status}.", type="server_error")
-    return Refused(status, error)
+    return RefusedError(status, error)
 
 
 class _Code(msgspec.Struct):
@@ -193,10 +195,10 @@ def code_of(body: bytes) -> str | None:
         return None
 
 
-def shutting_down() -> Refused:
+def shutting_down() -> RefusedError:
     error = Error(message="This gateway is shutting down; try again.", type="server_error", code="shutting_down")
-    return Refused(503, error, _RETRY_LATER)
+    return RefusedError(503, error, _RETRY_LATER)
 
 
-def server_error() -> Refused:
-    return Refused(500, Error(message="The gateway failed; its log says why.", type="server_error"))
+def server_error() -> RefusedError:
+    return RefusedError(500, Error(message="The gateway failed; its log says why.", type="server_error"))

@@ -54,7 +54,7 @@ class Cors:
         return method == "OPTIONS" and b"origin" in named and b"access-control-request-method" in named
 
     def preflight(self, named: Mapping[bytes, bytes]) -> bytes:
-        """Header lines that say what a page may send, beside `lines`; raises Refused for a page of another origin."""
+        """Header lines that say what a page may send, beside `lines`; raises RefusedError for another origin's."""
         if not self._allows(named[b"origin"]):
             raise origin_not_allowed(named[b"origin"].decode("latin-1"))
         wanted = named.get(b"access-control-request-headers", b"")

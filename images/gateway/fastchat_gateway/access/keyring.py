@@ -63,7 +63,7 @@ class Keyring:
         return len(self._keys)
 
     def find(self, bearer: bytes | None, now: float) -> Key:
-        """The key whose SHA-256 a request has brought, at Unix time `now`; raises Refused (401)."""
+        """The key whose SHA-256 a request has brought, at Unix time `now`; raises RefusedError (401)."""
         if not self.required:
             return NO_KEY
         if bearer is None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from fastchat_gateway.access.keyring import Key
-from fastchat_gateway.errors import Refused, model_not_allowed, rate_limited, too_many_sequences
+from fastchat_gateway.errors import RefusedError, model_not_allowed, rate_limited, too_many_sequences
 
 _BUSY_RETRY_SECONDS = 1
 _MOST_AT_ONCE = 2**53
@@ -120,7 +120,7 @@ class Meter:
         """Count a request that begins, to be followed by one `release`; None for a key without limits.
 
         `name`: the one in the request; `model`: the model's own, or `name` where there is no such model.
-        Raises Refused (400 for more sequences than the key may ever have, 403, 429), and then has counted nothing.
+        Raises RefusedError (400 for more sequences than the key may ever have, 403, 429), and then has counted nothing.
         """
         if key.models is not None and not may_use(key, model, name):
             raise model_not_allowed(key.name, name or model)
@@ -161,7 +161,7 @@ def _resized(bucket: Bucket | None, kind: bytes, per_minute: int | None, share: 
     return bucket
 
 
-def _used_up(key: Key, what: str, bucket: Bucket, account: Account) -> Refused:
+def _used_up(key: Key, what: str, bucket: Bucket, account: Account) -> RefusedError:
     seconds = max(1, math.ceil(bucket.seconds_until(1)))
     message = f"The API key '{key.name}' may use {what} a minute, and has; try again in {seconds} s."
     return rate_limited(message, seconds, account.lines())

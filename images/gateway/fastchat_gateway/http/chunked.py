@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from fastchat_gateway.http.response import BadAnswer
+from fastchat_gateway.http.response_head import BadResponseError
 
 LONGEST_LINE = 4096
 _MOST_TRAILERS = 64
@@ -39,7 +39,7 @@ class Chunked:
         return not (self._left or self._line or self._line_end or self._in_trailers)
 
     def body(self, data: bytes) -> bytes:
-        """What comes next of the body, without framing; raises BadAnswer."""
+        """What comes next of the body, without framing; raises BadResponseError."""
         if self._line:
             data, self._line = self._line + data, b""
         parts: list[bytes] = []
@@ -63,28 +63,28 @@ class Chunked:
 
     def _keep_line(self, line: bytes) -> None:
         if self._line_end and line != b"\r":
-            raise BadAnswer("a chunk that is longer than its size")
+            raise BadResponseError("a chunk that is longer than its size")
         if len(line) >= LONGEST_LINE:
-            raise BadAnswer(f"a line of over {LONGEST_LINE} bytes between chunks")
+            raise BadResponseError(f"a line of over {LONGEST_LINE} bytes between chunks")
         self._line = line
 
     def _read_line(self, line: bytes) -> None:
         """What stands between chunks, or after the last one."""
         if not line.endswith(b"\r\n"):
-            raise BadAnswer("a line between chunks that does not end in CRLF")
+            raise BadResponseError("a line between chunks that does not end in CRLF")
         if self._line_end:
             if line != b"\r\n":
-                raise BadAnswer("a chunk that is longer than its size")
+                raise BadResponseError("a chunk that is longer than its size")
             self._line_end = False
         elif self._in_trailers:
             self._trailers += 1
             if self._trailers > _MOST_TRAILERS:
-                raise BadAnswer(f"over {_MOST_TRAILERS} trailers")
+                raise BadResponseError(f"over {_MOST_TRAILERS} trailers")
             self.complete = line == b"\r\n"
         else:
             given = _SIZE_LINE.fullmatch(line[:-2])
             if given is None:
-                raise BadAnswer("a chunk whose size is no number")
+                raise BadResponseError("a chunk whose size is no number")
             self._left = int(given[1], 16)
             self._in_trailers = not self._left
 

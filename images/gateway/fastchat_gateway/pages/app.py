@@ -14,8 +14,8 @@ from starlette.responses import StreamingResponse
 from fastchat import api, demand
 from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
-from fastchat_gateway.errors import Refused, method_not_allowed, no_route, server_error
-from fastchat_gateway.http.head import pairs
+from fastchat_gateway.errors import RefusedError, method_not_allowed, no_route, server_error
+from fastchat_gateway.http.headers import pairs
 from fastchat_gateway.pages import token_check
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway
@@ -39,7 +39,7 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
         dependencies=[Depends(HTTPBearer(auto_error=False))] if gateway.keyring.required else [],
     )
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(Exception, _fault)
     _add_models(app, gateway)
     _add_token_check(app, gateway)
@@ -51,7 +51,7 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
 
 
 def _add_models(app: FastAPI, gateway: Gateway) -> None:
-    catalog = gateway.lanes.catalog
+    catalog = gateway.context.catalog
 
     @app.get("/v1/models", response_model=None, responses=_responses(api.ModelList))
     async def list_models(request: Request) -> Response:
@@ -102,7 +102,7 @@ def _add_metrics(app: FastAPI, gateway: Gateway) -> None:
     async def scrape() -> Response:
         """Prometheus' text format."""
         gateway.flush_reports()
-        return Response(gateway.lanes.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return Response(gateway.context.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_demand(app: FastAPI, gateway: Gateway) -> None:
@@ -110,7 +110,7 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
     async def tell_demand(request: Request) -> Response:
         """Requests held and in flight, for the autoscaler: a line of JSON for every change, without end."""
         gateway.drain.in_flight.discard(request["exchange"])  # it ends when everything else has
-        said = lines(gateway.lanes.catalog, gateway.is_over)
+        said = lines(gateway.context.catalog, gateway.is_over)
         return StreamingResponse(said, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 
 
@@ -159,7 +159,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)  # noqa: S101  # what it is registered for
+    assert isinstance(error, RefusedError)  # noqa: S101  # what it is registered for
     headers = {name.decode(): value.decode() for name, value in pairs(error.header_lines)}
     return Response(error.body, error.status, headers, media_type="application/json")
 

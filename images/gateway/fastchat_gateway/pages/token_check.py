@@ -8,7 +8,7 @@ import msgspec
 from pydantic import ValidationError
 
 from fastchat.api import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult, request_error
-from fastchat_gateway.errors import Refused, bad_answer, from_worker
+from fastchat_gateway.errors import RefusedError, bad_response, from_worker
 from fastchat_gateway.proxy.body import check_structure
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.exchange import Exchange
@@ -41,7 +41,7 @@ class TokenCheck:
         self._gateway = gateway
 
     async def measure(self, exchange: Exchange, body: bytes) -> TokenCheckResponse:
-        """The prompts' lengths, in order; raises Refused, for what the key may not have before it is validated."""
+        """The prompts' lengths, in order; raises RefusedError, for what the key may not have before it is validated."""
         names = await _aside(body, lambda: _names(body))
         if exchange.is_over:
             return TokenCheckResponse()  # it has been reported, so that nothing would release what it is admitted for
@@ -63,15 +63,15 @@ class TokenCheck:
         name = model.name
         body = await _aside(exchange.body, lambda: _renamed(items, name))
         call = Call(name, PATH.encode(), body, to_worker(exchange), key=exchange.key.name)
-        status, document = await collect(self._gateway.lanes, call, model)
+        status, document = await collect(self._gateway.context, call, model)
         if status != 200:
             raise from_worker(status, document)
         try:
             results = TokenCheckResponse.model_validate_json(document).prompts
         except ValidationError:
-            raise bad_answer(name) from None
+            raise bad_response(name) from None
         if len(results) != len(items):
-            raise bad_answer(name)
+            raise bad_response(name)
         return results
 
 
@@ -81,7 +81,7 @@ async def _aside(body: bytes, work: Callable[[], T]) -> T:
 
 
 def _names(body: bytes) -> list[str]:
-    """The models that the prompts name, each once; raises Refused for what is no such request."""
+    """The models that the prompts name, each once; raises RefusedError for what is no such request."""
     check_structure(body)
     try:
         return list(dict.fromkeys(item.model for item in _items.decode(body).prompts))
@@ -93,7 +93,7 @@ def _validated(body: bytes) -> list[TokenCheckItem]:
     try:
         return TokenCheckRequest.model_validate_json(body).prompts
     except ValidationError as invalid:
-        raise Refused(400, request_error(invalid)) from None
+        raise RefusedError(400, request_error(invalid)) from None
 
 
 def _renamed(items: list[TokenCheckItem], model: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from fastchat.api import structure
-from fastchat_gateway.errors import Refused, bad_request, too_complex
+from fastchat_gateway.errors import RefusedError, bad_request, too_complex
 
 MOST_SEQUENCES = 2048
 """For so many a request counts at most: more than that no worker takes."""
@@ -15,7 +15,7 @@ _BRACKET = ord("[")
 _Value = msgspec.Raw | msgspec.UnsetType
 
 
-class Asked(msgspec.Struct):
+class Parameters(msgspec.Struct):
     """What a request asks for, as far as it matters here; what is wrong with its other fields is for its worker."""
 
     model: str
@@ -53,7 +53,7 @@ class _Options(msgspec.Struct):
     include_usage: bool | None = None
 
 
-_asked = msgspec.json.Decoder(Asked)
+_parameters = msgspec.json.Decoder(Parameters)
 _options = msgspec.json.Decoder(_Options | None)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
@@ -61,17 +61,17 @@ _LARGE = 2**14
 _MOST_PARAMETERS = 1024
 
 
-def read(body: bytes) -> Asked:
-    """Raises Refused for what is not a JSON object with a model, each key once, and a stream that is true or false.
+def read(body: bytes) -> Parameters:
+    """The parameters of a request; raises RefusedError for what is not a JSON object with each key once.
 
     Of two values of a key another reader, the worker, might take the other one.
     """
     try:
         if body.count(b":") > structure.MOST_MEMBERS:
-            _asked.decode(body)  # builds nothing of what is not read: what is wrong there comes first
+            _parameters.decode(body)  # builds nothing of what is not read: what is wrong there comes first
             check_structure(body)
         fields = _fields.decode(body)
-        asked = _asked.decode(body) if len(body) < _LARGE else _asked_in(fields)
+        parameters = _parameters.decode(body) if len(body) < _LARGE else _parameters_in(fields)
         if not body.isascii():  # which needs no copy
             body.decode()  # msgspec does not look into strings that it skips
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -80,16 +80,16 @@ def read(body: bytes) -> Asked:
         raise too_complex(f"it has more than {_MOST_PARAMETERS} parameters")
     if not _is_each_once(body, fields.values()):
         raise _twice(body, fields)
-    return asked
+    return parameters
 
 
-def _asked_in(fields: Mapping[str, msgspec.Raw]) -> Asked:
+def _parameters_in(fields: Mapping[str, msgspec.Raw]) -> Parameters:
     """From the values that were found: to go through a long document twice would cost."""
     typed = [b'"%b":%b' % (name.encode(), fields[name]) for name in ("model", "stream") if name in fields]
-    asked = _asked.decode(b"{%b}" % b",".join(typed))
+    parameters = _parameters.decode(b"{%b}" % b",".join(typed))
     for name in ("n", "prompt", "input", "stream_options"):
-        setattr(asked, name, fields.get(name, msgspec.UNSET))
-    return asked
+        setattr(parameters, name, fields.get(name, msgspec.UNSET))
+    return parameters
 
 
 def _number(n: _Value) -> int:
@@ -134,7 +134,7 @@ def _is_row(body: bytes, values: Iterable[msgspec.Raw]) -> bool:
     return body[at:].strip() == b"}"
 
 
-def _twice(body: bytes, fields: Mapping[str, msgspec.Raw]) -> Refused:
+def _twice(body: bytes, fields: Mapping[str, msgspec.Raw]) -> RefusedError:
     """Names the first key that comes again, or whose value does."""
     at = 0
     for name, value in [*fields.items(), ("", msgspec.Raw())]:
@@ -150,14 +150,14 @@ def _twice(body: bytes, fields: Mapping[str, msgspec.Raw]) -> Refused:
 
 
 def check_structure(body: bytes) -> None:
-    """Raises Refused where there is more in a body than may be built of one."""
+    """Raises RefusedError where there is more in a body than may be built of one."""
     try:
         structure.check(body)
     except structure.TooComplexError as error:
         raise too_complex(str(error)) from None
 
 
-def _what_is_wrong(body: bytes, error: Exception) -> Refused:
+def _what_is_wrong(body: bytes, error: Exception) -> RefusedError:
     """Nothing is built of the body, and none of it is looked at again but for its encoding."""
     if isinstance(error, msgspec.ValidationError):
         return _wrong_field(str(error))
@@ -170,7 +170,7 @@ def _what_is_wrong(body: bytes, error: Exception) -> Refused:
     return bad_request(f"The body is not valid JSON: {error}.", code="invalid_json")
 
 
-def _wrong_field(said: str) -> Refused:
+def _wrong_field(said: str) -> RefusedError:
     """msgspec says it in words only."""
     if "missing required field `model`" in said:
         return bad_request("Missing required parameter: 'model'.", "model", "missing_required_parameter")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastchat_gateway.http.head import render
+from fastchat_gateway.http.headers import render
 
 if TYPE_CHECKING:
     from fastchat_gateway.telemetry.trace import Trace

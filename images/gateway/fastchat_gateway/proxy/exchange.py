@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from fastchat_gateway.access.keyring import NO_KEY
-from fastchat_gateway.errors import Refused, from_worker, shutting_down
-from fastchat_gateway.http.head import RequestHead
+from fastchat_gateway.errors import RefusedError, from_worker, shutting_down
+from fastchat_gateway.http.request_head import RequestHead
 from fastchat_gateway.proxy import usage
 from fastchat_gateway.proxy.documents import Tokens, usage_of
 
@@ -97,7 +97,7 @@ class Exchange:
         """Whose request it is."""
         self.path = head.path
         self.body = body
-        self.asked_bytes = len(body)
+        self.request_bytes = len(body)
         given = head.named.get(b"x-request-id")
         self.request_id = given if given and _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
 
@@ -113,7 +113,7 @@ class Exchange:
 
     # What a relay tells.
 
-    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
         if self.status:  # a held stream has its head already
             self.refuse(from_worker(status, body))
             return
@@ -161,16 +161,16 @@ class Exchange:
             self._downstream.write_head(200, _EVENT_STREAM + self.lines)
         self._send_aside(_WAITING)
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refusal: RefusedError) -> None:
         """End the response with an error: as an event where a stream has begun, by cutting off any other that has."""
         if not self.status:
-            body = refused.body
-            self.status = refused.status
+            body = refusal.body
+            self.status = refusal.status
             self.sent += len(body)
-            self._downstream.write_response(refused.status, _JSON + refused.header_lines + self.lines, body)
+            self._downstream.write_response(refusal.status, _JSON + refusal.header_lines + self.lines, body)
         elif self.streams:
             self.broken = True
-            self._send_aside(refused.event, last=True)
+            self._send_aside(refusal.event, last=True)
         else:
             self.broken = True
             self._downstream.cut()
@@ -207,7 +207,7 @@ class Exchange:
         return self._last.count(b"\n") // 2 - self._last_chunks
 
     def _about(self, completion: int) -> Tokens:
-        return usage.of_bytes(self.asked_bytes), 0 if self.path.endswith("embeddings") else completion
+        return usage.of_bytes(self.request_bytes), 0 if self.path.endswith("embeddings") else completion
 
     # How it ends.
 

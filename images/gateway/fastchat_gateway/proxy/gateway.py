@@ -15,7 +15,7 @@ from fastchat_gateway.access.keyring import Key, Keyring
 from fastchat_gateway.access.limits import Meter, may_use
 from fastchat_gateway.clock import Clock, timestamp
 from fastchat_gateway.errors import (
-    Refused,
+    RefusedError,
     host_not_allowed,
     model_not_allowed,
     not_internal,
@@ -23,12 +23,12 @@ from fastchat_gateway.errors import (
     server_error,
     shutting_down,
 )
-from fastchat_gateway.http.head import RequestHead
+from fastchat_gateway.http.request_head import RequestHead
 from fastchat_gateway.proxy import body
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
-from fastchat_gateway.proxy.relay import Lanes, Relay
+from fastchat_gateway.proxy.relay import Relay, RelayContext
 from fastchat_gateway.routing.catalog import Model
 from fastchat_gateway.telemetry.access_log import AccessLog, AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
@@ -84,7 +84,7 @@ class Gateway:
 
     def __init__(
         self,
-        lanes: Lanes,
+        context: RelayContext,
         *,
         clock: Clock,
         drain: Drain,
@@ -103,13 +103,13 @@ class Gateway:
         self.limits = limits
         self.max_body_bytes = limits.max_body_bytes
         self.connections: set[Swept] = set()
-        self.lanes = lanes
+        self.context = context
         self.keyring = keyring
-        self._metrics = lanes.metrics
+        self._metrics = context.metrics
         self._meter = meter
         self._access_log = access_log
         self._tracer = tracer
-        self._token = None if lanes.token is None else digest(lanes.token)
+        self._token = None if context.token is None else digest(context.token)
         self._open_paths = PROBES.union(open_paths)
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self._cors = cors
@@ -117,9 +117,9 @@ class Gateway:
         self._in_flight = drain.in_flight
         self._unreported: deque[Exchange] = deque()
         self._flush_timer: asyncio.TimerHandle | None = None
-        lanes.metrics.watch("open_connections", lambda: len(self.connections))
-        lanes.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
-        lanes.metrics.watch("keys", lambda: len(keyring))
+        context.metrics.watch("open_connections", lambda: len(self.connections))
+        context.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
+        context.metrics.watch("keys", lambda: len(keyring))
 
     @staticmethod
     def infers(head: RequestHead) -> bool:
@@ -147,8 +147,8 @@ class Gateway:
         self._in_flight.add(exchange)
         try:
             return self._begin(exchange, is_new=is_new)
-        except Refused as refused:
-            exchange.refuse(refused)
+        except RefusedError as refusal:
+            exchange.refuse(refusal)
         except Exception:
             logger.exception("request %s %s failed", exchange.request_id.decode(), exchange.path)
             exchange.refuse(server_error())
@@ -163,7 +163,7 @@ class Gateway:
         if self._hosts:
             self._check_host(exchange.head.named.get(b"host", b""))
         if self._cors is not None and self._cors.is_preflight(exchange.head.method, exchange.head.named):
-            exchange.answer(200, self._cors.preflight(exchange.head.named), b"")
+            exchange.respond(200, self._cors.preflight(exchange.head.named), b"")
             return False
         self._identify(exchange)
         if is_new and self.drain.draining:
@@ -180,7 +180,7 @@ class Gateway:
         return self.drain.draining and not self._in_flight
 
     def _identify(self, exchange: Exchange) -> None:
-        """Whose request it is; raises Refused."""
+        """Whose request it is; raises RefusedError."""
         path, bearer = exchange.path, exchange.head.bearer
         if path in self._open_paths:
             return
@@ -190,7 +190,7 @@ class Gateway:
             raise not_internal(path)
 
     def _check_host(self, host: bytes) -> None:
-        """A web page whose name has come to mean this machine (DNS rebinding) still says its own; raises Refused."""
+        """A web page whose name has come to mean this machine (DNS rebinding) sends its own; raises RefusedError."""
         name = host.lower()
         end = name.find(b"]") + 1 if name.startswith(b"[") else name.find(b":")
         name = (name if end < 0 else name[:end]).rstrip(b".")
@@ -198,9 +198,9 @@ class Gateway:
             raise host_not_allowed(host.decode("latin-1"))
 
     def _infer(self, exchange: Exchange) -> None:
-        asked, path = body.read(exchange.body), INFERENCE[exchange.path]
-        name, stream, generates = asked.model, bool(asked.stream), path in _GENERATES
-        sequences = asked.sequences
+        parameters, path = body.read(exchange.body), INFERENCE[exchange.path]
+        name, stream, generates = parameters.model, bool(parameters.stream), path in _GENERATES
+        sequences = parameters.sequences
         exchange.sequences = sequences if generates else _places(exchange.key, sequences)
         model = self.admit(exchange, name)
         if name != model.name:
@@ -210,13 +210,13 @@ class Gateway:
         call = Call(name, path, exchange.body, to_worker(exchange, with_trace=trace is None), stream)
         call.key, call.sequences, call.trace = exchange.key.name, sequences, trace
         if stream and generates:
-            call.hides_usage, call.has_stream_options = not asked.asks_for_usage, asked.has_stream_options
-        exchange.relay = Relay(self.lanes, call, exchange, model, chunks=stream and exchange.takes_chunks)
+            call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
+        exchange.relay = Relay(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.relay.start(exchange.started)
 
     def admit(self, exchange: Exchange, name: str) -> Model:
-        """The model of this name, if the request's key may use it now; raises Refused."""
-        key, model = exchange.key, self.lanes.catalog.find(name)
+        """The model of this name, if the request's key may use it now; raises RefusedError."""
+        key, model = exchange.key, self.context.catalog.find(name)
         own_name = model.name if model else name
         if not exchange.admitted:
             account = exchange.account = self._meter.admit(
@@ -228,12 +228,12 @@ class Gateway:
         elif not may_use(key, own_name, name):
             raise model_not_allowed(key.name, name)
         if model is None:
-            raise self.lanes.catalog.unknown(name)
+            raise self.context.catalog.unknown(name)
         return model
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over, however it ended."""
-        self._buffered -= exchange.asked_bytes
+        self._buffered -= exchange.request_bytes
         if exchange.path in PROBES:
             return
         self._in_flight.discard(exchange)
@@ -269,8 +269,8 @@ class Gateway:
         now = self.clock.now
         for connection in list(self.connections):
             connection.sweep(now)
-        self.lanes.pool.sweep(self.limits.upstream_seconds)
-        self.lanes.catalog.sweep(now)
+        self.context.pool.sweep(self.limits.upstream_seconds)
+        self.context.catalog.sweep(now)
 
     def _report(self, exchange: Exchange) -> None:
         path, model, key, first_byte = exchange.path, exchange.model, exchange.key.name, exchange.first_byte

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from fastchat.v1alpha1.names import KEY_HEADER
 from fastchat_gateway.errors import (
     QUEUE_FULL,
-    Refused,
-    bad_answer,
+    RefusedError,
+    bad_response,
     code_of,
     no_worker,
     queue_full,
@@ -22,16 +22,16 @@ from fastchat_gateway.errors import (
     worker_silent,
     workers_failed,
 )
-from fastchat_gateway.http.response import AnswerHead
+from fastchat_gateway.http.response_head import ResponseHead
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.documents import Tokens
-from fastchat_gateway.proxy.upstream import Pool, Upstream, WorkerFailed
+from fastchat_gateway.proxy.upstream import ConnectError, Pool, Upstream
 from fastchat_gateway.proxy.usage import FIELD, Search, StreamUsage, says_usage
 from fastchat_gateway.routing import balancer
 from fastchat_gateway.routing.catalog import Catalog, Endpoint, Model
 from fastchat_gateway.routing.dispatch import MOST_LOST, Dispatch, Wait
-from fastchat_gateway.routing.hold import Hold
 from fastchat_gateway.routing.prefix import prefix_of
+from fastchat_gateway.routing.queue import RequestQueue
 from fastchat_gateway.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ _LONGEST_EVENT = 2**16
 class Sink(Protocol):
     """Who gets the answer: a whole one, or its beginning, its parts and its end; or a refusal, at any time."""
 
-    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
         """A whole answer; `lines` are those of its head."""
 
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:
@@ -67,7 +67,7 @@ class Sink(Protocol):
     def used(self, tokens: Tokens) -> None:
         """The worker has said what it used."""
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refusal: RefusedError) -> None:
         """There is no answer, or no more of it."""
 
     def comment(self) -> None:
@@ -75,7 +75,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True)
-class Lanes:
+class RelayContext:
     """What every relay needs."""
 
     catalog: Catalog
@@ -109,10 +109,10 @@ class Relay:
     _may_be_stale = False
     _waiting: "_Waiting | None" = None
     _declined: tuple[int, bytes, bytes] | None = None
-    _bad_answers = 0
+    _bad_responses = 0
     _over = False
     # Of the answer that is being read:
-    _head: AnswerHead | None = None
+    _head: ResponseHead | None = None
     _begun = False
     _streams = False
     _size = 0
@@ -122,13 +122,13 @@ class Relay:
     _usage: StreamUsage
     _search: Search
 
-    def __init__(self, lanes: Lanes, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
+    def __init__(self, context: RelayContext, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
         """`chunks`: the sink takes a stream chunked as it comes."""
         prefix = prefix_of(call.body) if model.record.load_balancing == "PrefixHash" else None
-        self._lanes = lanes
+        self._context = context
         self._call = call
         self._sink = sink
-        self._dispatch = Dispatch(lanes.catalog, call.model, prefix)
+        self._dispatch = Dispatch(context.catalog, call.model, prefix)
         self._takes_chunks = chunks
         self._parts: list[bytes] = []
 
@@ -166,11 +166,11 @@ class Relay:
     def _advance(self, now: float) -> None:
         try:
             step = self._dispatch.next(now)
-        except Refused as refused:
-            self._refuse(refused)
+        except RefusedError as refusal:
+            self._refuse(refusal)
             return
-        if self._bad_answers and (self._bad_answers >= MOST_LOST or not isinstance(step, Endpoint)):
-            self._refuse(bad_answer(self._dispatch.model.name))
+        if self._bad_responses and (self._bad_responses >= MOST_LOST or not isinstance(step, Endpoint)):
+            self._refuse(bad_response(self._dispatch.model.name))
             return
         if isinstance(step, Wait):
             self._hold(step)
@@ -183,22 +183,22 @@ class Relay:
             self._refuse(worker_silent(step.model.name))
         elif self._declined is not None:
             self._over = True
-            self._sink.answer(*self._declined)
+            self._sink.respond(*self._declined)
         else:
             self._refuse(workers_failed(step.model.name))
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refusal: RefusedError) -> None:
         self._over = True
         self._stop_waiting()
-        self._sink.refuse(refused)
+        self._sink.refuse(refusal)
 
     def _hold(self, step: Wait) -> None:
         if self._waiting is not None and self._waiting.model is step.model:
             return
         self._stop_waiting()
-        waiting = _Waiting(self, step, self._lanes.comment_seconds if self._call.stream else None)
-        if not step.model.hold.enter(waiting, self._call.key, step.model.record.queue.max_requests):
-            self._lanes.metrics.queue_refused(step.model.name, "full")
+        waiting = _Waiting(self, step, self._context.comment_seconds if self._call.stream else None)
+        if not step.model.queue.enter(waiting, self._call.key, step.model.record.queue.max_requests):
+            self._context.metrics.queue_refused(step.model.name, "full")
             self._refuse(queue_full(step.model.name))
             return
         self._waiting = waiting
@@ -211,11 +211,11 @@ class Relay:
         self._advance(time.monotonic())
         return self._waiting is None or self._dispatch.has_failed
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Another key's request takes the place in the queue."""
         if self._waiting is not None:
             name = self._waiting.model.name
-            self._lanes.metrics.queue_refused(name, "full")
+            self._context.metrics.queue_refused(name, "full")
             self._refuse(queue_full(name))
 
     def comment(self) -> None:
@@ -223,13 +223,13 @@ class Relay:
 
     def give_up_waiting(self, model: Model) -> None:
         """The time is over."""
-        self._lanes.metrics.queue_refused(model.name, "timeout")
+        self._context.metrics.queue_refused(model.name, "timeout")
         self._refuse(no_worker(model.name, model.record.queue.timeout_seconds))
 
     def _stop_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            self._lanes.metrics.held(waiting.model.name, waiting.leave(self._call.key))
+            self._context.metrics.held(waiting.model.name, waiting.leave(self._call.key))
 
     # The call.
 
@@ -242,7 +242,7 @@ class Relay:
     def _open(self, endpoint: Endpoint) -> None:
         if self._head is not None:
             self._forget_answer()
-        upstream = self._lanes.pool.take(endpoint.url)
+        upstream = self._context.pool.take(endpoint.url)
         if upstream is not None:
             self._may_be_stale = upstream.may_be_stale
             self._send_over(upstream)
@@ -252,15 +252,15 @@ class Relay:
     async def _connect(self, endpoint: Endpoint) -> None:
         self._may_be_stale = False
         try:
-            upstream = await self._lanes.pool.connect(endpoint.url)
-        except WorkerFailed as failure:
+            upstream = await self._context.pool.connect(endpoint.url)
+        except ConnectError as failure:
             self._connecting = None
             self._failed(str(failure), lost=False)
             return
-        except Refused as refused:
+        except RefusedError as refusal:
             self._connecting = None
             self._release(endpoint)
-            self._refuse(refused)
+            self._refuse(refusal)
             return
         except Exception:
             logger.exception("connecting to worker %s failed", endpoint.url)
@@ -279,7 +279,7 @@ class Relay:
         knows_usage = endpoint is not None and endpoint.tells_usage is not False
         self._adds_usage = self._call.hides_usage and self._may_ask and knows_usage
         body = self._call.body_for(self._dispatch.model.name, with_usage=self._adds_usage)
-        head = self._call.head(upstream.host_line, self._lanes.identity(self._call.key), len(body))
+        head = self._call.head(upstream.host_line, self._context.identity(self._call.key), len(body))
         parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
         upstream.send(self, *parts, chunks=self._takes_chunks)
 
@@ -288,16 +288,16 @@ class Relay:
         model = self._dispatch.model
         model.release(endpoint, self._call.sequences)
         self._endpoint = None
-        if model.hold.length:
-            asyncio.get_running_loop().call_soon(model.hold.release)
+        if model.queue.length:
+            asyncio.get_running_loop().call_soon(model.queue.wake)
 
-    def _turned_away(self, endpoint: Endpoint) -> None:
+    def _on_full(self, endpoint: Endpoint) -> None:
         """The worker's queue is full, which is no fault of its own; another one's may not be."""
         model = self._dispatch.model
         self._release(endpoint)
         balancer.note_success(endpoint)
-        self._dispatch.turned_away(endpoint)
-        self._lanes.metrics.retry(model.name, ejected=False)
+        self._dispatch.was_full(endpoint)
+        self._context.metrics.retry(model.name, ejected=False)
         if self._call.trace is not None:
             self._call.trace.failed(endpoint.url, QUEUE_FULL)
         self._advance(time.monotonic())
@@ -313,7 +313,7 @@ class Relay:
     def _go_on(self, endpoint: Endpoint, reason: str, now: float, *, ejected: bool) -> None:
         """Another worker may have the call."""
         model = self._dispatch.model
-        self._lanes.metrics.retry(model.name, ejected=ejected)
+        self._context.metrics.retry(model.name, ejected=ejected)
         if self._call.trace is not None:
             self._call.trace.failed(endpoint.url, reason)
         logger.warning("worker %s failed: %s%s", endpoint.url, reason, "; left out for a while" if ejected else "")
@@ -327,7 +327,7 @@ class Relay:
         self._parts = []
         self._size = 0
 
-    def on_answer(self, head: AnswerHead, body: bytes) -> None:
+    def on_response(self, head: ResponseHead, body: bytes) -> None:
         if head.status != 200 or head.streams or self._call.trace is not None:
             self.on_head(head)
             self.on_complete(body)
@@ -337,9 +337,9 @@ class Relay:
             self._release(endpoint)
             self._over = True
             self._note_success(endpoint, 200)
-            self._sink.answer(200, head.to_client, body)
+            self._sink.respond(200, head.to_client, body)
 
-    def on_head(self, head: AnswerHead) -> None:
+    def on_head(self, head: ResponseHead) -> None:
         self._head = head
         if self._call.trace is not None:
             self._call.trace.mark("first_byte")
@@ -388,12 +388,12 @@ class Relay:
             self._failed(f"status {head.status}", lost=False)
         elif head.status == _MAY_BE_FULL and code_of(body) == QUEUE_FULL:
             self._declined = head.status, head.to_client, body
-            self._turned_away(endpoint)
+            self._on_full(endpoint)
         else:
             self._release(endpoint)
             self._over = True
             self._note_success(endpoint, head.status)
-            self._sink.answer(head.status, head.to_client, body)
+            self._sink.respond(head.status, head.to_client, body)
 
     def _end(self, endpoint: Endpoint) -> None:
         self._release(endpoint)
@@ -422,12 +422,12 @@ class Relay:
         else:
             self._failed(reason, lost=True)
 
-    def on_bad_answer(self, reason: str) -> None:
+    def on_bad_response(self, reason: str) -> None:
         """Another worker may do better; this one will not when it is asked once more."""
         if self._begun:
             self.on_lost(f"it went on with {reason}")
             return
-        self._bad_answers += 1
+        self._bad_responses += 1
         self._failed(f"its answer makes no sense: {reason}", lost=False)
 
     def on_silent(self, reason: str, *, suspect: bool) -> None:
@@ -448,7 +448,7 @@ class Relay:
         self._over = True
         self._sink.refuse(worker_lost(self._dispatch.model.name))
 
-    def _begin(self, head: AnswerHead) -> None:
+    def _begin(self, head: ResponseHead) -> None:
         assert self._endpoint is not None  # noqa: S101  # an answer is being read
         self._note_success(self._endpoint, head.status)
         self._begun = True
@@ -499,8 +499,8 @@ class _Waiting:
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
-    def _hold(self) -> Hold:
-        return self.model.hold
+    def _hold(self) -> RequestQueue:
+        return self.model.queue
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -509,13 +509,13 @@ class _Waiting:
         if self._comment_seconds is not None:
             self._timers.append(loop.call_later(self._comment_seconds, self._comment))
         if self.model.ready:
-            loop.call_soon(self._hold.release)  # those before it may all wait for what only they lack
+            loop.call_soon(self._hold.wake)  # those before it may all wait for what only they lack
 
     def look(self) -> bool:
         return self._relay.look_again()
 
-    def turn_away(self) -> None:
-        self._relay.give_way()
+    def evict(self) -> None:
+        self._relay.evict()
 
     def leave(self, key: str) -> float:
         """Seconds that it lasted."""
@@ -537,7 +537,7 @@ class Collected:
         self._status = 0
         self._parts: list[bytes] = []
 
-    def answer(self, status: int, lines: bytes, body: bytes) -> None:  # noqa: ARG002  # a sink's
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:  # noqa: ARG002  # a sink's
         self._set(status, body)
 
     def begin(self, status: int, lines: bytes, *, streams: bool) -> None:  # noqa: ARG002  # a sink's
@@ -552,9 +552,9 @@ class Collected:
     def used(self, tokens: Tokens) -> None:
         """It costs nothing."""
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refusal: RefusedError) -> None:
         if not self.future.done():
-            self.future.set_exception(refused)
+            self.future.set_exception(refusal)
 
     def comment(self) -> None:
         """Nobody listens meanwhile."""
@@ -564,10 +564,10 @@ class Collected:
             self.future.set_result((status, body))
 
 
-async def collect(lanes: Lanes, call: Call, model: Model) -> tuple[int, bytes]:
-    """A worker's status and body; raises Refused."""
+async def collect(context: RelayContext, call: Call, model: Model) -> tuple[int, bytes]:
+    """A worker's status and body; raises RefusedError."""
     sink = Collected()
-    relay = Relay(lanes, call, sink, model)
+    relay = Relay(context, call, sink, model)
     relay.start(time.monotonic())
     try:
         return await sink.future

@@ -14,8 +14,8 @@ from fastchat_gateway.clock import Clock
 from fastchat_gateway.descriptors import lacking
 from fastchat_gateway.errors import overloaded
 from fastchat_gateway.http.chunked import Chunked, whole_events
-from fastchat_gateway.http.head import LastHead
-from fastchat_gateway.http.response import AnswerHead, BadAnswer, check_beginning, read
+from fastchat_gateway.http.head_cache import HeadCache
+from fastchat_gateway.http.response_head import BadResponseError, ResponseHead, check_beginning, read
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +30,17 @@ _TAKEN_BYTES_PER_SECOND = 1e7
 """A worker that still speaks after a request has been under way for so long has read it and lives."""
 
 
-class WorkerFailed(Exception):  # noqa: N818  # the worker's failure, not ours
+class ConnectError(Exception):
     """No connection to the worker came about."""
 
 
 class Reader(Protocol):
     """Who sent a request and gets what the worker answers, in this order; after the last two nothing follows."""
 
-    def on_answer(self, head: AnswerHead, body: bytes) -> None:
+    def on_response(self, head: ResponseHead, body: bytes) -> None:
         """All of it at once, instead of what follows."""
 
-    def on_head(self, head: AnswerHead) -> None:
+    def on_head(self, head: ResponseHead) -> None:
         """The answer begins."""
 
     def on_body(self, data: bytes) -> None:
@@ -61,7 +61,7 @@ class Reader(Protocol):
     def on_lost(self, reason: str) -> None:
         """The connection ended before the answer did."""
 
-    def on_bad_answer(self, reason: str) -> None:
+    def on_bad_response(self, reason: str) -> None:
         """What came is no answer, or does not go on as one."""
 
     def on_silent(self, reason: str, *, suspect: bool) -> None:
@@ -95,8 +95,8 @@ class Upstream:
     def __init__(self, pool: "Pool", url: str) -> None:
         self._pool = pool
         self.url = url
-        self._last_head: LastHead[AnswerHead] = LastHead()
-        self._open_head: tuple[bytes, AnswerHead | None] = b"", None
+        self._last_head: HeadCache[ResponseHead] = HeadCache()
+        self._open_head: tuple[bytes, ResponseHead | None] = b"", None
         """The last head of a body of unknown length, and what it says: a stream's mostly comes again byte for byte."""
         self._reader: Reader | None = None
         self._chunks = False
@@ -113,7 +113,7 @@ class Upstream:
         self._raw = b""
         self._head_began = 0.0
         self._interim = 0
-        self._head: AnswerHead | None = None
+        self._head: ResponseHead | None = None
         self._left = 0
         self._chunked: Chunked | None = None
 
@@ -165,7 +165,7 @@ class Upstream:
         reader = self._reader
         self.abort()
         if reader is not None:
-            reader.on_bad_answer(reason)
+            reader.on_bad_response(reason)
 
     def is_late(self, now: float) -> bool:
         """A head began long ago and has not ended."""
@@ -196,7 +196,7 @@ class Upstream:
             return
         try:
             self._read(data)
-        except BadAnswer as bad:
+        except BadResponseError as bad:
             self.refuse(str(bad))
         except Exception:
             logger.exception("an answer of worker %s could not be passed on", self.url)
@@ -247,7 +247,7 @@ class Upstream:
         if head.is_interim:
             self._interim += 1
             if self._interim > _MOST_INTERIM:
-                raise BadAnswer(f"over {_MOST_INTERIM} interim answers")
+                raise BadResponseError(f"over {_MOST_INTERIM} interim answers")
             if rest:
                 self._read_head(rest)
             return
@@ -261,7 +261,7 @@ class Upstream:
         if rest and self._reader is not None:
             self._read_body(head, rest)
 
-    def _head_of(self, lines: bytes) -> AnswerHead:
+    def _head_of(self, lines: bytes) -> ResponseHead:
         known, said = self._open_head
         if said is not None and lines == known:
             return said
@@ -270,15 +270,15 @@ class Upstream:
             self._open_head = lines, head
         return head
 
-    def _tell_answer(self, head: AnswerHead, body: bytes) -> None:
+    def _tell_answer(self, head: ResponseHead, body: bytes) -> None:
         """All of it is here."""
         reader, self._reader = self._reader, None
         self._pool.give_back(self, usable=head.keep_alive)
         self._interim = 0
         if reader is not None:
-            reader.on_answer(head, body)
+            reader.on_response(head, body)
 
-    def _begin(self, head: AnswerHead) -> None:
+    def _begin(self, head: ResponseHead) -> None:
         self._head = head
         self._left = head.length or 0
         self._chunked = Chunked() if head.chunked else None
@@ -286,7 +286,7 @@ class Upstream:
         if self._reader is not None:
             self._reader.on_head(head)
 
-    def _read_body(self, head: AnswerHead, data: bytes) -> None:
+    def _read_body(self, head: ResponseHead, data: bytes) -> None:
         """What comes after its end belongs to nobody, and ends the connection."""
         chunked = self._chunked
         complete = surplus = False
@@ -342,7 +342,7 @@ class Pool:
         return None
 
     async def connect(self, url: str) -> Upstream:
-        """A new connection; raises WorkerFailed, or Refused where the gateway itself can have no more connections."""
+        """A new connection; raises ConnectError, or RefusedError where the gateway can have no more connections."""
         address, upstream = address_of(url), Upstream(self, url)
         loop = asyncio.get_running_loop()
         tls = _tls() if address.tls else None
@@ -352,11 +352,11 @@ class Pool:
                     lambda: cast(asyncio.Protocol, upstream), address.host, address.port, ssl=tls
                 )
         except TimeoutError:
-            raise WorkerFailed(f"no connection within {self._connect_timeout:g} s") from None
+            raise ConnectError(f"no connection within {self._connect_timeout:g} s") from None
         except OSError as error:
             if lacking(error):
                 raise overloaded() from error
-            raise WorkerFailed(str(error) or type(error).__name__) from error
+            raise ConnectError(str(error) or type(error).__name__) from error
         _notice_death(transport.get_extra_info("socket"))
         return upstream
 

@@ -10,8 +10,8 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from fastchat.api import ModelCard, Task
-from fastchat_gateway.errors import Refused, model_not_found, not_discovered
-from fastchat_gateway.routing.hold import Hold
+from fastchat_gateway.errors import RefusedError, model_not_found, not_discovered
+from fastchat_gateway.routing.queue import RequestQueue
 
 LoadBalancing = Literal["LeastRequests", "PrefixHash"]
 
@@ -131,7 +131,7 @@ class Model:
     def __init__(self, record: ModelRecord) -> None:
         self.describe(record)
         self.endpoints: tuple[Endpoint, ...] = ()
-        self.hold = Hold()
+        self.queue = RequestQueue()
         self.in_flight = 0
         self.spread_until = 0.0
 
@@ -158,9 +158,9 @@ class Model:
 
     def most_outstanding(self, now: float) -> int:
         """Sequences that one worker may have at a time: its share while other workers start, else NO_LIMIT."""
-        if now >= self.spread_until or not self.hold.length:
+        if now >= self.spread_until or not self.queue.length:
             return NO_LIMIT
-        sequences = self.hold.sequences + sum(endpoint.outstanding for endpoint in self.endpoints)
+        sequences = self.queue.sequences + sum(endpoint.outstanding for endpoint in self.endpoints)
         return math.ceil(sequences / max(self.record.replicas, self.ready, 1))
 
     def card(self, alias: str | None = None) -> ModelCard:
@@ -190,7 +190,7 @@ class Catalog:
         """The model of this name or alias."""
         return self._names.get(name)
 
-    def unknown(self, name: str) -> Refused:
+    def unknown(self, name: str) -> RefusedError:
         """Why there is no model of this name: it does not exist, or discovery has not heard of all models yet."""
         return model_not_found(name) if self._complete else not_discovered(name)
 
@@ -225,16 +225,16 @@ class Catalog:
             if asleep and 0 < model.ready < record.replicas:
                 model.spread_until = self._clock() + SPREAD_SECONDS
             if changed or not renewed.isdisjoint(model.endpoints):
-                model.hold.release_all()
+                model.queue.wake_all()
         for name in before.keys() - self._models.keys():
-            before[name].hold.release_all()
+            before[name].queue.wake_all()
 
     def sweep(self, now: float) -> None:
         """End the time in which held requests leave a share to workers that are still starting, where it is over."""
         for model in self:
             if 0 < model.spread_until <= now:
                 model.spread_until = 0.0
-                model.hold.release()
+                model.queue.wake()
 
     def suspects(self) -> list[Endpoint]:
         """Ready workers that have failed a request since discovery last confirmed them."""
@@ -248,7 +248,7 @@ class Catalog:
         endpoint.renew()
         for model in self:
             if endpoint in model.endpoints:
-                model.hold.release_all()
+                model.queue.wake_all()
 
     def _place_endpoints(self, records: Iterable[ModelRecord]) -> set[Endpoint]:
         """Bring the endpoints up to date; returns those that became ready."""

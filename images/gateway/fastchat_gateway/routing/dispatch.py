@@ -66,14 +66,14 @@ class Dispatch:
     def next(self, now: float) -> Endpoint | Wait | GiveUp:
         """What to do now: an endpoint is to be tried, for `self.model`.
 
-        Raises Refused for a model that does not exist (any more) and after the deadline.
+        Raises RefusedError for a model that does not exist (any more) and after the deadline.
         """
         model = self._catalog.find(self._name)
         if model is None:
             raise self._catalog.unknown(self._name)
         if self._silenced or self._lost >= MOST_LOST or self._full >= MOST_FULL:
             return GiveUp(model, self._silenced)
-        if model.hold.length and not self._in_line and not self._tried:
+        if model.queue.length and not self._in_line and not self._tried:
             return self._wait(model, now)  # behind those who came before
         most = model.most_outstanding(now) if model.spread_until else NO_LIMIT
         endpoint = balancer.pick(model.endpoints, now, self._tried, most_outstanding=most, prefix=self._prefix)
@@ -95,7 +95,7 @@ class Dispatch:
         self._lost += lost
         return balancer.note_failure(endpoint, now)
 
-    def turned_away(self, endpoint: Endpoint) -> None:
+    def was_full(self, endpoint: Endpoint) -> None:
         """The endpoint's queue is full."""
         self._tried = self._tried.union((endpoint.attempt_key,))
         self._full += 1

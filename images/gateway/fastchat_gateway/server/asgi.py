@@ -9,8 +9,8 @@ from typing import Any
 import httptools
 from starlette.types import ASGIApp, Message
 
-from fastchat_gateway.errors import Refused, server_error, shutting_down
-from fastchat_gateway.http.head import render
+from fastchat_gateway.errors import RefusedError, server_error, shutting_down
+from fastchat_gateway.http.headers import render
 from fastchat_gateway.proxy.exchange import Exchange
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Page:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._asked = False
+        self._is_read = False
         self._start: tuple[int, bytes] | None = None
         """Status and header lines; they go out with the first of the body."""
         self._over = asyncio.Event()
@@ -74,8 +74,8 @@ class Page:
         self._writable.set()
 
     async def _receive(self) -> Message:
-        if not self._asked:
-            self._asked = True
+        if not self._is_read:
+            self._is_read = True
             return {"type": "http.request", "body": self._exchange.body, "more_body": False}
         await self._over.wait()
         return {"type": "http.disconnect"}
@@ -92,7 +92,7 @@ class Page:
         if not more:
             self._over.set()
         if start is not None and not more:
-            self._exchange.answer(*start, body)
+            self._exchange.respond(*start, body)
             return
         if start is not None:
             self._exchange.begin(*start, streams=False)
@@ -101,11 +101,11 @@ class Page:
         else:
             self._exchange.end(body)
 
-    def _fail(self, refused: Refused) -> None:
+    def _fail(self, refusal: RefusedError) -> None:
         """The app has ended: unless its response has, too, say so."""
         if not self._over.is_set():
             self._over.set()
-            self._exchange.refuse(refused)
+            self._exchange.refuse(refusal)
 
 
 def _scope(exchange: Exchange) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from fastchat_gateway.errors import Refused, overloaded, too_slow
-from fastchat_gateway.http.head import RequestHead
+from fastchat_gateway.errors import RefusedError, overloaded, too_slow
+from fastchat_gateway.http.request_head import RequestHead
 from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.proxy.gateway import PROBES
 from fastchat_gateway.server.parser import RequestParser
@@ -107,22 +107,22 @@ class Connection:
         request = self._parser.take()
         if request is not None:
             self._begin(request.head, request.body)
-        elif self._parser.refused is not None:
-            self._begin(self._parser.head, b"", self._parser.refused)
+        elif self._parser.refusal is not None:
+            self._begin(self._parser.head, b"", self._parser.refusal)
         elif self._parser.wants_continue:
             self._parser.wants_continue = False
             self._transport.write(CONTINUE)
 
-    def _begin(self, head: RequestHead, body: bytes, refused: Refused | None = None) -> None:
-        """Serve a request; `refused`: it was not read whole, so that nothing can follow it."""
-        keep_alive = head.keep_alive and not self._is_surplus and refused is None
+    def _begin(self, head: RequestHead, body: bytes, refusal: RefusedError | None = None) -> None:
+        """Serve a request; `refusal`: it was not read whole, so that nothing can follow it."""
+        keep_alive = head.keep_alive and not self._is_surplus and refusal is None
         self._writer.begin(method=head.method, http_1_0=head.http_1_0, keep_alive=keep_alive)
         exchange = self._exchange = Exchange(self, head, body, self._gateway.finished)
-        if refused is None and self._is_surplus and head.path not in PROBES:
-            refused = overloaded()
-        if refused is not None:
+        if refusal is None and self._is_surplus and head.path not in PROBES:
+            refusal = overloaded()
+        if refusal is not None:
             self._gateway.allow_origin(exchange)
-            exchange.refuse(refused)
+            exchange.refuse(refusal)
         elif self._gateway.accept(exchange, is_new=self._is_new):
             self._page = self._pages.serve(exchange)
 
@@ -203,8 +203,8 @@ class Connection:
         if now - self._progress > seconds:
             self._give_up(too_slow("body", seconds))
 
-    def _give_up(self, refused: Refused) -> None:
-        self._parser.refuse(refused)
+    def _give_up(self, refusal: RefusedError) -> None:
+        self._parser.refuse(refusal)
         self._go_on()
 
     def _look_at_reader(self, now: float) -> None:

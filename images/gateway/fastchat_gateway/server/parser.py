@@ -10,8 +10,10 @@ from typing import Final, Protocol
 
 from httptools import HttpParserError
 
-from fastchat_gateway.errors import Refused, bad_request, head_too_large, method_unknown, overloaded, too_large
-from fastchat_gateway.http.head import Headers, LastHead, RequestHead
+from fastchat_gateway.errors import RefusedError, bad_request, head_too_large, method_unknown, overloaded, too_large
+from fastchat_gateway.http.head_cache import HeadCache
+from fastchat_gateway.http.headers import Headers
+from fastchat_gateway.http.request_head import RequestHead
 
 LARGEST_HEAD: Final = 64 * 2**10
 """Bytes of a request line and its headers."""
@@ -75,7 +77,7 @@ class RequestParser:
     """One connection's. Reads one request ahead: what is beyond stays as it came until that one is taken."""
 
     def __init__(self, room: Room) -> None:
-        self.refused: Refused | None = None
+        self.refusal: RefusedError | None = None
         """What follows the last whole request is none: it gets this error, and nothing is read after it."""
         self.head = NO_HEAD
         """Of the request whose body is arriving, or was refused."""
@@ -86,7 +88,7 @@ class RequestParser:
         self._room = room
         self._next = _Next.START
         self._request: Request | None = None
-        self._last_head: LastHead[RequestHead] = LastHead()
+        self._last_head: HeadCache[RequestHead] = HeadCache()
         self._now = 0.0
         self._data = b""
         self._at = 0
@@ -118,7 +120,7 @@ class RequestParser:
     @property
     def has_more(self) -> bool:
         """There is something to respond to."""
-        return self._request is not None or self.refused is not None or self.wants_continue
+        return self._request is not None or self.refusal is not None or self.wants_continue
 
     def feed(self, data: bytes, now: float = 0.0) -> None:
         """Take in what arrived, at a time in seconds."""
@@ -141,9 +143,9 @@ class RequestParser:
             self._read()
         return request
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refusal: RefusedError) -> None:
         """Give up what is arriving, and all that would follow."""
-        self.refused = refused
+        self.refusal = refusal
         self._drop()
 
     def close(self) -> None:
@@ -180,8 +182,8 @@ class RequestParser:
         try:
             while self._request is None and self._next is not _Next.NOTHING and self._step():
                 pass
-        except Refused as refused:
-            self.refuse(refused)
+        except RefusedError as refusal:
+            self.refuse(refusal)
             return
         if self._request is not None and self._next is _Next.NOTHING:
             self._at = len(self._data)
@@ -213,7 +215,7 @@ class RequestParser:
     # Piece by piece.
 
     def _step(self) -> bool:
-        """Read a piece; False where its end is to come. Raises Refused."""
+        """Read a piece; False where its end is to come. Raises RefusedError."""
         if self._next is _Next.BODY:
             return self._read_body()
         line = self._read_line()

@@ -27,7 +27,7 @@ async def lines(catalog: Catalog, over: Callable[[], bool]) -> AsyncIterator[byt
 def demands(catalog: Catalog) -> Demands:
     """Every model's demand."""
     return {
-        model.name: Demand(model.hold.sequences, tuple(Worker(e.url, e.uid, e.outstanding) for e in model.endpoints))
+        model.name: Demand(model.queue.sequences, tuple(Worker(e.url, e.uid, e.outstanding) for e in model.endpoints))
         for model in catalog
     }
 

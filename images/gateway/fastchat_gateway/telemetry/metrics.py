@@ -33,7 +33,7 @@ class _Demand(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield self._gauge("requests_in_flight", "Requests at a worker.", lambda model: model.in_flight)
-        yield self._gauge("requests_held", "Requests that wait for a worker.", lambda model: model.hold.length)
+        yield self._gauge("requests_held", "Requests that wait for a worker.", lambda model: model.queue.length)
         yield self._gauge("endpoints_ready", "Workers that take requests.", lambda model: model.ready)
 
     def _gauge(self, name: str, documentation: str, measure: Callable[[Model], int]) -> Metric:

@@ -59,8 +59,8 @@ def read_by_us(pieces: Iterable[bytes]) -> Reading:
             head = request.head
             reading.requests.append(Read(head.method.encode(), head.url, request.body, head.bearer))
             room.give_memory(len(request.body))
-    if parser.refused:
-        reading.refused = parser.refused.error.message
+    if parser.refusal:
+        reading.refused = parser.refusal.error.message
     parser.close()
     assert room.taken == 0
     return reading

@@ -8,8 +8,8 @@ import pytest
 
 from fastchat.keys.record import digest, new_key
 from fastchat_gateway.access.keyring import NO_KEY, Keyring
-from fastchat_gateway.errors import Refused
-from fastchat_gateway.http.head import RequestHead
+from fastchat_gateway.errors import RefusedError
+from fastchat_gateway.http.request_head import RequestHead
 
 NOW = 1_800_000_000.0
 ALICE, BOB = new_key(), new_key()
@@ -32,8 +32,8 @@ def name_of(keyring: Keyring, key: str) -> str:
     return keyring.find(bearer(key), NOW).name
 
 
-def refusal(keyring: Keyring, key: bytes | None, now: float = NOW) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(keyring: Keyring, key: bytes | None, now: float = NOW) -> RefusedError:
+    with pytest.raises(RefusedError) as caught:
         keyring.find(key, now)
     assert (caught.value.status, caught.value.header_lines) == (401, b"www-authenticate: Bearer\r\n")
     return caught.value

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from fastchat_gateway.access.keyring import NO_KEY, Key
 from fastchat_gateway.access.limits import Account, Meter, visible
-from fastchat_gateway.errors import Refused
-from fastchat_gateway.http.head import pairs
+from fastchat_gateway.errors import RefusedError
+from fastchat_gateway.http.headers import pairs
 
 
 def key(**limits: Any) -> Key:
@@ -16,7 +16,7 @@ def key(**limits: Any) -> Key:
 
 def refusal(meter: Meter, key: Key, now: float, model: str = "m", name: str = "") -> tuple[int, str | None, str]:
     """Status, code and Retry-After of a request that is refused."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedError) as caught:
         meter.admit(key, model, now, name=name)
     headers = dict(pairs(caught.value.header_lines))
     return caught.value.status, caught.value.error.code, headers.get(b"retry-after", b"").decode()
@@ -28,7 +28,7 @@ def admitted(meter: Meter, key: Key, now: float, tries: int) -> int:
     for _ in range(tries):
         try:
             account = meter.admit(key, "m", now)
-        except Refused:
+        except RefusedError:
             continue
         if account is not None:
             account.release()
@@ -141,7 +141,7 @@ def test_the_headers_are_openais() -> None:
 def test_a_refusal_has_the_headers_too() -> None:
     meter, alice = Meter(), key(requests_per_minute=1)
     meter.admit(alice, "m", 0)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedError) as caught:
         meter.admit(alice, "m", 0)
     assert dict(pairs(caught.value.header_lines)) == {
         b"retry-after": b"60",
@@ -199,7 +199,7 @@ def test_no_number_of_tokens_breaks_an_account() -> None:
 
 
 def sequences_refused(meter: Meter, key: Key, sequences: int) -> tuple[int, str | None]:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedError) as caught:
         meter.admit(key, "m", 0, sequences=sequences)
     return caught.value.status, caught.value.error.code
 

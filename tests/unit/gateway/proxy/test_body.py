@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat_gateway.errors import Refused
+from fastchat_gateway.errors import RefusedError
 from fastchat_gateway.proxy.body import read
 
 VALUES = st.recursive(
@@ -34,7 +34,7 @@ def test_a_body_is_refused_exactly_where_a_key_comes_twice(members, space, ascii
     if len(set(names)) == len(names):
         assert read(body).model == "m"
         return
-    with pytest.raises(Refused, match="more than once") as refused:
+    with pytest.raises(RefusedError, match="more than once") as refused:
         read(body)
     assert names.count(refused.value.error.param) > 1
 
@@ -53,7 +53,7 @@ def test_a_body_is_refused_exactly_where_a_key_comes_twice(members, space, ascii
     ],
 )
 def test_a_key_that_comes_twice_is_named(body) -> None:
-    with pytest.raises(Refused, match=r"'(model|n|stream)' more than once") as refused:
+    with pytest.raises(RefusedError, match=r"'(model|n|stream)' more than once") as refused:
         read(body)
     assert refused.value.status == 400
 
@@ -62,5 +62,5 @@ def test_a_long_body_is_read_like_a_short_one() -> None:
     for size in (10, 2**15):
         asked = read(b'{"messages": "%b", "stream": true, "n": 3, "model": "a", "model_": {}}' % (b"x" * size))
         assert (asked.model, asked.stream, asked.sequences, asked.has_stream_options) == ("a", True, 3, False)
-        with pytest.raises(Refused, match="'stream'"):
+        with pytest.raises(RefusedError, match="'stream'"):
             read(b'{"messages": "%b", "stream": 3, "model": "a"}' % (b"x" * size))

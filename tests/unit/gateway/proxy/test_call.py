@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat_gateway.errors import Refused
+from fastchat_gateway.errors import RefusedError
 from fastchat_gateway.proxy.body import MOST_SEQUENCES, read
 from fastchat_gateway.proxy.call import Call
 
 
-def refusal(body: bytes) -> Refused:
-    with pytest.raises(Refused) as refused:
+def refusal(body: bytes) -> RefusedError:
+    with pytest.raises(RefusedError) as refused:
         read(body)
     assert refused.value.status == 400
     return refused.value

@@ -137,14 +137,14 @@ class Looks:
         model = models.find(name)
         assert model is not None
         self.sequences = 1
-        assert model.hold.enter(self, "key", 1)
+        assert model.queue.enter(self, "key", 1)
         self.times = 0
 
     def look(self) -> bool:
         self.times += 1
         return True
 
-    def turn_away(self) -> None:
+    def evict(self) -> None:
         raise AssertionError("there is room")
 
 
@@ -220,7 +220,7 @@ def test_without_anybody_in_the_queue_no_share_is_kept() -> None:
 
 def test_when_the_others_do_not_come_those_who_wait_look_again() -> None:
     models, _ = held(4, 11, ready=1)
-    waiting = next(iter(next(iter(models)).hold._lines["key"]))
+    waiting = next(iter(next(iter(models)).queue._waiting["key"]))
     before = waiting.times
     models.sweep(9.9)
     assert waiting.times == before

@@ -1,6 +1,6 @@
 import pytest
 
-from fastchat_gateway.errors import Refused
+from fastchat_gateway.errors import RefusedError
 from fastchat_gateway.routing.catalog import Catalog, Endpoint, EndpointRecord, ModelRecord, QueueLimits
 from fastchat_gateway.routing.dispatch import Dispatch, GiveUp, Wait
 
@@ -44,7 +44,7 @@ def test_the_deadline_counts_from_the_first_wait() -> None:
 def test_after_the_deadline_the_request_is_refused_for_now() -> None:
     dispatch = Dispatch(catalog(), "m")
     dispatch.next(5)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         dispatch.next(65)
     assert refused.value.status == 503
     assert refused.value.header_lines == b"retry-after: 5\r\n"
@@ -120,28 +120,28 @@ def test_a_model_that_goes_while_its_request_waits_does_not_exist() -> None:
     dispatch = Dispatch(models, "m")
     dispatch.next(0)
     models.update([])
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         dispatch.next(0)
     assert refused.value.status == 404
 
 
-def turned_away(dispatch: Dispatch) -> str:
+def was_full(dispatch: Dispatch) -> str:
     """Take the next endpoint, whose queue is full; its URL."""
     step = dispatch.next(0)
     assert isinstance(step, Endpoint)
-    dispatch.turned_away(step)
+    dispatch.was_full(step)
     return step.url
 
 
 def test_where_all_queues_are_full_the_request_is_given_up_at_once_and_nobody_has_failed() -> None:
     models = catalog(*URLS)
     dispatch = Dispatch(models, "m")
-    assert sorted([turned_away(dispatch), turned_away(dispatch)]) == list(URLS)
+    assert sorted([was_full(dispatch), was_full(dispatch)]) == list(URLS)
     assert isinstance(dispatch.next(0), GiveUp)
     assert models.suspects() == []
 
 
 def test_after_three_full_queues_no_fourth_is_tried() -> None:
     dispatch = Dispatch(catalog(*URLS, "http://c", "http://d"), "m")
-    assert len({turned_away(dispatch) for _ in range(3)}) == 3
+    assert len({was_full(dispatch) for _ in range(3)}) == 3
     assert isinstance(dispatch.next(0), GiveUp)

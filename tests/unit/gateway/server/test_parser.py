@@ -54,7 +54,7 @@ def bodies(*pieces: bytes, parser: RequestParser | None = None) -> list[bytes]:
 
 
 def status(parser: RequestParser) -> int | None:
-    return parser.refused and parser.refused.status
+    return parser.refusal and parser.refusal.status
 
 
 def cuts(data: bytes) -> list[list[bytes]]:

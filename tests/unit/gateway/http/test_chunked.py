@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat_gateway.http.chunked import Chunked, whole_events
-from fastchat_gateway.http.response import BadAnswer, read
+from fastchat_gateway.http.response_head import BadResponseError, read
 
 SIZE = st.sampled_from([b"%x", b"%X", b"0%x", b"%x;a=b", b"%x ; a"])
 DATA = st.tuples(st.binary(min_size=1, max_size=40), st.sampled_from([b"", b"\n\n", b"\r\n\r\n"])).map(b"".join)
@@ -107,7 +107,7 @@ def test_chunks_that_h11_does_not_take_are_not_taken(data) -> None:
     chunked = Chunked()
     try:
         body = chunked.body(data)
-    except BadAnswer:
+    except BadResponseError:
         return
     if chunked.complete and not chunked.surplus:
         assert by_h11(data) == body

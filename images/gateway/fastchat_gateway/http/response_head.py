@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from fastchat_gateway.http.head import Headers, render
+from fastchat_gateway.http.headers import Headers, render
 
 LARGEST_HEAD = 32 * 2**10
 _MOST_FIELDS = 128
@@ -17,17 +17,17 @@ _STREAM = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 """Proxies in front of the gateway pass a stream on as it comes."""
 
 
-class BadAnswer(Exception):  # noqa: N818  # the worker's failure, not ours
+class BadResponseError(Exception):
     """What a worker says is no answer that could be passed on; the text says why."""
 
 
-class AnswerHead:
+class ResponseHead:
     """What a worker's head says."""
 
     __slots__ = ("chunked", "keep_alive", "length", "status", "streams", "to_client")
 
     def __init__(self, status: int, headers: Headers, *, http_1_0: bool = False) -> None:
-        """`headers`: names in lower case. Raises BadAnswer where it does not say plainly where the body ends."""
+        """`headers`: names in lower case. Raises BadResponseError where it does not say plainly where the body ends."""
         self.status = status
         self.length, self.chunked = _framing(headers, http_1_0=http_1_0)
         """Bytes of the body, where it is known, and whether it is chunked; else it ends with the connection."""
@@ -47,41 +47,41 @@ class AnswerHead:
         return 100 <= self.status < 200 and self.status != 101
 
     def check(self) -> None:
-        """Raise BadAnswer unless it is what a client of an inference API can make something of.
+        """Raise BadResponseError unless it is what a client of an inference API can make something of.
 
         Redirects are not, nor answers without a body or with a part of one.
         """
         if not (200 <= self.status <= 203 or 400 <= self.status <= 599):
-            raise BadAnswer(f"status {self.status}")
+            raise BadResponseError(f"status {self.status}")
 
 
-def read(head: bytes) -> AnswerHead:
-    """What a whole head says, with the empty line at its end; raises BadAnswer."""
+def read(head: bytes) -> ResponseHead:
+    """What a whole head says, with the empty line at its end; raises BadResponseError."""
     if len(head) > LARGEST_HEAD:
-        raise BadAnswer(f"a head over {LARGEST_HEAD} bytes")
+        raise BadResponseError(f"a head over {LARGEST_HEAD} bytes")
     first, *lines = head[:-4].split(b"\r\n")
     start = _FIRST_LINE.fullmatch(first)
     if start is None:
-        raise BadAnswer("its first line is not one of HTTP/1.1")
+        raise BadResponseError("its first line is not one of HTTP/1.1")
     if len(lines) > _MOST_FIELDS:
-        raise BadAnswer(f"over {_MOST_FIELDS} header fields")
+        raise BadResponseError(f"over {_MOST_FIELDS} header fields")
     headers: Headers = []
     for line in lines:
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise BadAnswer("a header field that is not valid")
+            raise BadResponseError("a header field that is not valid")
         headers.append((field[1].lower(), field[2].rstrip(b" \t")))
-    return AnswerHead(int(start[2]), headers, http_1_0=start[1] == b"0")
+    return ResponseHead(int(start[2]), headers, http_1_0=start[1] == b"0")
 
 
 def check_beginning(data: bytes) -> None:
-    """Raise BadAnswer where no head can begin with this, so that nobody waits for its end."""
+    """Raise BadResponseError where no head can begin with this, so that nobody waits for its end."""
     if not data.startswith(_BEGINNING[: len(data)]):
-        raise BadAnswer("its first line is not one of HTTP/1.1")
+        raise BadResponseError("its first line is not one of HTTP/1.1")
     if len(data) > LARGEST_HEAD:
-        raise BadAnswer(f"a head over {LARGEST_HEAD} bytes")
+        raise BadResponseError(f"a head over {LARGEST_HEAD} bytes")
     if data.count(b"\n") != data.count(b"\r\n"):
-        raise BadAnswer("lines that do not end in CRLF")
+        raise BadResponseError("lines that do not end in CRLF")
 
 
 def _framing(headers: Headers, *, http_1_0: bool) -> tuple[int | None, bool]:
@@ -91,16 +91,16 @@ def _framing(headers: Headers, *, http_1_0: bool) -> tuple[int | None, bool]:
     for name, value in headers:
         if name == b"content-length":
             if length is not None or not _LENGTH.fullmatch(value):
-                raise BadAnswer("not one valid content-length")
+                raise BadResponseError("not one valid content-length")
             length = int(value)
         elif name == b"transfer-encoding":
             if chunked or http_1_0 or value.lower() != b"chunked":
-                raise BadAnswer("a transfer-encoding other than chunked")
+                raise BadResponseError("a transfer-encoding other than chunked")
             chunked = True
         elif name == b"content-encoding" and value.lower() != b"identity":
-            raise BadAnswer("it is compressed, which nobody asked for")
+            raise BadResponseError("it is compressed, which nobody asked for")
     if chunked and length is not None:
-        raise BadAnswer("both content-length and transfer-encoding")
+        raise BadResponseError("both content-length and transfer-encoding")
     return length, chunked
 
 

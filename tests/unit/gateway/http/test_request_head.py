@@ -7,15 +7,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastchat_gateway.http.head import LastHead, RequestHead
+from fastchat_gateway.http.head_cache import HeadCache
+from fastchat_gateway.http.request_head import RequestHead
 
 START = b"POST /v1/chat/completions HTTP/1.1\r\n"
 HEAD = START + b"host: a\r\ncontent-type: application/json\r\ncontent-length: 5\r\nuser-agent: x\r\n\r\n"
 
 
-def kept(head: bytes, body: bytes = b"hello") -> LastHead[str]:
+def kept(head: bytes, body: bytes = b"hello") -> HeadCache[str]:
     """After a message that a parser has read, as a connection keeps its head."""
-    last: LastHead[str] = LastHead()
+    last: HeadCache[str] = HeadCache()
     last.keep(head + body, head.count(b"\r\n") - 2, "said")
     return last
 
@@ -86,7 +87,7 @@ def test_whatever_else_arrives_is_left_to_the_parser(data: bytes) -> None:
     ],
 )
 def test_a_head_that_is_not_plain_is_not_kept(headers: int, head: bytes) -> None:
-    last: LastHead[str] = LastHead()
+    last: HeadCache[str] = HeadCache()
     last.keep(head + b"hello", headers, "said")
     assert last.body(head + b"hello") is None
 
