@@ -3,7 +3,7 @@
 python benchmarks/simulator.py PORT [--load 0] [--tokens 32] [--interval 0] …
 
 Tokens are numbers, so that a lost one is missed. GET /engine tells its requests and its cache's hits.
-It keeps the worker contract of docs/design.md, so that it is an engine of type Custom in a cluster too.
+It keeps the worker contract of docs/architecture/worker.md, so that it is an engine of type Custom in a cluster too.
 """
 
 import argparse
