@@ -1,9 +1,9 @@
 """What the client raises.
 
 * FastChatError
-  x APIConnectionError            no answer, or not all of it
+  x APIConnectionError            no response, or not all of it
     + APITimeoutError             the server was silent for too long
-  x APIStatusError                an answer that is not 2xx, or an error inside a stream
+  x APIStatusError                a response that is not 2xx, or an error inside a stream
     + BadRequestError             400, 413, 422: the request has to change
     + AuthenticationError         401
     + PermissionDeniedError       403
@@ -34,7 +34,7 @@ class FastChatError(Exception):
 
 
 class APIConnectionError(FastChatError):
-    """The server could not be reached, or the connection broke before the answer was complete."""
+    """The server could not be reached, or the connection broke before the response was complete."""
 
 
 class APITimeoutError(APIConnectionError):
@@ -42,7 +42,7 @@ class APITimeoutError(APIConnectionError):
 
 
 class APIResponseError(FastChatError):
-    """A 2xx answer, or an event of a stream, that is not what the API describes. `body` holds what came instead."""
+    """A 2xx response, or an event of a stream, that is not what the API describes. `body` holds what came instead."""
 
     def __init__(self, message: str, *, body: str) -> None:
         super().__init__(message)
@@ -56,9 +56,9 @@ class APIStatusError(FastChatError):
         message: the server's words.
         status_code: HTTP status; for an error inside a stream the one that its type or code stands for, else 500.
         type, param, code: OpenAI's fields, None where the server gave none.
-        request_id: the answer's `x-request-id`, to find it in the logs of the gateway.
-        retry_after: seconds that the server asked to wait (RFC 9110, 10.2.3), or None.
-        body: the JSON object of the answer, or its text.
+        request_id: the response's `x-request-id`, to find it in the logs of the gateway.
+        retry_after: seconds that the server says to wait (RFC 9110, 10.2.3), or None.
+        body: the JSON object of the response, or its text.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class InternalServerError(APIStatusError):
 
 
 class ServiceUnavailableError(InternalServerError):
-    """503: no worker is ready to answer; `retry_after` says when to come back."""
+    """503: no worker is ready; `retry_after` says when to come back."""
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {

@@ -40,7 +40,7 @@ def connection_error(failure: httpx.HTTPError) -> FastChatError:
         )
     if isinstance(failure, httpx.DecodingError):
         return response_error(url, "", reason)
-    return APIConnectionError(f"The connection to {server} broke before the answer was complete: {reason}.")
+    return APIConnectionError(f"The connection to {server} broke before the response was complete: {reason}.")
 
 
 def _cannot_reach(server: str, reason: str) -> str:
@@ -79,7 +79,7 @@ _STATUS_IN_STREAM = {
 
 
 def status_error(response: httpx.Response) -> APIStatusError:
-    """The error that an answer other than 2xx stands for."""
+    """The error that a response other than 2xx stands for."""
     body = _json_object(response.text)
     error = _error_of(body) if body else {}
     if not error.get("message"):
@@ -133,13 +133,13 @@ def _error_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_words(response: httpx.Response) -> str:
-    """What to say of an answer that holds no error of the API: a proxy's page, a redirect."""
+    """What to say of a response that holds no error of the API: a proxy's page, a redirect."""
     server = server_of(response.url)
     if response.has_redirect_location:
         location = response.headers["location"]
         return f"{server} redirects to {location}. Set that with base_url=... or client.set_baseurl(...)."
     text = " ".join(response.text.split())[:200]
-    return f"{server} answered {response.reason_phrase or response.status_code}{text and f': {text}'}"
+    return f"{server} responded {response.reason_phrase or response.status_code}{text and f': {text}'}"
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
@@ -153,7 +153,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 def response_error(url: httpx.URL, body: str, reason: str) -> APIResponseError:
     """The error for what a server sent under 2xx and should not have."""
     return APIResponseError(
-        f"{url.copy_with(username=None, password=None)} did not answer as the API describes: {reason}. "
+        f"{url.copy_with(username=None, password=None)} did not respond as the API describes: {reason}. "
         f"Is that an OpenAI-compatible server? It sent {body[:200]!r}.",
         body=body,
     )

@@ -1,4 +1,4 @@
-"""The client's core, without input or output: what is sent for a call, and what an answer means."""
+"""The client's core, without input or output: what is sent for a call, and what a response means."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +32,7 @@ class Call(Generic[T]):
     path: str
     """Below `/v1/`."""
     read: Callable[[bytes | str], T]
-    """Makes the answer of its JSON, or in a stream each event; raises ValueError."""
+    """Makes the result of a response's JSON, or in a stream of each event's; raises ValueError."""
     body: Mapping[str, Any] | None = None
     """None: a GET."""
     timeout: float | None = None
@@ -92,7 +92,7 @@ def checked(outcome: Outcome, *, stream: bool) -> httpx.Response:
     if not outcome.is_success:
         raise status_error(outcome)
     if stream and not is_event_stream(outcome):
-        raise response_error(outcome.url, outcome.text, "a stream of events was asked for")
+        raise response_error(outcome.url, outcome.text, "a stream of events was requested")
     return outcome
 
 
@@ -102,7 +102,7 @@ def is_event_stream(response: httpx.Response) -> bool:
 
 
 def handle_response(call: Call[T], response: httpx.Response) -> T:
-    """The result of a 2xx answer.
+    """The result of a 2xx response.
 
     Raises:
         APIResponseError: not a JSON object of this call.
@@ -123,7 +123,7 @@ class EventReader(Generic[T]):
         self._response = response
         self._parser = EventParser()
         self.done = False
-        """`[DONE]` has come: the answer is complete, whatever becomes of the connection."""
+        """`[DONE]` has come: the response is complete, whatever becomes of the connection."""
 
     def feed(self, chunk: bytes) -> Iterator[T]:
         """The results that `chunk` completes.
@@ -146,7 +146,7 @@ class EventReader(Generic[T]):
         """
         if not self.done:
             raise APIConnectionError(
-                f"The stream from {server_of(self._response.url)} ended without [DONE]: the answer is incomplete."
+                f"The stream from {server_of(self._response.url)} ended without [DONE]: the response is incomplete."
             )
 
     def _result(self, data: str) -> T:

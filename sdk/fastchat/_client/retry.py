@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import httpx
 
 Outcome = httpx.Response | httpx.HTTPError
-"""What came of one attempt: an answer (read, unless it is an event stream), or httpx's failure."""
+"""What came of one attempt: a response (read, unless it is an event stream), or httpx's failure."""
 
 
 def retry_delay(outcome: Outcome, attempt: int, max_retries: int) -> float | None:
@@ -21,14 +21,14 @@ def retry_delay(outcome: Outcome, attempt: int, max_retries: int) -> float | Non
     if attempt >= max_retries:
         return None
     if isinstance(outcome, (httpx.ConnectError, httpx.ConnectTimeout)):
-        asked: float | None = 0.0
+        wait: float | None = 0.0
     elif isinstance(outcome, httpx.Response) and outcome.status_code in (429, 503):
-        asked = retry_after(outcome.headers, time.time())
+        wait = retry_after(outcome.headers, time.time())
     else:
-        asked = None
-    if asked is None or asked > 60:
+        wait = None
+    if wait is None or wait > 60:
         return None
-    return asked + backoff(attempt)
+    return wait + backoff(attempt)
 
 
 def backoff(attempt: int) -> float:

@@ -8,16 +8,16 @@ from fastchat import api
 
 
 def read_embeddings(body: bytes | str) -> api.EmbeddingResponse:
-    """An embedding answer with its vectors as lists of floats, whichever way they were sent.
+    """An embedding response with its vectors as lists of floats, whichever way they were sent.
 
     Raises:
-        ValueError: not such an answer, or not base64 of float32.
+        ValueError: not such a response, or not base64 of float32.
     """
-    answer = api.EmbeddingResponse.model_validate_json(body)
-    for item in answer.data:
+    response = api.EmbeddingResponse.model_validate_json(body)
+    for item in response.data:
         if isinstance(item.embedding, str):
             item.embedding = _floats(base64.b64decode(item.embedding, validate=True))
-    return answer
+    return response
 
 
 def _floats(vector: bytes) -> list[float]:

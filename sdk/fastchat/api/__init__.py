@@ -1,8 +1,8 @@
 """OpenAI's wire types, shared by client, gateway and worker.
 
-Requests refuse what they do not know: a field that is dropped in silence changes an answer without a word.
+Requests refuse what they do not know: a field that is dropped in silence changes a completion without a word.
 Lists stop at their first error (`fail_fast`): an error for each of a hundred thousand elements would take seconds.
-What else may be wrong is bounded by `fastchat.api.structure`, which is to be asked first.
+What else may be wrong is bounded by `fastchat.api.structure`, which is to be called first.
 Responses keep what they do not know, so that another engine's additions reach the caller.
 Source: OpenAI's API reference (chat completions, completions, embeddings, models) and FastChat's `token_check`.
 """

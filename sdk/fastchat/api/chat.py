@@ -36,7 +36,7 @@ class ChatCompletionRequest(Sampling):
 
     messages: list[Message] = Field(fail_fast=True, min_length=1, max_length=4096)
     max_completion_tokens: int | None = Field(None, ge=1, lt=2**31, description="OpenAI's newer name of max_tokens.")
-    # Change nothing in the answer.
+    # Change nothing in the completion.
     store: bool | None = None
     metadata: dict[str, str] | None = Field(None, max_length=16)
     service_tier: str | None = None
@@ -45,7 +45,7 @@ class ChatCompletionRequest(Sampling):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     prediction: dict[str, Any] | None = None
-    # Would change the answer.
+    # Would change the completion.
     tools: Annotated[None, Refused(([],))] = None
     tool_choice: Annotated[None, Refused(("none", "auto"))] = None
     functions: Annotated[None, Refused(([],))] = None
@@ -61,7 +61,7 @@ class ChatCompletionRequest(Sampling):
 
     @property
     def limit(self) -> int | None:
-        """Longest answer in tokens, by either name; None: up to the end of the context."""
+        """Longest completion in tokens, by either name; None: up to the end of the context."""
         return self.max_completion_tokens or self.max_tokens
 
 
@@ -73,7 +73,7 @@ class ChatMessage(Response):
 
 
 class ChatChoice(Response):
-    """One of `n` answers."""
+    """One of `n` completions."""
 
     index: int = 0
     message: ChatMessage = Field(default_factory=ChatMessage)
@@ -81,7 +81,7 @@ class ChatChoice(Response):
 
 
 class ChatCompletion(Response):
-    """Answer of `POST /v1/chat/completions`."""
+    """Response of `POST /v1/chat/completions`."""
 
     id: str = ""
     object: str = "chat.completion"
@@ -92,7 +92,7 @@ class ChatCompletion(Response):
 
 
 class ChatChunkChoice(Response):
-    """What one answer gained."""
+    """What one completion gained."""
 
     index: int = 0
     delta: ChatMessage = Field(default_factory=ChatMessage)

@@ -79,12 +79,12 @@ class Sampling(Request):
         None, gt=0, le=1, description="Sample from the likeliest tokens of this total probability."
     )
     top_k: int | None = Field(None, ge=-1, lt=2**31, description="Sample from this many tokens; 0 and -1: from all.")
-    n: int | None = Field(None, ge=1, le=128, description="Answers per prompt. Default 1.")
-    max_tokens: int | None = Field(None, ge=1, lt=2**31, description="Longest answer, in tokens.")
+    n: int | None = Field(None, ge=1, le=128, description="Completions per prompt. Default 1.")
+    max_tokens: int | None = Field(None, ge=1, lt=2**31, description="Longest completion, in tokens.")
     stop: StopText | Annotated[list[StopText], Field(fail_fast=True, max_length=16)] | None = Field(
-        None, description="Texts that end the answer."
+        None, description="Texts that end the completion."
     )
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="The same seed and request give the same answer.")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Same seed, same request: same completion.")
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
@@ -115,7 +115,7 @@ class Sampling(Request):
 
 
 class Response(BaseModel):
-    """An answer, usable by attribute and like a dict: `answer.id`, `answer["id"]`, `dict(answer)`, `"id" in answer`.
+    """A response, or a part of one, usable by attribute and like a dict: `it.id`, `it["id"]`, `dict(it)`, `"id" in it`.
 
     Its keys are what goes over the wire: every field but those that are null because nobody set them.
     """
@@ -131,11 +131,11 @@ class Response(BaseModel):
         self.__pydantic_fields_set__.update(self._always_sent)
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as plain dicts and lists; `json.dumps` takes it."""
+        """The response as plain dicts and lists; `json.dumps` takes it."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def to_json(self) -> bytes:
-        """The answer as it goes over the wire."""
+        """The response as it goes over the wire."""
         return self.__pydantic_serializer__.to_json(self, exclude_unset=True)
 
     def __getitem__(self, key: str) -> Any:
@@ -186,7 +186,7 @@ FinishReason = Literal["stop", "length"]
 
 
 class Usage(Response):
-    """Tokens of one request; a prompt counts once, however many answers it got."""
+    """Tokens of one request; a prompt counts once, however many completions it got."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -12,8 +12,8 @@ class CompletionRequest(Sampling):
     """`POST /v1/completions`."""
 
     prompt: Texts
-    echo: bool | None = Field(None, description="Begin the answer with the prompt.")
-    # Would change the answer.
+    echo: bool | None = Field(None, description="Begin the completion with the prompt.")
+    # Would change the completion.
     best_of: Annotated[None, Refused((1,))] = None
     logprobs: Annotated[None, Refused()] = None
     suffix: Annotated[None, Refused(("",))] = None
@@ -24,7 +24,7 @@ class CompletionRequest(Sampling):
 
 
 class CompletionChoice(Response):
-    """One of `n` answers to one of the prompts, or in a stream what it gained."""
+    """One of `n` completions of one of the prompts, or in a stream what it gained."""
 
     index: int = 0
     text: str = ""
@@ -33,7 +33,7 @@ class CompletionChoice(Response):
 
 
 class Completion(Response):
-    """Answer of `POST /v1/completions`, and one event of its stream."""
+    """Response of `POST /v1/completions`, and one event of its stream."""
 
     id: str = ""
     object: str = "text_completion"

@@ -38,7 +38,7 @@ class EmbeddingData(Response):
 
 
 class EmbeddingResponse(Response):
-    """Answer of `POST /v1/embeddings`."""
+    """Response of `POST /v1/embeddings`."""
 
     object: str = "list"
     data: list[EmbeddingData] = Field(default_factory=list)

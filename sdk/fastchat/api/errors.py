@@ -17,7 +17,7 @@ class Error(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Body of every answer that is not 2xx, and of the SSE event that ends a broken stream."""
+    """Body of every response that is not 2xx, and of the SSE event that ends a broken stream."""
 
     error: Error
 

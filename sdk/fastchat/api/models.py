@@ -18,11 +18,11 @@ class ModelCard(Response):
     owned_by: str = "fastchat"
     root: str | None = Field(None, description="The model's own name where `id` is an alias.")
     task: Task | None = Field(None, description="What the model is served for.")
-    max_model_len: int | None = Field(None, description="Context length in tokens, prompt and answer together.")
+    max_model_len: int | None = Field(None, description="Context length in tokens, prompt and completion together.")
 
 
 class ModelList(Response):
-    """Answer of `GET /v1/models`."""
+    """Response of `GET /v1/models`."""
 
     object: str = "list"
     data: list[ModelCard] = Field(default_factory=list)

@@ -14,7 +14,7 @@ class TokenCheckItem(Request):
 
 
 class TokenCheckRequest(Request):
-    """`POST /api/v1/token_check`: do these prompts and their answers fit the models' context?"""
+    """`POST /api/v1/token_check`: do these prompts and their completions fit the models' context?"""
 
     prompts: list[TokenCheckItem] = Field(fail_fast=True, min_length=1, max_length=2048)
 
@@ -28,6 +28,6 @@ class TokenCheckResult(Response):
 
 
 class TokenCheckResponse(Response):
-    """Answer of `POST /api/v1/token_check`."""
+    """Response of `POST /api/v1/token_check`."""
 
     prompts: list[TokenCheckResult] = Field(default_factory=list)

@@ -11,7 +11,7 @@ from typing import Any
 from fastchat._runtime.interrupt import end_quietly
 from fastchat.local import supervisor
 from fastchat.local.manifest import read
-from fastchat.local.plan import UpError, arrange, check, listen_port
+from fastchat.local.plan import UpError, check, listen_port, make_plan
 from fastchat.local.progress import Terminal
 
 
@@ -24,11 +24,13 @@ def add_to(commands: Any) -> None:
     command.add_argument("files", metavar="FILE.yaml", nargs="+", type=Path, help="manifests of ModelDeployments")
     command.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s)")
     command.add_argument("--port", type=_port, default=8000, help="port to serve on, 0: a free one (%(default)s)")
-    command.add_argument("--keys-dir", metavar="FOLDER", help="API keys to ask for: what `fastchat keys --dir` writes")
+    command.add_argument(
+        "--keys-dir", metavar="FOLDER", help="serve only these API keys: what `fastchat keys --dir` writes"
+    )
     several = {"action": "append", "default": []}
-    about = "web pages of which may ask, *: of all (default: of no other)"
+    about = "whose web pages may send requests, *: all (default: no others)"
     command.add_argument("--allowed-origins", metavar="ORIGIN,…", help=about, **several)
-    about = "further names under which it may be asked, *: any (default: this machine's own, where only it can ask)"
+    about = "further names that requests may use for this host, *: any (default: on loopback, this machine's own)"
     command.add_argument("--allowed-hosts", metavar="HOST,…", help=about, **several)
     command.add_argument("-v", "--verbose", action="store_true", help="show what gateway and workers say")
     command.set_defaults(run=_up)
@@ -46,7 +48,7 @@ def _up(args: argparse.Namespace) -> None:
     check(manifests, terminal.line)
     port = listen_port(args.host, args.port)
     _require("aiohttp", "sentence_transformers", "torch", "transformers", "uvicorn")
-    plan = arrange(
+    plan = make_plan(
         [manifest.deployment for manifest in manifests],
         args.host,
         port,
@@ -58,7 +60,7 @@ def _up(args: argparse.Namespace) -> None:
         ],
     )
     asyncio.run(supervisor.run(plan, terminal, _show, verbose=args.verbose))
-    end_quietly()  # asyncio has put Python's own way with Ctrl-C back
+    end_quietly()  # asyncio has restored Python's own handler of Ctrl-C
 
 
 def _require(*modules: str) -> None:

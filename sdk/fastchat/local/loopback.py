@@ -1,4 +1,4 @@
-"""Names of this machine for itself."""
+"""The host names of requests that reach a loopback address."""
 
 import ipaddress
 import socket
@@ -7,10 +7,10 @@ _NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def own_hosts(host: str) -> list[str]:
-    """What requests may name as their host where `host` is listened on and only this machine reaches it; else none.
+    """The host names to allow in requests to a server on `host`; empty (no check) where `host` is not loopback.
 
-    A web page can give a name of its own this machine's address (DNS rebinding) and so ask what listens here as if it
-    came from there; the name is how it is known.
+    A web page can resolve a name of its own to this machine (DNS rebinding), and its scripts then reach what listens on
+    loopback. Their requests carry that name as their host, so other names are refused.
     """
     if not _is_loopback(host):
         return []
@@ -19,9 +19,9 @@ def own_hosts(host: str) -> list[str]:
 
 def _is_loopback(host: str) -> bool:
     if not host:
-        return False  # everything is listened on
+        return False  # listens on all addresses
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return False  # nothing is
+        return False  # not an address that can be listened on
     return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)

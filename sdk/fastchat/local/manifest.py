@@ -1,4 +1,4 @@
-"""ModelDeployments from YAML files. Whatever is wrong is said with file, line and field, all of it at once."""
+"""ModelDeployments from YAML files. All problems are reported at once, each with file, line and field."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,9 +41,10 @@ class Manifest:
 
 
 def read(files: Iterable[Path], note: Callable[[str], None]) -> list[Manifest]:
-    """Every ModelDeployment in the files. What else is in them is passed over and said to `note`.
+    """Every ModelDeployment in the files. `note` is called for each resource of another kind, which is skipped.
 
-    Raises ManifestError.
+    Raises:
+        ManifestError: with every problem in any of the files.
     """
     manifests: list[Manifest] = []
     problems: list[str] = []
@@ -68,7 +69,7 @@ def path(field: Loc) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads as kubectl does: a date is text."""
+    """Reads scalars as kubectl does: a date stays text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -78,7 +79,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _read_file(file: Path, note: Callable[[str], None]) -> Iterator[Manifest | str]:
-    """Each deployment or problem of one file."""
+    """Each deployment of one file, or its problem as a line of text."""
     try:
         text = file.read_text("utf-8")
     except IsADirectoryError:
@@ -166,7 +167,7 @@ def _line(node: yaml.Node, field: Loc) -> int:
 
 
 def _repeated(node: yaml.Node, above: Loc = (), seen: frozenset[int] = frozenset()) -> Iterator[tuple[int, Loc]]:
-    """Every key that a mapping holds twice: the second would win in silence."""
+    """Line and field of every key that a mapping holds twice, where YAML would silently take the second."""
     if id(node) in seen:  # an anchor that holds itself
         return
     seen |= {id(node)}
@@ -210,7 +211,7 @@ def _instead_of(value: object) -> str:
 
 
 def _did_you_mean(loc: Loc) -> str:
-    """A field of the same object whose name is close."""
+    """A suggestion: the field of the same object with the closest name, or an empty text."""
     node: dict[str, Any] = schema()
     for part in loc[:-1]:
         node = node["items"] if isinstance(part, int) else node["properties"][part]
@@ -224,7 +225,7 @@ def _did_you_mean(loc: Loc) -> str:
 
 
 def _claimed_twice(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Names that two deployments claim: of the resource, and in API requests."""
+    """A problem for each resource name, served name or alias that an earlier deployment has already."""
     resources: dict[tuple[str | None, str], str] = {}
     served: dict[str, str] = {}
     for manifest in manifests:

@@ -31,18 +31,18 @@ class UpError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """One process to be kept running."""
+    """A command to be kept running."""
 
     label: str
     argv: Sequence[str]
     url: str
-    """Where it listens."""
+    """Base URL of its HTTP server."""
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that runs, and what for."""
+    """The programs to run, and the deployments that they serve."""
 
     gateway: Program
     workers: Sequence[Program]
@@ -55,7 +55,11 @@ class Plan:
 
 
 def check(manifests: Sequence[Manifest], note: Callable[[str], None]) -> None:
-    """Raise ManifestError for what needs a cluster, and note what has no effect without one."""
+    """Check that the manifests can be served on one machine; `note` is called with what has no effect there.
+
+    Raises:
+        ManifestError: a field needs a cluster, or no deployment has replicas.
+    """
     problems = [problem for manifest in manifests for problem in _needs_a_cluster(manifest)]
     if problems:
         raise ManifestError(problems)
@@ -94,7 +98,7 @@ def _without_effect(deployment: ModelDeployment) -> Iterator[str]:
         yield "spec.model.secretName (the download takes this shell's environment)"
 
 
-def arrange(
+def make_plan(
     deployments: Sequence[ModelDeployment],
     host: str,
     port: int,
@@ -103,15 +107,16 @@ def arrange(
     keys_dir: str | None = None,
     gateway_args: Sequence[str] = (),
 ) -> Plan:
-    """What to run so that the deployments are served on `host:port`, to whom a folder of API keys says.
+    """The programs that serve the deployments on `host:port`.
 
-    Only the gateway may ask the workers: they share a token of this run, or the one in this shell's environment.
+    With `keys_dir` the gateway requires one of that folder's API keys. Workers accept requests of the gateway only:
+    both get one token, from this shell's environment or else new for each run.
     """
     token = {INTERNAL_TOKEN_VARIABLE: os.environ.get(INTERNAL_TOKEN_VARIABLE) or secrets.token_urlsafe(32)}
     workers = [worker for deployment in deployments for worker in _workers(deployment, token)]
     gateway = _gateway(deployments, workers, host, port, verbose=verbose)
     gateway = replace(gateway, argv=[*gateway.argv, *gateway_args], env={**gateway.env, **token})
-    return Plan(_keep(gateway, keys_dir) if keys_dir else gateway, workers, deployments)
+    return Plan(_with_keys(gateway, keys_dir) if keys_dir else gateway, workers, deployments)
 
 
 def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[Program]:
@@ -146,24 +151,24 @@ def _gateway(
     for deployment in deployments:
         for alias in deployment.spec.model.aliases if deployment.spec.replicas else ():
             argv += ["--alias", f"{alias}={deployment.name}"]
-    # A list of further workers in this shell is not meant.
+    # Workers listed in this shell's environment are not part of the plan.
     return Program("gateway", argv, base_url(host, port), {"FASTCHAT_WORKERS": ""})
 
 
-def _keep(gateway: Program, keys_dir: str) -> Program:
-    """A gateway that asks for the keys of a folder, and for one of ours, so that we can see what it serves."""
+def _with_keys(gateway: Program, keys_dir: str) -> Program:
+    """The gateway with the API keys of a folder, and one more with which `fastchat up` probes whether it is ready."""
     keys = f"{new_key()},{os.environ.get(API_KEYS, '')}"
     return replace(gateway, argv=[*gateway.argv, "--keys-dir", keys_dir], env={**gateway.env, API_KEYS: keys})
 
 
 def base_url(host: str, port: int) -> str:
-    """Where this machine reaches what listens on `host`."""
+    """The address under which this machine reaches a server on `host`."""
     reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104
     return f"http://{reached or (f'[{host}]' if ':' in host else host)}:{port}"
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    """A port without a listener, below the range that Linux takes outgoing connections' ports from."""
     while True:
         port = random.randrange(20_000, 32_000)  # noqa: S311  # two starts at once should not find the same
         with contextlib.suppress(OSError):
@@ -172,7 +177,11 @@ def free_port() -> int:
 
 
 def listen_port(host: str, port: int) -> int:
-    """The port to serve on, a free one for 0; raises UpError where nothing can listen there."""
+    """`port`, or for 0 a free one.
+
+    Raises:
+        UpError: it cannot be listened on.
+    """
     port = port or free_port()
     try:
         _try_to_bind(host, port)

@@ -1,4 +1,4 @@
-"""One child process: how it starts and ends, what it says, and when it may start again."""
+"""One child process: its start, output and end, and the delay before it is started again."""
 
 import asyncio
 import contextlib
@@ -15,18 +15,18 @@ from typing import Self
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
 HEALTHY_AFTER = 60.0
-"""Seconds: a child that lived this long starts again as if it had never died."""
+"""Seconds: after a run this long the delays begin anew."""
 
 
 @dataclass(frozen=True)
-class Life:
-    """What decides when a child that died may start again; times in seconds of one monotonic clock."""
+class RestartBackoff:
+    """How long to wait before a process that ended is started again. Times are seconds of one monotonic clock."""
 
     started_at: float = 0.0
     was_ready: bool = False
-    """Whether it ever was, also before a restart: a child that never was cannot be helped by another start."""
-    deaths: int = 0
-    """In a row."""
+    """Whether it ever was, in an earlier run too. A process that never was ready is not started again."""
+    exits: int = 0
+    """How often in a row it ended before it had run for HEALTHY_AFTER."""
 
     def started(self, now: float) -> Self:
         return replace(self, started_at=now)
@@ -34,13 +34,13 @@ class Life:
     def ready(self) -> Self:
         return replace(self, was_ready=True)
 
-    def died(self, now: float) -> Self:
-        return replace(self, deaths=1 if now - self.started_at >= HEALTHY_AFTER else self.deaths + 1)
+    def exited(self, now: float) -> Self:
+        return replace(self, exits=1 if now - self.started_at >= HEALTHY_AFTER else self.exits + 1)
 
     @property
     def delay(self) -> float:
-        """Seconds to wait after the last death: 1, 2, 4 … 30."""
-        return min(FIRST_DELAY * 2.0 ** min(self.deaths - 1, 16), LONGEST_DELAY)
+        """Seconds to wait after the last exit: 1, 2, 4 … 30."""
+        return min(FIRST_DELAY * 2.0 ** min(self.exits - 1, 16), LONGEST_DELAY)
 
 
 def describe_exit(code: int) -> str:
@@ -68,7 +68,7 @@ class Child:
         self._output = _Output()
 
     async def listen(self, on_line: Callable[[str], None]) -> None:
-        """From now on `on_line` gets each line that it says."""
+        """Call `on_line` with each line of its output from now on."""
         self._output.on_line = on_line
         await asyncio.get_running_loop().connect_read_pipe(lambda: self._output, self._process.stdout)
 
@@ -85,20 +85,20 @@ class Child:
         self._process.wait()
 
     def _send(self, number: signal.Signals) -> None:
-        """To the child and to what it started itself."""
+        """Send a signal to the child and to the processes that it started."""
         if self.code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
     async def last_line(self) -> str:
-        """What it said last; once it has ended."""
+        """The last line of its output. Called once it has ended; waits at most a second for the output's end."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._output.closed.wait(), timeout=1)
         return self._output.last_line
 
 
 class _Output(asyncio.Protocol):
-    """Splits output into lines; a progress bar that rewrites its line makes many."""
+    """Splits output into lines. A carriage return ends one too: progress bars rewrite theirs."""
 
     def __init__(self) -> None:
         self.on_line: Callable[[str], None]
@@ -109,13 +109,13 @@ class _Output(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = re.split(rb"[\r\n]+", self._rest + data)
         for line in lines:
-            self._say(line)
+            self._take(line)
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._say(self._rest)
+        self._take(self._rest)
         self.closed.set()
 
-    def _say(self, line: bytes) -> None:
+    def _take(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         if text:
             self.last_line = text
@@ -123,15 +123,15 @@ class _Output(asyncio.Protocol):
 
 
 def _die_with(parent: int) -> Callable[[], None]:
-    """What a child runs before its program: be killed when the parent dies, however that happens (prctl(2))."""
+    """A function for the child to run before its program: Linux then kills it when the parent dies (prctl(2))."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
-    def arrange() -> None:
+    def request_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the call
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return arrange
+    return request_signal
 
 
 _PR_SET_PDEATHSIG = 1

@@ -1,4 +1,4 @@
-"""What `fastchat up` shows: how far the models are, and what is served."""
+"""What `fastchat up` shows in the terminal while models load."""
 
 import contextlib
 import time
@@ -12,7 +12,7 @@ Stage = Literal["loading", "ready", "down"]
 
 @dataclass(frozen=True)
 class View:
-    """One process as a person sees it."""
+    """The state of one process, for display."""
 
     label: str
     stage: Stage
@@ -20,7 +20,7 @@ class View:
 
 
 def progress_line(views: Sequence[View], seconds: float, width: int) -> str:
-    """All processes in one line of the terminal."""
+    """The state of all processes as one line of fewer than `width` characters."""
     parts = [f"{view.label} {view.stage}" + (f" ({view.detail})" if view.detail else "") for view in views]
     line = f"{seconds:3.0f} s  " + " · ".join(parts)
     return line if len(line) < width else line[: width - 2] + "…"
@@ -59,7 +59,7 @@ class Terminal:
         self._write(f"{text}\n")
 
     def progress(self, views: Sequence[View]) -> None:
-        """Show where the processes stand."""
+        """Show the state of the processes: rewritten in place in a terminal, else a line for each change."""
         seconds = time.monotonic() - self._began
         if self._live:
             self._below = progress_line(views, seconds, self._width)

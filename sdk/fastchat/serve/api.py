@@ -30,9 +30,11 @@ def translate(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str
     )
     parser.add_argument("--alias", metavar="ALIAS=NAME", action="append", default=[], help="a model's further name")
     parser.add_argument("--api-keys", metavar="KEY,…", help="serve only who shows one of these keys")
-    parser.add_argument("--allowed-hosts", metavar="HOST,…", help="further names under which it may be asked; *: any")
+    parser.add_argument("--allowed-hosts", metavar="HOST,…", help="further names of this host in requests; *: any")
     for flag in _CORS:
-        parser.add_argument(flag, metavar="JSON", type=_texts, default=[], help='as in ["*"]: which web pages may ask')
+        parser.add_argument(
+            flag, metavar="JSON", type=_texts, default=[], help='as in ["*"]: whose web pages may call it'
+        )
     parser.add_argument("--allow-credentials", action="store_true", help="web pages may send cookies")
     parser.note({"--controller-address": _NO_CONTROLLER, "--controller": _NO_CONTROLLER})
     parser.refuse(_REFUSED)

@@ -41,7 +41,7 @@ class Model(Part):
     aliases: Annotated[list[ServedName], Unique()] = Field(
         default_factory=list,
         max_length=16,
-        description="Further names under which the model answers, for programs written for another model.",
+        description="Further names under which the model is served, for programs written for another model.",
     )
     task: Task = Field(
         "Generate",
@@ -81,7 +81,7 @@ class Engine(Part):
     )
     ready_path: Annotated[str, Field(max_length=256, pattern="^/[!-~]*$")] | None = Field(
         None,
-        description="Path that answers 200 once the model is loaded. Default: /ready (Transformers), "
+        description="Path that responds with 200 once the model is loaded. Default: /ready (Transformers), "
         "/health (VLLM, Custom).",
     )
 
@@ -98,7 +98,7 @@ class Engine(Part):
 class Autoscaling(Part):
     """How many workers run for how much demand."""
 
-    min_replicas: int = Field(1, ge=0, le=1000, description="Fewest workers; 0 lets the model sleep while nobody asks.")
+    min_replicas: int = Field(1, ge=0, le=1000, description="Fewest workers; 0 lets an unused model sleep.")
     max_replicas: int = Field(ge=1, le=1000, description="Most workers.")
     target_requests: int = Field(
         16,
@@ -147,10 +147,10 @@ class Queue(Part):
         256,
         ge=0,
         le=100_000,
-        description="Most requests held by one gateway pod; the next is answered 429. 0 holds none.",
+        description="Most requests held by one gateway pod; the next is refused with 429. 0 holds none.",
     )
     timeout_seconds: int = Field(
-        600, ge=1, le=86_400, description="Longest wait of a held request, in seconds; then it is answered 503."
+        600, ge=1, le=86_400, description="Longest wait of a held request, in seconds; then it is refused with 503."
     )
 
 
@@ -159,7 +159,7 @@ def _mounts_have_volumes(spec: "Spec") -> bool:
 
 
 class Spec(Part):
-    """What the team asks for."""
+    """What the team wants."""
 
     model: Model = Field(description="What is served, and under which names.")
     engine: Engine = Field(
@@ -216,7 +216,7 @@ class Spec(Part):
         300,
         ge=0,
         le=86_400,
-        description="How long a worker that is to stop may finish what it is answering, in seconds.",
+        description="How long a worker that is to stop may finish its requests, in seconds.",
     )
     autoscaling: Autoscaling | None = Field(None, description="Lets the number of workers follow the demand.")
     queue: Queue = Field(
@@ -275,8 +275,8 @@ class Condition(Part):
     """One observation about a deployment, in Kubernetes' shape."""
 
     type: Literal["Ready", "Progressing", "GatewayReady", "Autoscaling"] = Field(
-        description="Ready: requests are answered. Progressing: workers are being started or replaced. "
-        "GatewayReady: the namespace's gateway answers. Autoscaling: the number of workers follows the demand."
+        description="Ready: requests are served. Progressing: workers are being started or replaced. "
+        "GatewayReady: the namespace's gateway serves. Autoscaling: the number of workers follows the demand."
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
     reason: str = Field(
@@ -299,7 +299,7 @@ class Status(Part):
         None, max_length=1024, description="Base URL of the OpenAI API in the cluster, ending in /v1."
     )
     replicas: int = Field(0, ge=0, description="Workers that exist.")
-    ready_replicas: int = Field(0, ge=0, description="Workers that have loaded the model and answer.")
+    ready_replicas: int = Field(0, ge=0, description="Workers that have loaded the model and serve it.")
     ready: str | None = Field(None, max_length=32, description="Ready and wanted workers for people, such as 1/2.")
     selector: str | None = Field(
         None, max_length=1024, description="Label selector of the worker pods, for the scale subresource."
@@ -347,5 +347,5 @@ class ModelDeployment(Part):
 
     @property
     def names(self) -> Sequence[str]:
-        """Every name under which the model answers, its own first."""
+        """Every name under which the model is served, its own first."""
         return (self.name, *self.spec.model.aliases)

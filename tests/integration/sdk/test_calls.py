@@ -22,13 +22,13 @@ HELLO = [{"role": "user", "content": "Hello!"}]
 
 
 async def echo(request: Request) -> JSONResponse:
-    """Answers with what it was asked."""
-    asked = await request.json() if request.method == "POST" else None
+    """Responds with what it received."""
+    received = await request.json() if request.method == "POST" else None
     return JSONResponse(
         {
             "id": "chatcmpl-1",
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
-            "asked": asked,
+            "received": received,
             "path": request.scope["raw_path"].decode(),
             "authorization": request.headers.get("authorization"),
             "peer": request.scope["client"][1],
@@ -51,20 +51,20 @@ def test_a_result_works_by_attribute_and_like_a_dict(serve: Serve) -> None:
 def test_parameters_are_sent_as_they_are(serve: Serve) -> None:
     serve(ECHO)
     completion = client.ChatCompletion.create(model="m", messages=HELLO, max_tokens=None, top_k=5, guided={"a": [1]})
-    asked = {"model": "m", "messages": HELLO, "max_tokens": None, "top_k": 5, "guided": {"a": [1]}}
-    assert completion["asked"] == asked
+    received = {"model": "m", "messages": HELLO, "max_tokens": None, "top_k": 5, "guided": {"a": [1]}}
+    assert completion["received"] == received
 
 
 def test_the_timeout_is_not_sent(serve: Serve) -> None:
     serve(ECHO)
-    assert client.Completion.create(model="m", prompt="p", timeout=5)["asked"] == {"model": "m", "prompt": "p"}
+    assert client.Completion.create(model="m", prompt="p", timeout=5)["received"] == {"model": "m", "prompt": "p"}
 
 
-def test_a_conversation_goes_on_with_the_message_of_the_answer(serve: Serve) -> None:
+def test_a_conversation_goes_on_with_the_message_of_the_response(serve: Serve) -> None:
     serve(ECHO)
     first = client.ChatCompletion.create(model="m", messages=HELLO)
     second = client.ChatCompletion.create(model="m", messages=[*HELLO, first.choices[0].message])
-    assert second["asked"]["messages"] == [*HELLO, {"role": "assistant", "content": "Hi"}]
+    assert second["received"]["messages"] == [*HELLO, {"role": "assistant", "content": "Hi"}]
 
 
 def test_the_key_is_sent_as_a_bearer_token(serve: Serve) -> None:
@@ -86,7 +86,7 @@ async def test_every_call_can_be_awaited(serve: Serve) -> None:
         client.Model.alist(),
         client.Model.aretrieve("m"),
     )
-    paths = [answer["path"] for answer in (chat, text, models, model)]
+    paths = [response["path"] for response in (chat, text, models, model)]
     assert paths == ["/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/m"]
 
 
@@ -147,8 +147,8 @@ def rendezvous(count: int) -> Starlette:
 
 async def test_awaited_calls_run_at_the_same_time(serve: Serve) -> None:
     serve(rendezvous(120))
-    answers = await asyncio.gather(*(client.Model.alist() for _ in range(120)))
-    assert len(answers) == 120
+    responses = await asyncio.gather(*(client.Model.alist() for _ in range(120)))
+    assert len(responses) == 120
 
 
 def test_threads_share_the_blocking_client(serve: Serve) -> None:
@@ -171,11 +171,13 @@ def test_loops_in_several_threads_do_not_meet(serve: Serve) -> None:
 
 async def embed(request: Request) -> JSONResponse:
     """The length of each text, twice, as a vector."""
-    asked = await request.json()
-    vectors = [[float(len(text)), 0.5] for text in asked["input"]]
+    body = await request.json()
+    vectors = [[float(len(text)), 0.5] for text in body["input"]]
     encoded = [base64.b64encode(struct.pack("<2f", *vector)).decode() for vector in vectors]
-    sent = encoded if asked.get("encoding_format") == "base64" else vectors
-    return JSONResponse({"data": [{"index": i, "embedding": vector} for i, vector in enumerate(sent)], "asked": asked})
+    sent = encoded if body.get("encoding_format") == "base64" else vectors
+    return JSONResponse(
+        {"data": [{"index": i, "embedding": vector} for i, vector in enumerate(sent)], "received": body}
+    )
 
 
 EMBED = Starlette(routes=[Route("/v1/embeddings", embed, methods=["POST"])])
@@ -184,17 +186,17 @@ EMBED = Starlette(routes=[Route("/v1/embeddings", embed, methods=["POST"])])
 async def test_vectors_are_sent_as_base64_and_given_as_floats(serve: Serve) -> None:
     serve(EMBED)
     texts = np.array(["one", "three"])
-    for answer in (
+    for response in (
         client.Embedding.create(model="m", input=texts),
         await client.Embedding.acreate(model="m", input=texts),
     ):
-        assert answer["asked"] == {"model": "m", "input": ["one", "three"], "encoding_format": "base64"}
-        assert [item.embedding for item in answer.data] == [[3.0, 0.5], [5.0, 0.5]]
+        assert response["received"] == {"model": "m", "input": ["one", "three"], "encoding_format": "base64"}
+        assert [item.embedding for item in response.data] == [[3.0, 0.5], [5.0, 0.5]]
 
 
 @pytest.mark.parametrize(("encoding", "kind"), [("float", list), ("base64", str)])
-def test_a_format_that_was_asked_for_is_given(serve: Serve, encoding: str, kind: type) -> None:
+def test_a_format_that_was_requested_is_given(serve: Serve, encoding: str, kind: type) -> None:
     serve(EMBED)
-    answer = client.Embedding.create(model="m", input=["one"], encoding_format=encoding)  # type: ignore[arg-type]
-    assert answer["asked"]["encoding_format"] == encoding
-    assert isinstance(answer.data[0].embedding, kind)
+    response = client.Embedding.create(model="m", input=["one"], encoding_format=encoding)  # type: ignore[arg-type]
+    assert response["received"]["encoding_format"] == encoding
+    assert isinstance(response.data[0].embedding, kind)

@@ -16,20 +16,20 @@ from fastchat import client, errors
 Serve = Callable[..., str]
 
 
-class Answers:
-    """Gives one answer after the other, the last for ever."""
+class Responses:
+    """Sends one response after the other, the last for ever."""
 
-    def __init__(self, *answers: Response) -> None:
-        self.answers = list(answers)
-        self.asked = 0
+    def __init__(self, *responses: Response) -> None:
+        self.responses = list(responses)
+        self.called = 0
 
-    async def answer(self, request: Request) -> Response:
-        self.asked += 1
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+    async def respond(self, request: Request) -> Response:
+        self.called += 1
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
-def app(answers: Answers) -> Starlette:
-    return Starlette(routes=[Route("/v1/models", answers.answer)])
+def app(responses: Responses) -> Starlette:
+    return Starlette(routes=[Route("/v1/models", responses.respond)])
 
 
 def busy(status: int = 503, **headers: str) -> Response:
@@ -41,15 +41,15 @@ LIST = JSONResponse({"object": "list", "data": [{"id": "m"}]})
 
 
 @contextmanager
-def raw_server(*answers: bytes) -> Iterator[str]:
-    """Takes one connection per answer, reads a little, writes the answer and closes."""
+def raw_server(*responses: bytes) -> Iterator[str]:
+    """Takes one connection per response, reads a little, writes the response and closes."""
 
     def run() -> None:
-        for answer in answers:
+        for response in responses:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(answer)
+                connection.sendall(response)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=run, daemon=True)
@@ -59,24 +59,24 @@ def raw_server(*answers: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_busy_server_is_asked_again_when_it_says_so(serve: Serve, status: int) -> None:
-    blocking, awaited = (Answers(busy(status, retry_after="0"), LIST) for _ in range(2))
+async def test_a_busy_server_is_called_again_when_it_says_so(serve: Serve, status: int) -> None:
+    blocking, awaited = (Responses(busy(status, retry_after="0"), LIST) for _ in range(2))
     serve(app(blocking))
     assert client.Model.list().data[0].id == "m"
     serve(app(awaited))
     assert (await client.Model.alist()).data[0].id == "m"
-    assert (blocking.asked, awaited.asked) == (2, 2)
+    assert (blocking.called, awaited.called) == (2, 2)
 
 
 async def test_the_servers_time_is_waited_for(serve: Serve) -> None:
-    serve(app(Answers(busy(retry_after="1"), LIST)))
+    serve(app(Responses(busy(retry_after="1"), LIST)))
     start = time.monotonic()
     await client.Model.alist()
     assert 1.2 < time.monotonic() - start < 3
 
 
 async def test_after_the_retries_the_servers_error_is_raised(serve: Serve) -> None:
-    blocking, awaited = (Answers(busy(retry_after="0", x_request_id="r-1")) for _ in range(2))
+    blocking, awaited = (Responses(busy(retry_after="0", x_request_id="r-1")) for _ in range(2))
     client.set_max_retries(1)
     serve(app(blocking))
     with pytest.raises(errors.ServiceUnavailableError, match=r"503: No worker is ready. \(request r-1\)") as caught:
@@ -84,27 +84,27 @@ async def test_after_the_retries_the_servers_error_is_raised(serve: Serve) -> No
     serve(app(awaited))
     with pytest.raises(errors.ServiceUnavailableError):
         await client.Model.alist()
-    assert (caught.value.retry_after, blocking.asked, awaited.asked) == (0, 2, 2)
+    assert (caught.value.retry_after, blocking.called, awaited.called) == (0, 2, 2)
 
 
-@pytest.mark.parametrize("answer", [busy(), busy(500, retry_after="0"), busy(retry_after="3600")])
-def test_other_errors_are_raised_at_once(serve: Serve, answer: Response) -> None:
-    answers = Answers(answer)
-    serve(app(answers))
+@pytest.mark.parametrize("response", [busy(), busy(500, retry_after="0"), busy(retry_after="3600")])
+def test_other_errors_are_raised_at_once(serve: Serve, response: Response) -> None:
+    responses = Responses(response)
+    serve(app(responses))
     with pytest.raises(errors.InternalServerError):
         client.Model.list()
-    assert answers.asked == 1
+    assert responses.called == 1
 
 
-async def test_a_busy_server_is_asked_again_for_a_stream(serve: Serve) -> None:
+async def test_a_busy_server_is_called_again_for_a_stream(serve: Serve) -> None:
     done = PlainTextResponse("data: {}\n\ndata: [DONE]\n\n", media_type="text/event-stream")
-    answers = Answers(busy(retry_after="0"), done)
-    serve(Starlette(routes=[Route("/v1/completions", answers.answer, methods=["POST"])]))
+    responses = Responses(busy(retry_after="0"), done)
+    serve(Starlette(routes=[Route("/v1/completions", responses.respond, methods=["POST"])]))
     assert len(list(client.Completion.create(model="m", prompt="p", stream=True))) == 1
-    answers.answers.insert(0, busy(retry_after="0"))
+    responses.responses.insert(0, busy(retry_after="0"))
     stream = await client.Completion.acreate(model="m", prompt="p", stream=True)
     assert len([event async for event in stream]) == 1
-    assert answers.asked == 4
+    assert responses.called == 4
 
 
 async def test_a_server_that_is_not_there_yet_is_tried_again(serve: Serve, free_port: int) -> None:
@@ -153,41 +153,41 @@ async def test_a_silent_server_is_a_timeout(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"not http\r\n\r\n", b"HTTP/1.1 429 Too\r\n"],
-    ids=["no answer", "half an answer", "no HTTP", "half a head"],
+    ids=["no response", "half a response", "no HTTP", "half a head"],
 )
-async def test_an_answer_that_breaks_is_an_error_and_is_not_asked_for_again(answer: bytes) -> None:
-    with raw_server(answer, answer) as url:
+async def test_a_response_that_breaks_is_an_error_and_is_not_requested_again(response: bytes) -> None:
+    with raw_server(response, response) as url:
         client.set_baseurl(url)
-        with pytest.raises(errors.APIConnectionError, match="broke before the answer was complete"):
+        with pytest.raises(errors.APIConnectionError, match="broke before the response was complete"):
             client.Model.list()
-        with pytest.raises(errors.APIConnectionError, match="broke before the answer was complete"):
+        with pytest.raises(errors.APIConnectionError, match="broke before the response was complete"):
             await client.Model.alist()
 
 
-def test_a_busy_answer_that_breaks_is_not_asked_for_again() -> None:
+def test_a_busy_response_that_breaks_is_not_requested_again() -> None:
     with raw_server(b"HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-length: 100\r\n\r\n{") as url:
         client.set_baseurl(url)
-        with pytest.raises(errors.APIConnectionError, match="broke before the answer was complete"):
+        with pytest.raises(errors.APIConnectionError, match="broke before the response was complete"):
             client.Completion.create(model="m", prompt="p", stream=True)
 
 
-def test_an_answer_that_is_not_what_its_encoding_says_is_an_error() -> None:
+def test_a_response_that_is_not_what_its_encoding_says_is_an_error() -> None:
     with raw_server(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}") as url:
         client.set_baseurl(url)
-        with pytest.raises(errors.APIResponseError, match="did not answer as the API describes"):
+        with pytest.raises(errors.APIResponseError, match="did not respond as the API describes"):
             client.Model.list()
 
 
-def test_a_web_page_is_not_an_answer(serve: Serve) -> None:
-    serve(app(Answers(PlainTextResponse("<html>Welcome to nginx!</html>"))))
+def test_a_web_page_is_not_a_response(serve: Serve) -> None:
+    serve(app(Responses(PlainTextResponse("<html>Welcome to nginx!</html>"))))
     with pytest.raises(errors.APIResponseError, match="Is that an OpenAI-compatible server") as caught:
         client.Model.list()
     assert caught.value.body == "<html>Welcome to nginx!</html>"
 
 
 def test_a_redirect_is_not_followed_but_shown(serve: Serve) -> None:
-    serve(app(Answers(Response(status_code=308, headers={"location": "https://gateway/v1/models"}))))
+    serve(app(Responses(Response(status_code=308, headers={"location": "https://gateway/v1/models"}))))
     with pytest.raises(errors.APIStatusError, match="redirects to https://gateway/v1/models"):
         client.Model.list()

@@ -25,8 +25,8 @@ print(completion.choices[0].message)
 
 
 async def chat(request: Request) -> JSONResponse:
-    asked = await request.json()
-    message = {"role": "assistant", "content": f"{asked['model']} was told {asked['messages'][0]['content']}"}
+    received = await request.json()
+    message = {"role": "assistant", "content": f"{received['model']} was told {received['messages'][0]['content']}"}
     return JSONResponse({"id": "chatcmpl-1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 
 

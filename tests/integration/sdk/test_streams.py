@@ -27,7 +27,7 @@ def text_event(text: str) -> str:
 def streaming(*parts: str) -> Starlette:
     """Answers every POST with these parts of a stream."""
 
-    async def answer(request: Request) -> StreamingResponse:
+    async def respond(request: Request) -> StreamingResponse:
         assert (await request.json())["stream"] is True
         return StreamingResponse(pieces(), media_type="text/event-stream")
 
@@ -36,7 +36,7 @@ def streaming(*parts: str) -> Starlette:
             yield part
             await asyncio.sleep(0.01)
 
-    return Starlette(routes=[Route("/v1/{path:path}", answer, methods=["POST"])])
+    return Starlette(routes=[Route("/v1/{path:path}", respond, methods=["POST"])])
 
 
 class Endless:
@@ -90,7 +90,7 @@ async def test_an_awaited_completion_comes_as_completions(serve: Serve) -> None:
 def test_an_event_is_given_before_the_next_is_generated(serve: Serve) -> None:
     proceed = threading.Event()
 
-    async def answer(request: Request) -> StreamingResponse:
+    async def respond(request: Request) -> StreamingResponse:
         async def pieces() -> AsyncIterator[str]:
             yield chat_event("first")
             assert await asyncio.to_thread(proceed.wait, 10)
@@ -98,7 +98,7 @@ def test_an_event_is_given_before_the_next_is_generated(serve: Serve) -> None:
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
 
-    serve(Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])]))
+    serve(Starlette(routes=[Route("/v1/chat/completions", respond, methods=["POST"])]))
     stream = client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
     assert next(stream).choices[0].delta.content == "first"
     proceed.set()
@@ -176,14 +176,14 @@ async def test_a_cancelled_task_closes_the_connection(serve: Serve) -> None:
 
 
 async def test_another_task_can_end_a_stream_that_waits(serve: Serve) -> None:
-    async def answer(request: Request) -> StreamingResponse:
+    async def respond(request: Request) -> StreamingResponse:
         async def pieces() -> AsyncIterator[str]:
             yield chat_event("first")
             await asyncio.sleep(60)
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
 
-    serve(Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])]))
+    serve(Starlette(routes=[Route("/v1/chat/completions", respond, methods=["POST"])]))
     stream = await client.ChatCompletion.acreate(model="m", messages=HELLO, stream=True)
 
     async def consume() -> list[str | None]:
@@ -244,7 +244,7 @@ def test_a_connection_that_breaks_within_a_stream_is_an_error(serve: Serve) -> N
     serve(Dying(chat_event("a")))
     stream = client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
     assert next(stream).choices[0].delta.content == "a"
-    with pytest.raises(errors.APIConnectionError, match="broke before the answer was complete"):
+    with pytest.raises(errors.APIConnectionError, match="broke before the response was complete"):
         next(stream)
 
 
@@ -252,7 +252,7 @@ async def test_a_connection_that_breaks_within_an_async_stream_is_an_error(serve
     serve(Dying(chat_event("a")))
     stream = await client.ChatCompletion.acreate(model="m", messages=HELLO, stream=True)
     assert (await anext(stream)).choices[0].delta.content == "a"
-    with pytest.raises(errors.APIConnectionError, match="broke before the answer was complete"):
+    with pytest.raises(errors.APIConnectionError, match="broke before the response was complete"):
         await anext(stream)
 
 
@@ -306,11 +306,11 @@ async def test_a_refused_stream_raises_before_it_begins(serve: Serve) -> None:
 
 
 async def test_a_server_that_does_not_stream_is_an_error(serve: Serve) -> None:
-    async def answer(request: Request) -> JSONResponse:
+    async def respond(request: Request) -> JSONResponse:
         return JSONResponse({"choices": []})
 
-    serve(Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])]))
-    with pytest.raises(errors.APIResponseError, match="a stream of events was asked for"):
+    serve(Starlette(routes=[Route("/v1/chat/completions", respond, methods=["POST"])]))
+    with pytest.raises(errors.APIResponseError, match="a stream of events was requested"):
         client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
-    with pytest.raises(errors.APIResponseError, match="a stream of events was asked for"):
+    with pytest.raises(errors.APIResponseError, match="a stream of events was requested"):
         await client.ChatCompletion.acreate(model="m", messages=HELLO, stream=True)

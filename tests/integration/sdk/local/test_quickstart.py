@@ -44,7 +44,7 @@ def test_the_quickstart_answers_under_every_name(quickstart) -> None:
     assert len(embedding(base, "all-minilm-l6-v2")) == 384
 
 
-def test_workers_answer_their_gateway_only_and_that_under_its_own_name_only(quickstart) -> None:
+def test_workers_response_their_gateway_only_and_that_under_its_own_name_only(quickstart) -> None:
     base = url(quickstart)
     for process in quickstart.children("fastchat_worker"):
         command = process.cmdline()

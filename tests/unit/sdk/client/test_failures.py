@@ -15,7 +15,7 @@ CHAT = Call("chat/completions", api.ChatCompletion.model_validate_json)
 REQUEST = httpx.Request("POST", "http://user:secret@gateway:8000/v1/chat/completions")
 
 
-def answer(status: int = 200, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
+def response(status: int = 200, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
     return httpx.Response(status, headers=headers, request=REQUEST, **content)
 
 
@@ -27,7 +27,7 @@ def refused(response: httpx.Response) -> errors.APIStatusError:
 
 def test_openais_error_body_is_taken_apart() -> None:
     body = {"error": {"message": "No.", "type": "invalid_request_error", "param": "n", "code": "invalid_value"}}
-    error = refused(answer(400, {"x-request-id": "r-1"}, json=body))
+    error = refused(response(400, {"x-request-id": "r-1"}, json=body))
     assert type(error) is errors.BadRequestError
     assert (error.message, error.type, error.param, error.code) == (
         "No.",
@@ -49,33 +49,33 @@ def test_openais_error_body_is_taken_apart() -> None:
     ids=["FastChat and vLLM, at first", "FastAPI", "FastAPI's validation", "Ollama"],
 )
 def test_the_error_bodies_of_other_servers_give_their_words(body: dict[str, Any], message: str) -> None:
-    assert refused(answer(400, json=body)).message == message
+    assert refused(response(400, json=body)).message == message
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"error": null}', '{"error": {}}', '{"error": []}', "\x00"])
-def test_an_answer_without_words_is_still_the_error_of_its_status(body: str) -> None:
-    error = refused(answer(502, text=body))
+def test_a_response_without_words_is_still_the_error_of_its_status(body: str) -> None:
+    error = refused(response(502, text=body))
     assert type(error) is errors.InternalServerError
-    assert "http://gateway:8000 answered Bad Gateway" in error.message
+    assert "http://gateway:8000 responded Bad Gateway" in error.message
 
 
 def test_a_proxys_page_is_quoted_shortly() -> None:
-    error = refused(answer(502, text="<html>\n <h1>nginx</h1>" + "x" * 1000))
-    assert error.message.startswith("http://gateway:8000 answered Bad Gateway: <html> <h1>nginx</h1>xxx")
+    error = refused(response(502, text="<html>\n <h1>nginx</h1>" + "x" * 1000))
+    assert error.message.startswith("http://gateway:8000 responded Bad Gateway: <html> <h1>nginx</h1>xxx")
     assert len(error.message) < 300
 
 
 def test_a_redirect_says_where_to() -> None:
-    error = refused(answer(308, {"location": "https://gateway/v1/chat/completions"}))
+    error = refused(response(308, {"location": "https://gateway/v1/chat/completions"}))
     assert "redirects to https://gateway/v1/chat/completions" in error.message
 
 
 def test_an_error_of_the_key_says_how_to_set_it() -> None:
-    assert "FASTCHAT_API_KEY" in refused(answer(401, json={"error": {"message": "No key."}})).message
+    assert "FASTCHAT_API_KEY" in refused(response(401, json={"error": {"message": "No key."}})).message
 
 
 def test_a_status_error_knows_when_to_come_back() -> None:
-    assert refused(answer(503, {"retry-after": "7"})).retry_after == 7
+    assert refused(response(503, {"retry-after": "7"})).retry_after == 7
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_status_error_knows_when_to_come_back() -> None:
         (httpx.ReadTimeout(""), errors.APITimeoutError, "http://gateway:8000 was silent for 660 s."),
         (httpx.WriteTimeout(""), errors.APITimeoutError, "http://gateway:8000 was silent for 660 s."),
         (httpx.ReadError("Reset."), errors.APIConnectionError, "The connection to http://gateway:8000 broke"),
-        (httpx.DecodingError("bad gzip"), errors.APIResponseError, "did not answer as the API describes: bad gzip."),
+        (httpx.DecodingError("bad gzip"), errors.APIResponseError, "did not respond as the API describes: bad gzip."),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -18,7 +18,7 @@ REQUEST = httpx.Request("POST", "http://user:secret@gateway:8000/v1/chat/complet
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 
 
-def answer(status: int = 200, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
+def response(status: int = 200, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
     return httpx.Response(status, headers=headers, request=REQUEST, **content)
 
 
@@ -92,7 +92,7 @@ def test_numbers_of_numpy_are_sent_as_numbers() -> None:
     }
 
 
-def test_the_message_of_an_answer_can_be_sent_again() -> None:
+def test_the_message_of_a_response_can_be_sent_again() -> None:
     message = api.ChatMessage.model_validate({"role": "assistant", "content": "Hi", "name": "vicuna"})
     assert sent({"messages": [message]}) == {"messages": [{"role": "assistant", "content": "Hi", "name": "vicuna"}]}
 
@@ -108,8 +108,8 @@ def test_a_number_that_json_cannot_carry_is_refused() -> None:
 
 
 def test_a_result_keeps_what_the_sdk_does_not_know() -> None:
-    response = answer(json={"id": "1", "choices": [{"message": {"content": "Hi"}}], "kv_transfer_params": {"a": 1}})
-    result = handle_response(CHAT, response)
+    body = {"id": "1", "choices": [{"message": {"content": "Hi"}}], "kv_transfer_params": {"a": 1}}
+    result = handle_response(CHAT, response(json=body))
     assert result.choices[0].message.content == result["choices"][0]["message"]["content"] == "Hi"
     assert result["kv_transfer_params"] == {"a": 1}
 
@@ -117,27 +117,27 @@ def test_a_result_keeps_what_the_sdk_does_not_know() -> None:
 @pytest.mark.parametrize("body", ["<html>", "[]", '"text"', "", '{"choices": 3}'])
 def test_a_2xx_that_is_no_object_of_the_api_is_an_error_with_its_body(body: str) -> None:
     with pytest.raises(errors.APIResponseError) as caught:
-        handle_response(CHAT, answer(text=body))
+        handle_response(CHAT, response(text=body))
     assert caught.value.body == body
 
 
 def test_a_field_of_the_wrong_type_is_named() -> None:
     with pytest.raises(errors.APIResponseError, match=r"choices.0.index: Input should be a valid integer"):
-        handle_response(CHAT, answer(json={"choices": [{"index": "first"}]}))
+        handle_response(CHAT, response(json={"choices": [{"index": "first"}]}))
 
 
 def test_an_error_under_a_200_is_an_error() -> None:
     with pytest.raises(errors.InternalServerError, match="out of memory"):
-        handle_response(CHAT, answer(json={"error": {"message": "out of memory", "type": "server_error"}}))
+        handle_response(CHAT, response(json={"error": {"message": "out of memory", "type": "server_error"}}))
 
 
 def test_a_stream_that_is_none_is_an_error() -> None:
-    with pytest.raises(errors.APIResponseError, match="a stream of events was asked for"):
-        checked(answer(json={"id": "1"}), stream=True)
+    with pytest.raises(errors.APIResponseError, match="a stream of events was requested"):
+        checked(response(json={"id": "1"}), stream=True)
 
 
 def read(*parts: str | bytes) -> Iterable[str | None]:
-    reader = EventReader(CHUNKS, answer(headers=SSE))
+    reader = EventReader(CHUNKS, response(headers=SSE))
     for part in parts:
         for chunk in reader.feed(part.encode() if isinstance(part, str) else part):
             yield chunk.choices[0].delta.content
@@ -162,7 +162,7 @@ def test_what_comes_after_done_is_not_read() -> None:
 def test_a_stream_without_done_is_incomplete() -> None:
     chunks = iter(read(event("a")))
     assert next(chunks) == "a"
-    with pytest.raises(errors.APIConnectionError, match="the answer is incomplete"):
+    with pytest.raises(errors.APIConnectionError, match="the response is incomplete"):
         next(chunks)
 
 

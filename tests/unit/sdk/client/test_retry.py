@@ -11,7 +11,7 @@ from fastchat._client.retry import backoff, retry_after, retry_delay
 REQUEST = httpx.Request("POST", "http://user:secret@gateway:8000/v1/chat/completions")
 
 
-def answer(status: int = 200, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
+def response(status: int = 200, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
     return httpx.Response(status, headers=headers, request=REQUEST, **content)
 
 
@@ -29,7 +29,7 @@ def test_what_may_have_reached_a_server_is_not_tried_again(failure: type[httpx.T
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_servers_time_is_kept(status: int) -> None:
-    delay = retry_delay(answer(status, {"retry-after": "7"}), 0, 2)
+    delay = retry_delay(response(status, {"retry-after": "7"}), 0, 2)
     assert delay is not None
     assert 7.25 <= delay <= 7.5
 
@@ -37,8 +37,8 @@ def test_the_servers_time_is_kept(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "headers"), [(200, {}), (429, {}), (503, {}), (500, {"retry-after": "1"}), (503, {"retry-after": "61"})]
 )
-def test_an_answer_that_does_not_say_come_back_within_a_minute_is_final(status: int, headers: dict[str, str]) -> None:
-    assert retry_delay(answer(status, headers), 0, 2) is None
+def test_a_response_that_does_not_say_come_back_within_a_minute_is_final(status: int, headers: dict[str, str]) -> None:
+    assert retry_delay(response(status, headers), 0, 2) is None
 
 
 def test_after_the_last_attempt_the_outcome_is_final() -> None:

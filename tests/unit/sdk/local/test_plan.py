@@ -9,8 +9,8 @@ import yaml
 
 from fastchat.cli.main import main
 from fastchat.local.manifest import Manifest, ManifestError, read
-from fastchat.local.plan import Plan, UpError, arrange, base_url, check, free_port, listen_port
-from fastchat.local.supervisor import overview
+from fastchat.local.overview import overview
+from fastchat.local.plan import Plan, UpError, base_url, check, free_port, listen_port, make_plan
 from fastchat.v1alpha1.deployment import ModelDeployment
 
 TOKEN = "FASTCHAT_INTERNAL_TOKEN"
@@ -27,7 +27,7 @@ def deployment(name: str = "smollm2", **spec: Any) -> dict[str, Any]:
 
 
 def planned(*resources: dict[str, Any], verbose: bool = False) -> Plan:
-    return arrange([ModelDeployment.parse(each) for each in resources], "127.0.0.1", 8000, verbose=verbose)
+    return make_plan([ModelDeployment.parse(each) for each in resources], "127.0.0.1", 8000, verbose=verbose)
 
 
 def after(flag: str, argv: Sequence[str]) -> list[str]:
@@ -83,8 +83,8 @@ def test_a_token_of_this_shells_environment_is_the_runs(monkeypatch: pytest.Monk
         ("", []),
     ],
 )
-def test_where_only_this_machine_asks_it_is_asked_under_its_own_names(host: str, hosts: list[str]) -> None:
-    plan = arrange([ModelDeployment.parse(deployment())], host, 8000, verbose=False)
+def test_on_loopback_requests_may_name_only_this_machine(host: str, hosts: list[str]) -> None:
+    plan = make_plan([ModelDeployment.parse(deployment())], host, 8000, verbose=False)
     assert after("--allowed-hosts", plan.gateway.argv) == hosts
 
 
@@ -105,7 +105,7 @@ def test_further_names_and_origins_reach_the_gateway(tmp_path: Path, monkeypatch
 def test_a_gateway_with_a_folder_of_keys_gets_one_that_up_itself_looks_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCHAT_API_KEYS", "given")
     parsed = [ModelDeployment.parse(deployment())]
-    plans = [arrange(parsed, "127.0.0.1", 8000, verbose=False, keys_dir=folder) for folder in ("keys", "keys", None)]
+    plans = [make_plan(parsed, "127.0.0.1", 8000, verbose=False, keys_dir=folder) for folder in ("keys", "keys", None)]
     own, again, _ = (plan.gateway.env.get("FASTCHAT_API_KEYS", "").split(",") for plan in plans)
     assert [after("--keys-dir", plan.gateway.argv) for plan in plans] == [["keys"], ["keys"], []]
     assert own[1:] == again[1:] == ["given"]
@@ -137,7 +137,7 @@ def test_workers_of_this_shells_environment_are_not_served_too() -> None:
     assert planned(deployment()).gateway.env["FASTCHAT_WORKERS"] == ""
 
 
-def test_the_gateway_logs_requests_only_when_asked_to() -> None:
+def test_the_gateway_logs_requests_only_when_told_to() -> None:
     assert "--no-access-log" in planned(deployment()).gateway.argv
     assert "--no-access-log" not in planned(deployment(), verbose=True).gateway.argv
 

@@ -1,0 +1,33 @@
+"""What `fastchat up` prints once all models are served."""
+
+from fastchat.local.plan import API_KEYS, Plan
+from fastchat.local.progress import table
+
+
+def overview(plan: Plan) -> str:
+    """What is served, where, and a line to try it with."""
+    rows = [
+        (
+            deployment.name,
+            ", ".join(deployment.spec.model.aliases) or "-",
+            deployment.spec.model.task,
+            str(deployment.spec.replicas),
+            str(deployment.spec.model.source),
+        )
+        for deployment in plan.deployments
+    ]
+    listing = table(("MODEL", "ALIASES", "TASK", "REPLICAS", "SOURCE"), rows)
+    return f"{listing}\n\nServing on {plan.gateway.url}/v1 – Ctrl-C stops it. Try:\n  {_curl(plan)}"
+
+
+def _curl(plan: Plan) -> str:
+    deployment = next(deployment for deployment in plan.deployments if deployment.spec.replicas)
+    if deployment.spec.model.task == "Embed":
+        route, body = "embeddings", '"input": "Hello!"'
+    else:
+        route, body = "chat/completions", '"messages": [{"role": "user", "content": "Hello!"}]'
+    key = '-H "Authorization: Bearer $KEY" ' if API_KEYS in plan.gateway.env else ""
+    return (
+        f"curl {plan.gateway.url}/v1/{route} {key}-H 'Content-Type: application/json' "
+        f'-d \'{{"model": "{deployment.name}", {body}}}\''
+    )
