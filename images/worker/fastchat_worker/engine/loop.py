@@ -145,10 +145,14 @@ class Engine:
         began = time.monotonic()
         logits = self._runner.step(batch)
         sampled = batch.sampled
-        tokens = sample(logits, sampled)
+        tokens = sample(logits, [sequence.choice for sequence in sampled])
         self._measure(batch, began, time.monotonic())
         for sequence, token in zip(sampled, tokens, strict=True):
-            sequence.append(token)
+            if token is None:
+                log.error("the model gave a sequence no finite logits")
+                sequence.end("error")
+            else:
+                sequence.append(token)
 
     def _measure(self, batch: Batch, began: float, ended: float) -> None:
         self.tokens_read += sum(chunk.length for chunk in batch.chunks)

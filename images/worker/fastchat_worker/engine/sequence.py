@@ -1,13 +1,13 @@
 """One answer being generated: its tokens, how to choose the next one, and how it ended."""
 
-from collections import Counter
+import secrets
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
-from random import Random
 from typing import Literal
 
-from fastchat_worker.sampling.parameters import GREEDY, Sampling
+from fastchat_worker.sampling.constraint import Constraint, Penalties
+from fastchat_worker.sampling.parameters import GREEDY, Choice, Sampling
 
 Finish = Literal["stop", "length", "cancelled", "aborted", "error"]
 
@@ -22,6 +22,7 @@ class Sequence:
     `key` and `request` say to whom and to what it belongs: they take turns where sequences wait.
     `prefill_at` and `decode_at` are when its prompt began to be read and when its first token was there, on
     time.monotonic's clock.
+    `seed` is that of its sampling, or one drawn by chance where the request has none.
     """
 
     prompt: Tokens[int]
@@ -37,20 +38,27 @@ class Sequence:
     request: object = field(default_factory=object)
     prefill_at: float | None = None
     decode_at: float | None = None
-    counts: Counter[int] = field(default_factory=Counter)
-    random: Random = field(init=False)
+    seed: int = field(init=False)
+    constraint: Constraint = field(init=False)
 
     def __post_init__(self) -> None:
-        self.random = Random(self.sampling.seed)  # noqa: S311  # sampling is no cryptography
+        self.seed = secrets.randbits(64) if self.sampling.seed is None else self.sampling.seed
+        self.constraint = Penalties(self.sampling)
 
     @property
     def decoding(self) -> bool:
         """The whole prompt is in the cache: each step from here on feeds one token and yields one."""
         return self.cached >= len(self.prompt)
 
+    @property
+    def choice(self) -> Choice:
+        """How its next token is chosen, given the logits after the last."""
+        sampling, position = self.sampling, len(self.prompt) + len(self.tokens)
+        return Choice(sampling.temperature, sampling.top_p, sampling.top_k, self.seed, position, self.constraint.mask())
+
     def append(self, token: int) -> None:
         self.tokens.append(token)
-        self.counts[token] += 1
+        self.constraint.accept(token)
         if token in self.end_tokens:
             self.end("stop", token)
         elif len(self.tokens) >= self.max_tokens:
