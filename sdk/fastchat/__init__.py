@@ -1,7 +1,6 @@
 """FastChat on Kubernetes: the client for users and the types that its parts share."""
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers take it for True; typing's own would be imported before Ctrl-C is quiet
 if TYPE_CHECKING:
     from fastchat.client import AsyncClient, Client
 
@@ -10,7 +9,7 @@ __all__ = ["AsyncClient", "Client", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """The public names, imported when they are asked for: a command that needs none of them starts sooner."""
+    """The public names, each imported at its first use: a command that needs none of them starts sooner."""
     if name == "__version__":
         from fastchat._runtime.version import version
 

@@ -51,7 +51,8 @@ def _cannot_reach(server: str, reason: str) -> str:
 
 
 def server_of(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode()}"  # netloc is without the password
+    """Scheme, host and port of an address, without user and password, which `netloc` leaves out."""
+    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def _reason(failure: BaseException) -> str:
@@ -160,6 +161,7 @@ def response_error(url: httpx.URL, body: str, reason: str) -> APIResponseError:
 
 
 def what_is_wrong(invalid: ValueError) -> str:
+    """Why a body could not be read: of pydantic's errors the first, with its field."""
     if not isinstance(invalid, ValidationError):
         return str(invalid)
     first = invalid.errors(include_url=False, include_input=False)[0]
