@@ -1,4 +1,8 @@
-"""What runs the pods of workers and gateways, one file per kind of object."""
+"""What runs the pods of workers and gateways, one file per kind of object.
+
+Another kind is a file here, an entry in WORKLOADS and a choice in `workload_for`; a Kind in `kube.kind`, in WORKLOADS
+and MADE of that, by which it is watched; rules in the chart. `reconcile`, `observe` and `scale` know nothing of it.
+"""
 
 from collections.abc import Mapping
 
