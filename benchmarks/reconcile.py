@@ -21,18 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from cluster.control_plane.apiserver import ApiServer, free_ports  # noqa: E402
 from cluster.tools.binaries import tools  # noqa: E402
 
+from fastchat._kube import request  # noqa: E402
+from fastchat._kube.kind import Kind, Object  # noqa: E402
+from fastchat._kube.kubeconfig import load  # noqa: E402
 from fastchat.v1alpha1.deployment import ModelDeployment  # noqa: E402
 from fastchat_operator.kube.api import Api  # noqa: E402
-from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, SERVICE, Kind, Object, kind_of  # noqa: E402
+from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, SERVICE, kind_of  # noqa: E402
 from fastchat_operator.observe.drift import drifted  # noqa: E402
 from fastchat_operator.plan import gateway, worker  # noqa: E402
 from fastchat_operator.settings import Settings  # noqa: E402
@@ -117,9 +117,7 @@ def operator(kubeconfig: Path) -> Iterator[Process]:
 
 @asynccontextmanager
 async def client(kubeconfig: Path) -> AsyncIterator[Api]:
-    configuration = Configuration(client_session_kwargs={"trust_env": False})
-    await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
-    async with Api(configuration) as api:
+    async with Api(load([kubeconfig])) as api:
         yield api
 
 
@@ -137,7 +135,7 @@ def models(count: int) -> list[dict[str, Any]]:
 
 async def how_many(api: Api, kind: Kind) -> int:
     """Objects of a kind, without reading them."""
-    page = await api.call("GET", kind.path(NAMESPACE), {"limit": "1"})
+    page = await api.send(request.listing(kind, NAMESPACE, limit=1))
     return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 
 
@@ -177,7 +175,7 @@ async def in_parallel(jobs: Sequence[Callable[[], Awaitable[None]]]) -> None:
 
 
 async def make(api: Api, resource: dict[str, Any]) -> dict[str, Any]:
-    return await api.call("POST", MODEL_DEPLOYMENT.path(NAMESPACE), body=resource)
+    return await api.send(request.create(MODEL_DEPLOYMENT, resource))
 
 
 async def bare_loop(kubeconfig: Path, count: int) -> tuple[float, float]:

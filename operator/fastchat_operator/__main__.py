@@ -12,8 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kubernetes.aio.config import ConfigException
-
+from fastchat._kube.errors import CredentialsError
 from fastchat_operator import leader
 from fastchat_operator.kube.watch import KopfLog
 from fastchat_operator.release import OtherReleaseError
@@ -31,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         settings = Settings.load(args.config) if args.config else Settings()
         asyncio.run(leader.run(settings, args.health_port))
-    except (SettingsError, ConfigException, OtherReleaseError, OSError) as error:
+    except (SettingsError, CredentialsError, OtherReleaseError, OSError) as error:
         sys.exit(f"fastchat_operator: {error}")
 
 

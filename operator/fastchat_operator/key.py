@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MODEL_LABEL
-from fastchat_operator.kube.kind import Object
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from fastchat._kube import location
 from fastchat_operator import health, release
-from fastchat_operator.kube.api import Api, configure
+from fastchat_operator.kube.api import Api
 from fastchat_operator.kube.lease import Lease, LeaseLostError
 from fastchat_operator.kube.scopes import Scopes
 from fastchat_operator.kube.watch import WatchEndedError
@@ -35,8 +36,8 @@ async def run(settings: Settings, health_port: int) -> None:
     metrics, scopes = Metrics(), Scopes(settings.namespaces)
     probes = await health.serve(health_port, metrics, scopes)
     try:
-        configuration = await configure()
-        async with Api(configuration) as api, Api(configuration) as election:
+        access = await asyncio.to_thread(location.for_a_program)
+        async with Api(access) as api, Api(access) as election:
             operator = partial(Operator, api, settings, metrics, scopes)
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.create_task(_lead(election, settings, operator))

@@ -5,8 +5,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
+from fastchat._kube.errors import ApiError
 from fastchat_operator.key import Key, ModelKey
-from fastchat_operator.kube.api import ApiError
 from fastchat_operator.kube.scopes import Scopes
 from fastchat_operator.reconcile.contest import Contests
 

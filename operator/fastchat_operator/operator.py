@@ -10,9 +10,11 @@ from typing import Any
 
 import kopf
 
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Kind, Object
 from fastchat_operator.key import Key
-from fastchat_operator.kube.api import Api, ApiError
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, WATCHED, Kind, Object
+from fastchat_operator.kube.api import Api
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, WATCHED
 from fastchat_operator.kube.scopes import Scope, Scopes
 from fastchat_operator.kube.token import Tokens
 from fastchat_operator.kube.watch import WatchEndedError, kopf_settings, log_in, selector

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from fastchat._kube.errors import ApiError
 from fastchat_operator.key import Key
-from fastchat_operator.kube.api import ApiError
 
 logger = logging.getLogger(__name__)
 

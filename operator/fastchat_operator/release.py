@@ -8,8 +8,10 @@ import logging
 import os
 from collections.abc import Iterable
 
-from fastchat_operator.kube.api import Api, ApiError
-from fastchat_operator.kube.kind import CLUSTER_ROLE_BINDING, Object
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Object
+from fastchat_operator.kube.api import Api
+from fastchat_operator.kube.kind import CLUSTER_ROLE_BINDING
 from fastchat_operator.settings import Settings
 
 logger = logging.getLogger(__name__)

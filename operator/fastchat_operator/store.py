@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from fastchat._kube.kind import Kind, Object
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat.v1alpha1.names import GATEWAY, seniority, worker_name
 from fastchat_operator.key import GatewayKey, Key, ModelKey, key_of
-from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, WORKLOADS, Kind, Object
+from fastchat_operator.kube.kind import DEPLOYMENT, MODEL_DEPLOYMENT, POD, REPLICA_SET, WORKLOADS
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,12 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from fastchat._kube import request
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Kind
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat_operator.kube.api import FIELD_MANAGER, Api, ApiError
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind
+from fastchat_operator.kube.api import FIELD_MANAGER, Api
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +21,7 @@ async def tell(api: Api, deployment: ModelDeployment, reason: str, message: str)
     """Put an Event on a ModelDeployment; one that cannot be written is only logged."""
     event = _event(deployment, reason, message, datetime.now(UTC))
     try:
-        await api.call("POST", EVENT.path(deployment.metadata.namespace), body=event)
+        await api.send(request.create(EVENT, event))
     except ApiError as error:
         logger.warning("an Event on %s was not written: %s", deployment.metadata.name, error)
 

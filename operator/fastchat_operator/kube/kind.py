@@ -1,38 +1,7 @@
 """The kinds of objects that the operator reads and writes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
+from fastchat._kube.kind import Kind, Object
 from fastchat.v1alpha1.deployment import GROUP, VERSION
-
-Object = Mapping[str, Any]
-"""An object as the Kubernetes API has it."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of object and where the API has it."""
-
-    api_version: str
-    name: str
-    plural: str
-
-    @property
-    def group(self) -> str:
-        return self.api_version.rpartition("/")[0]
-
-    @property
-    def version(self) -> str:
-        return self.api_version.rpartition("/")[2]
-
-    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """Path of an object, of all of a namespace, or of all."""
-        parts = ["/apis" if self.group else "/api", self.api_version]
-        if namespace:
-            parts += ["namespaces", namespace]
-        return "/".join([*parts, self.plural, *filter(None, (name, subresource))])
-
 
 MODEL_DEPLOYMENT = Kind(f"{GROUP}/{VERSION}", "ModelDeployment", "modeldeployments")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")

@@ -11,8 +11,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fastchat_operator.kube.api import Api, ApiError
-from fastchat_operator.kube.kind import Kind
+from fastchat._kube import request
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Kind
+from fastchat_operator.kube.api import Api
 from fastchat_operator.settings import LeaderElection
 
 logger = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Lease:
                 if not self._free(spec):
                     self._note(spec["holderIdentity"])
                     return False
-                await self._write("PUT" if lease else "POST", self._body((lease or {}).get("metadata", {}), spec))
+                await self._write(self._body((lease or {}).get("metadata", {}), spec), new=lease is None)
                 self._note(self._identity)
                 return True
         except (ApiError, TimeoutError) as error:
@@ -117,7 +119,7 @@ class Lease:
                 if lease and lease["spec"].get("holderIdentity") == self._identity:
                     body = self._body(lease["metadata"], lease["spec"])
                     body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                    await self._write("PUT", body)
+                    await self._write(body, new=False)
         except (ApiError, TimeoutError):
             logger.warning("the Lease %s was not given back; it runs out by itself", self._settings.name)
 
@@ -137,7 +139,6 @@ class Lease:
             },
         }
 
-    async def _write(self, method: str, body: dict[str, Any]) -> None:
+    async def _write(self, body: dict[str, Any], *, new: bool) -> None:
         """With the resourceVersion that was read, so that of two who try at once one is refused."""
-        name = None if method == "POST" else self._settings.name
-        await self._api.call(method, LEASE.path(self._namespace, name), body=body)
+        await self._api.send(request.create(LEASE, body) if new else request.replace(LEASE, body))

@@ -5,9 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fastchat._kube.kind import Kind, Object
 from fastchat.v1alpha1.deployment import GROUP, ModelDeployment
 from fastchat.v1alpha1.names import COMPONENT_LABEL, GATEWAY, MANAGED_BY, MODEL_LABEL
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT
 
 HASH_ANNOTATION = f"{GROUP}/applied-hash"
 """A hash of the planned object. It also differs where a field was dropped from the plan, which is still there."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastchat_operator.kube.api import ApiError
+from fastchat._kube.errors import ApiError
 
 ALL = "all namespaces"
 

@@ -9,9 +9,11 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from fastchat._kube import request
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.names import INTERNAL
 from fastchat_operator.kube.api import Api
-from fastchat_operator.kube.kind import SECRET, Object
+from fastchat_operator.kube.kind import SECRET
 from fastchat_operator.kube.meta import is_ours, make
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Tokens:
         """A new one by POST: of two operators that make one at once, one is refused."""
         namespace = secret["metadata"]["namespace"]
         if new:
-            await self._api.call("POST", SECRET.path(namespace), body=secret)
+            await self._api.send(request.create(SECRET, secret))
         else:
             await self._api.apply(secret)
         logger.info("Secret %s/%s: %s", namespace, INTERNAL, "created" if new else "given its token back")

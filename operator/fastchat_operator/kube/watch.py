@@ -1,5 +1,7 @@
 """kopf, which only watches for the operator: how it is set up, and what of its log is worth reading."""
 
+import asyncio
+import base64
 import itertools
 import logging
 import re
@@ -9,9 +11,14 @@ from typing import Any
 
 import kopf
 
+from fastchat._kube import location
+from fastchat._kube.errors import CredentialsError
+from fastchat._kube.kind import Kind
 from fastchat.v1alpha1.names import MANAGED_BY
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, REPLICA_SET, WATCHED, Kind
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, REPLICA_SET, WATCHED
 from fastchat_operator.kube.meta import gateway_labels
+
+logger = logging.getLogger(__name__)
 
 _SILENT_SECONDS = 60.0
 
@@ -71,8 +78,30 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+async def log_in(**_: Any) -> kopf.ConnectionInfo | None:
+    """What kopf is to know of the cluster, now and whenever it was not accepted; None ends its watches."""
+    try:
+        return await asyncio.to_thread(_connection)
+    except CredentialsError as error:
+        logger.warning("%s", error)
+        return None
+
+
+def _connection() -> kopf.ConnectionInfo:
+    access = location.for_a_program()
+    scheme, _, token = (access.credentials.authorization() or "").partition(" ")
+    shown = access.credentials.certificate()
+    return kopf.ConnectionInfo(
+        server=access.server,
+        ca_data=base64.b64encode(access.authority) if access.authority else None,
+        insecure=not access.verify,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_data=base64.b64encode(shown.certificate) if shown else None,
+        private_key_data=base64.b64encode(shown.key) if shown else None,
+        default_namespace=access.namespace,
+        proxy_url=access.proxy,
+    )
 
 
 class KopfLog(logging.Filter):

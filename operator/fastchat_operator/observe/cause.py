@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastchat_operator.kube.kind import Object
+from fastchat._kube.kind import Object
 
 _LONGEST = 1000
 _WORKER = "worker"

@@ -5,7 +5,7 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
-from fastchat_operator.kube.kind import Object
+from fastchat._kube.kind import Object
 
 _LIST_KEYS = {
     "containers": "name",

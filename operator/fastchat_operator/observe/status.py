@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.deployment import Condition, ModelDeployment, Status
 from fastchat.v1alpha1.names import gateway_url
-from fastchat_operator.kube.kind import Object
 from fastchat_operator.kube.meta import worker_labels
 from fastchat_operator.observe.cause import Cause, root_cause
 from fastchat_operator.plan.workloads import workload_for

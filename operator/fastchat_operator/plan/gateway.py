@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fastchat._kube.kind import Kind, Object
 from fastchat.v1alpha1.deployment import GROUP
 from fastchat.v1alpha1.names import (
     COMPONENT_LABEL,
@@ -21,8 +22,6 @@ from fastchat_operator.kube.kind import (
     ROLE_BINDING,
     SERVICE,
     SERVICE_ACCOUNT,
-    Kind,
-    Object,
 )
 from fastchat_operator.kube.meta import gateway_labels, make, marked
 from fastchat_operator.plan.pod import TMP, container_security, dump, given, leave, pod_security, pull, tolerated

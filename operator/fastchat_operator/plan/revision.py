@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.deployment import GROUP
 from fastchat.v1alpha1.primitives import Part
-from fastchat_operator.kube.kind import Object
 from fastchat_operator.settings import Release, Settings
 
 ANNOTATION = f"{GROUP}/revision"

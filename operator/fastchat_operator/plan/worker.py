@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat.v1alpha1.names import MANAGED_BY, WORKER_PORT, worker_name
 from fastchat_operator.kube import token
-from fastchat_operator.kube.kind import SERVICE, Object
+from fastchat_operator.kube.kind import SERVICE
 from fastchat_operator.kube.meta import make, marked, owned, worker_labels
 from fastchat_operator.plan import source
 from fastchat_operator.plan.engines import ENGINES

@@ -10,11 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
+from fastchat._kube import request
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.deployment import ModelDeployment, Status
 from fastchat_operator.key import Key, ModelKey
-from fastchat_operator.kube.api import FIELD_MANAGER, MERGE, Api, ApiError
+from fastchat_operator.kube.api import FIELD_MANAGER, Api
 from fastchat_operator.kube.events import tell
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Object, kind_of
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, kind_of
 from fastchat_operator.kube.meta import HASH_ANNOTATION, is_ours, owner_name
 from fastchat_operator.kube.token import Tokens
 from fastchat_operator.observe.cause import Cause
@@ -140,7 +143,7 @@ class Applier:
         metadata = thing["metadata"]
         body = {"metadata": {"uid": metadata["uid"], "annotations": annotations}}
         path = kind_of(thing).path(metadata["namespace"], metadata["name"])
-        await self._api.call("PATCH", path, None, body, MERGE)
+        await self._api.send(request.merge(path, body))
 
     async def retry_pods(self, key: Key) -> None:
         """Have pods that were refused tried again: what was in the way, a quota for example, may be gone by now.
@@ -154,7 +157,7 @@ class Applier:
         body = workload_of(there).retry(there, time.time())
         if body is not None:
             path = kind_of(there).path(there["metadata"]["namespace"], there["metadata"]["name"])
-            self._see(await self._api.call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE))
+            self._see(await self._api.send(request.merge(path, body, FIELD_MANAGER)))
 
     async def delete(self, thing: Object) -> None:
         """Delete an object, or find that it is gone; raises ApiError."""
@@ -169,7 +172,7 @@ async def rescale(api: Api, deployment: ModelDeployment, replicas: int) -> int:
     """Write its replicas; the version that this made. Raises ApiError, 409 where the deployment has changed since."""
     path = MODEL_DEPLOYMENT.path(deployment.metadata.namespace, deployment.metadata.name, "scale")
     body = {"metadata": {"resourceVersion": deployment.metadata.resource_version}, "spec": {"replicas": replicas}}
-    scale = await api.call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, MERGE)
+    scale = await api.send(request.merge(path, body, FIELD_MANAGER))
     return int(scale["metadata"]["resourceVersion"])
 
 

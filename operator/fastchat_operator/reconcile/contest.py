@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Kind, Object
 from fastchat_operator.key import ModelKey
-from fastchat_operator.kube.api import FIELD_MANAGER, ApiError
-from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, Kind, Object, kind_of
+from fastchat_operator.kube.api import FIELD_MANAGER
+from fastchat_operator.kube.kind import MODEL_DEPLOYMENT, kind_of
 
 _AT_ONCE = 3
 """Writes of the same content that follow without a delay: a person may have made a mistake, or tried something."""

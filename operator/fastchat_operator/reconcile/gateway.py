@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.names import GATEWAY, WORKERS
 from fastchat_operator.key import GatewayKey, Key, ModelKey
 from fastchat_operator.kube.api import Api
-from fastchat_operator.kube.kind import MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, Object, kind_of
+from fastchat_operator.kube.kind import MADE, MODEL_DEPLOYMENT, NETWORK_POLICY, kind_of
 from fastchat_operator.kube.meta import is_ours
 from fastchat_operator.kube.token import Tokens
 from fastchat_operator.observe.cause import Cause

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fastchat._kube.kind import Object
 from fastchat_operator.key import Key, key_of
-from fastchat_operator.kube.kind import Object
 from fastchat_operator.plan import revision
 from fastchat_operator.plan.workloads import progress, workload_of
 

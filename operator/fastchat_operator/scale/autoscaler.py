@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Object
 from fastchat.demand import Demand
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.key import GatewayKey, Key, ModelKey
-from fastchat_operator.kube.api import ApiError
-from fastchat_operator.kube.kind import Object
 from fastchat_operator.kube.token import Tokens
 from fastchat_operator.metrics import Metrics
 from fastchat_operator.observe.cause import Cause

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 
 from fastchat import demand
+from fastchat._kube.kind import Object
 from fastchat.demand import Demand, Demands
-from fastchat_operator.kube.kind import Object
 from fastchat_operator.plan.gateway import PORT
 
 logger = logging.getLogger(__name__)

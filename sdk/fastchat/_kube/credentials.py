@@ -21,7 +21,7 @@ class Certificate:
 
 
 class Credentials(Protocol):
-    """Not for several threads at once."""
+    """Who one is; may be asked by several threads at once."""
 
     @property
     def blocks(self) -> bool:

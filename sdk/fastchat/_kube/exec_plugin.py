@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,7 @@ class ExecCredentials:
     def __init__(self, plugin: Plugin) -> None:
         self._plugin = plugin
         self._said: _Status | None = None
+        self._running = threading.Lock()
 
     @property
     def blocks(self) -> bool:
@@ -76,9 +78,11 @@ class ExecCredentials:
         self._said = None
 
     def _current(self) -> _Status:
-        if self._said is None or not self._said.valid:
-            self._said = _run(self._plugin)
-        return self._said
+        """Of several threads that ask at once one runs the program."""
+        with self._running:
+            if self._said is None or not self._said.valid:
+                self._said = _run(self._plugin)
+            return self._said
 
 
 def _run(plugin: Plugin) -> _Status:

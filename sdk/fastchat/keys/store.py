@@ -203,11 +203,11 @@ def _write(client: Client, namespace: str, before: Mapping[str, Any], change: Ch
     overtaken: tuple[int, ...]
     if before:
         patch = {"metadata": {"resourceVersion": before["metadata"]["resourceVersion"]}, "data": data}
-        wanted, overtaken = request.merge(_SECRET.path(namespace, KEYS), patch, _MANAGER), (404, 409)
+        wanted, overtaken = request.merge(_SECRET.path(namespace, KEYS), patch, _MANAGER), {404, 409}
     else:
         metadata = {"name": KEYS, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "fastchat"}}
         secret = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
-        wanted, overtaken = request.create(_SECRET, secret, _MANAGER), (409,)
+        wanted, overtaken = request.create(_SECRET, secret, _MANAGER), {409}
     try:
         client.send(wanted)
     except ApiError as error:

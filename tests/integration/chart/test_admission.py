@@ -3,17 +3,19 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
 from support.eventually import eventually
 
+from fastchat._kube import request
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kubeconfig import load
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat_operator.kube.api import Api, ApiError
+from fastchat_operator.kube.api import Api
 from fastchat_operator.kube.kind import POD
 from fastchat_operator.plan import gateway, worker
 from fastchat_operator.settings import Settings
@@ -150,19 +152,16 @@ async def test_the_operator_says_which_of_its_pods_is_idle_and_changes_nothing_e
     api_server.kubectl("create", here, "serviceaccount", "default")
     api_server.kubectl("create", here, "--filename=-", input=yaml.safe_dump_all([pod, foreign]))
 
-    configuration = Configuration()
-    await load_kube_config(str(operator.account), client_configuration=configuration)
-
     async def patched(api: Api, name: str, **metadata: Any) -> str:
-        path, body = POD.path(operator.team, name), {"metadata": metadata}
+        wanted = request.merge(POD.path(operator.team, name), {"metadata": metadata})
         try:
-            await api.call("PATCH", path, {"dryRun": "All"}, body, "application/merge-patch+json")
+            await api.send(replace(wanted, query={"dryRun": "All"}))
         except ApiError as error:
             return str(error)
         return ""
 
     cost = {"controller.kubernetes.io/pod-deletion-cost": "-1"}
-    async with Api(configuration) as api:
+    async with Api(load([operator.account])) as api:
         assert await patched(api, "ours", annotations=cost) == ""
         assert "which is idle" in await patched(api, "foreign", annotations=cost)
         assert "which is idle" in await patched(api, "ours", annotations={"other": "1"})

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
 from support.eventually import eventually
 
-from fastchat_operator.kube.api import Api, ApiError
-from fastchat_operator.kube.kind import SECRET, WATCHED, Kind
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kind import Kind
+from fastchat._kube.kubeconfig import load as access_of
+from fastchat_operator.kube.api import Api
+from fastchat_operator.kube.kind import SECRET, WATCHED
 from fastchat_operator.kube.lease import Lease
 from fastchat_operator.plan import gateway
 from fastchat_operator.settings import Settings
@@ -53,11 +54,9 @@ spec: {autoscaling: {minReplicas: 2, maxReplicas: 3}, model: {source: hf://org/n
 def as_operator(api_server, release):
     """The Kubernetes API as the release's operator sees it."""
 
-    async def connect() -> Api:
-        configuration = Configuration()
+    def connect() -> Api:
         account = api_server.service_account(release.namespace, ACCOUNT)
-        await load_kube_config(str(account), client_configuration=configuration)
-        return Api(configuration)
+        return Api(access_of([account]))
 
     return connect
 
@@ -119,7 +118,7 @@ def test_the_operators_pod_passes_pod_security_restricted(release, api_server):
 
 async def test_the_operator_may_list_what_it_watches_in_all_namespaces_and_no_secrets(release, as_operator):
     release.install()
-    async with await as_operator() as api:
+    async with as_operator() as api:
         for kind in WATCHED:
             async for _ in api.list(kind, None, ""):
                 pass
@@ -131,7 +130,7 @@ async def test_the_operator_may_list_what_it_watches_in_all_namespaces_and_no_se
 async def test_limited_to_namespaces_it_may_nothing_elsewhere(release, as_operator, make_namespace):
     ours, foreign = make_namespace(), make_namespace()
     release.install(f"--set=namespaces={{{ours}}}")
-    async with await as_operator() as api:
+    async with as_operator() as api:
         with pytest.raises(ApiError, match=rf'cannot patch resource .* in the namespace "{foreign}"'):
             await api.apply(gateway.plan(foreign, Settings())[0])
         with pytest.raises(ApiError, match="at the cluster scope"):
@@ -146,7 +145,7 @@ async def test_the_operator_may_take_and_give_back_its_lease_and_no_other(releas
     async def act() -> None:
         assert release.get("lease")["spec"]["holderIdentity"] == "me"
 
-    async with await as_operator() as api, asyncio.timeout(60):
+    async with as_operator() as api, asyncio.timeout(60):
         await Lease(api, election, release.namespace, "me").hold(act)
         assert release.get("lease")["spec"]["holderIdentity"] == ""
         with pytest.raises(ApiError, match='cannot get resource "leases"'):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fastchat_operator.kube.kind import CLUSTER_ROLE_BINDING, MADE, MODEL_DEPLOYMENT, POD, REPLICA_SET, Kind
+from fastchat._kube.kind import Kind
+from fastchat_operator.kube.kind import CLUSTER_ROLE_BINDING, MADE, MODEL_DEPLOYMENT, POD, REPLICA_SET
 from fastchat_operator.settings import RESERVED_IN_GATEWAYS, RESERVED_IN_WORKERS, Settings
 
 ROOT = Path(__file__).parents[3]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fastchat._kube.errors import ApiError
 from fastchat_operator.key import Key, ModelKey
-from fastchat_operator.kube.api import ApiError
 from fastchat_operator.metrics import Metrics
 
 

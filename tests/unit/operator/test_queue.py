@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fastchat._kube.errors import ApiError
 from fastchat_operator.key import Key, ModelKey
-from fastchat_operator.kube.api import ApiError
 from fastchat_operator.queue import Queue
 
 A, B = ModelKey("team", "a"), ModelKey("team", "b")

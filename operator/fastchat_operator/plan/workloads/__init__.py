@@ -6,8 +6,9 @@ and MADE of that, by which it is watched; rules in the chart. `reconcile`, `obse
 
 from collections.abc import Mapping
 
+from fastchat._kube.kind import Kind, Object
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat_operator.kube.kind import DEPLOYMENT, Kind, Object, kind_of
+from fastchat_operator.kube.kind import DEPLOYMENT, kind_of
 from fastchat_operator.plan.workloads.deployment import Deployments
 from fastchat_operator.plan.workloads.workload import NO_PODS, Progress, Workload
 

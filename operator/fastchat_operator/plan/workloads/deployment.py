@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fastchat._kube.kind import Object
 from fastchat.v1alpha1.deployment import GROUP
-from fastchat_operator.kube.kind import DEPLOYMENT, Object
+from fastchat_operator.kube.kind import DEPLOYMENT
 from fastchat_operator.kube.meta import make
 from fastchat_operator.plan.workloads.workload import Pods, Progress
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fastchat_operator.kube.kind import Object
+from fastchat._kube.kind import Object
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from cluster.skips import or_skip
 from cluster.tools import packages
 from integration.operator.pods import Gateway, Worker, network, place, until
 from integration.operator.team import model
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
 from support.eventually import eventually
 
+from fastchat._kube.errors import ApiError
+from fastchat._kube.kubeconfig import load
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat_operator.kube.api import Api, ApiError
+from fastchat_operator.kube.api import Api
 from fastchat_operator.reconcile.applier import rescale
 from fastchat_operator.scale.autoscaler import COST
 
@@ -257,9 +257,7 @@ async def test_a_write_that_another_write_has_overtaken_is_refused(team, deploy,
     team.apply(model("other", replicas=1))
     stale = ModelDeployment.parse(team.get("modeldeployments", "other"))
     team.patch("modeldeployments", "other", {"spec": {"replicas": 7}})
-    configuration = Configuration()
-    await load_kube_config(str(api_server.kubeconfig), client_configuration=configuration)
-    async with Api(configuration) as api:
+    async with Api(load([api_server.kubeconfig])) as api:
         with pytest.raises(ApiError) as refused:
             await rescale(api, stale, 2)
         assert refused.value.status == 409

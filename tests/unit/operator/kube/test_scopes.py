@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastchat_operator.kube.api import ApiError
+from fastchat._kube.errors import ApiError
 from fastchat_operator.kube.scopes import Scopes
 
 FORBIDDEN, AWAY = ApiError(403, "forbidden"), ApiError(0, "not reached")

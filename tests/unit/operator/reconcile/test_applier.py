@@ -2,8 +2,8 @@
 
 import pytest
 
+from fastchat._kube.errors import ApiError
 from fastchat_operator.key import ModelKey
-from fastchat_operator.kube.api import ApiError
 from fastchat_operator.kube.kind import DEPLOYMENT
 from fastchat_operator.observe.cause import Cause
 from fastchat_operator.reconcile.applier import Applier
