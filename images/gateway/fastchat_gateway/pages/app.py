@@ -1,6 +1,6 @@
 """Every route off the hot path, and the description of all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from fastchat import api, demand
+from fastchat.api.routes import MODEL, MODELS, ROUTES, TOKEN_CHECK, Route
 from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
 from fastchat_gateway.errors import RefusedError, method_not_allowed, no_route, server_error
 from fastchat_gateway.http.headers import pairs
-from fastchat_gateway.pages import token_check
+from fastchat_gateway.pages.token_check import TokenCheck
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway
 from fastchat_gateway.telemetry.demand import lines
@@ -53,15 +54,13 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
 def _add_models(app: FastAPI, gateway: Gateway) -> None:
     catalog = gateway.context.catalog
 
-    @app.get("/v1/models", response_model=None, responses=_responses(api.ModelList))
+    @app.get(MODELS.path, **_described(MODELS))
     async def list_models(request: Request) -> Response:
-        """The models served, and their aliases: those that the API key may use."""
         names = visible(request["exchange"].key, catalog.names())
         return _json(api.ModelList(data=[card for name in names if (card := catalog.card(name))]))
 
-    @app.get("/v1/models/{model:path}", response_model=None, responses=_responses(api.ModelCard))
+    @app.get(MODEL.path, **_described(MODEL))
     async def retrieve_model(request: Request, model: str) -> Response:
-        """One model or alias."""
         card = catalog.card(model) if visible(request["exchange"].key, catalog.names([model])) else None
         if card is None:
             raise catalog.unknown(model)
@@ -69,9 +68,9 @@ def _add_models(app: FastAPI, gateway: Gateway) -> None:
 
 
 def _add_token_check(app: FastAPI, gateway: Gateway) -> None:
-    check = token_check.TokenCheck(gateway)
+    check = TokenCheck(gateway)
 
-    @app.post(token_check.PATH, include_in_schema=False)
+    @app.post(TOKEN_CHECK.path, include_in_schema=False)
     async def measure(request: Request) -> Response:
         return _json(await check.measure(request["exchange"], await request.body()))
 
@@ -116,35 +115,29 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
 
 def _describe_hot_path(app: FastAPI) -> None:
     """Put into the OpenAPI document the routes that the gateway serves before a request gets here."""
+    for route in ROUTES:
+        if route.request is not None:
+            app.post(route.path, **_described(route))(_never_called(route.request))
 
-    @app.post("/v1/chat/completions", response_model=None, responses=_responses(api.ChatCompletion, streams=True))
-    async def chat_completions(body: api.ChatCompletionRequest) -> NoReturn:
-        """Answer a conversation."""
+
+def _never_called(request: type[BaseModel]) -> Callable[..., Coroutine[Any, Any, NoReturn]]:
+    """An endpoint with a body of this type, for the document."""
+
+    async def endpoint(body: request) -> NoReturn:  # type: ignore[valid-type]  # FastAPI reads it at run time
         raise NotImplementedError(body)
 
-    @app.post("/v1/completions", response_model=None, responses=_responses(api.Completion, streams=True))
-    async def completions(body: api.CompletionRequest) -> NoReturn:
-        """Continue a text."""
-        raise NotImplementedError(body)
-
-    @app.post("/v1/embeddings", response_model=None, responses=_responses(api.EmbeddingResponse))
-    async def embeddings(body: api.EmbeddingRequest) -> NoReturn:
-        """Vectors of texts."""
-        raise NotImplementedError(body)
-
-    @app.post("/v1/create_embeddings", response_model=None, responses=_responses(api.EmbeddingResponse))
-    async def create_embeddings(body: api.EmbeddingRequest) -> NoReturn:
-        """FastChat's first name for `/v1/embeddings`."""
-        raise NotImplementedError(body)
-
-    @app.post(token_check.PATH, response_model=None, responses=_responses(api.TokenCheckResponse))
-    async def check_tokens(body: api.TokenCheckRequest) -> NoReturn:
-        """Do prompts and their answers fit the models' context?"""
-        raise NotImplementedError(body)
+    return endpoint
 
 
-def _responses(model: type[BaseModel], *, streams: bool = False) -> dict[int | str, dict[str, Any]]:
-    return {200: {"model": model, "content": {"text/event-stream": {}} if streams else {}}, **_ERRORS}
+def _described(route: Route) -> dict[str, Any]:
+    """What the OpenAPI document says of a route: arguments of FastAPI's decorators."""
+    content: dict[str, Any] = {"text/event-stream": {}} if route.event else {}
+    return {
+        "name": route.name,
+        "description": route.description,
+        "response_model": None,
+        "responses": {200: {"model": route.response, "content": content}, **_ERRORS},
+    }
 
 
 def _json(document: api.Response) -> Response:

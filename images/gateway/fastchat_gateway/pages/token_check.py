@@ -8,6 +8,7 @@ import msgspec
 from pydantic import ValidationError
 
 from fastchat.api import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult, request_error
+from fastchat.api.routes import TOKEN_CHECK
 from fastchat_gateway.errors import RefusedError, bad_response, from_worker
 from fastchat_gateway.proxy.body import check_structure
 from fastchat_gateway.proxy.call import Call
@@ -16,7 +17,6 @@ from fastchat_gateway.proxy.gateway import Gateway, to_worker
 from fastchat_gateway.proxy.relay import collect
 from fastchat_gateway.routing.catalog import Model
 
-PATH = "/api/v1/token_check"
 _QUICK_BYTES = 4096
 """A body of this size takes less time to read than to hand to a thread."""
 
@@ -35,7 +35,7 @@ _items = msgspec.json.Decoder(_Items)
 
 
 class TokenCheck:
-    """Serves PATH."""
+    """Measures prompts."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -62,7 +62,7 @@ class TokenCheck:
     async def _forward(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
         name = model.name
         body = await _aside(exchange.body, lambda: _renamed(items, name))
-        call = Call(name, PATH.encode(), body, to_worker(exchange), key=exchange.key.name)
+        call = Call(name, TOKEN_CHECK.worker_path.encode(), body, to_worker(exchange), key=exchange.key.name)
         status, document = await collect(self._gateway.context, call, model)
         if status != 200:
             raise from_worker(status, document)

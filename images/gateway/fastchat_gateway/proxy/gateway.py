@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat import demand
+from fastchat.api.routes import ROUTES
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Key, Keyring
@@ -44,15 +45,10 @@ PROBES = frozenset({"/health", "/ready"})
 INTERNAL = frozenset({demand.PATH, "/metrics"})
 """For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
 
-INFERENCE: Mapping[str, bytes] = {
-    "/v1/chat/completions": b"/v1/chat/completions",
-    "/v1/completions": b"/v1/completions",
-    "/v1/embeddings": b"/v1/embeddings",
-    "/v1/create_embeddings": b"/v1/embeddings",
-}
+INFERENCE: Mapping[str, bytes] = {route.path: route.worker_path.encode() for route in ROUTES if route.task}
 """Our path → the worker's."""
 
-_GENERATES = frozenset({b"/v1/chat/completions", b"/v1/completions"})
+_GENERATES = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "generate")
 
 _REPORT_SECONDS = 0.1
 _MOST_UNREPORTED = 64

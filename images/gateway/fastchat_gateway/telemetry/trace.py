@@ -7,14 +7,10 @@ from typing import Literal
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from fastchat.api.routes import OPERATIONS
+
 Event = Literal["held", "sent", "first_byte"]
 
-_OPERATIONS = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "text_completion",
-    "/v1/embeddings": "embeddings",
-    "/v1/create_embeddings": "embeddings",
-}
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -64,7 +60,7 @@ class Trace:
         known: dict[str, str | int | None] = {
             "http.route": route,
             "http.response.status_code": status,
-            "gen_ai.operation.name": _OPERATIONS.get(route),
+            "gen_ai.operation.name": OPERATIONS.get(route),
             "gen_ai.request.model": model,
             "fastchat.outcome": outcome,
             "fastchat.key": key,

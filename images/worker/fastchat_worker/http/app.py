@@ -7,12 +7,13 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from fastchat._runtime.version import version
-from fastchat.api import Error, ErrorResponse, ModelCard, ModelList
+from fastchat.api import Error, ErrorResponse
+from fastchat.api.routes import MODEL, MODELS
 from fastchat_worker.errors import RequestError, server_error
 from fastchat_worker.http import inference, openapi
 from fastchat_worker.http.auth import Auth
 from fastchat_worker.http.middleware import Middleware
-from fastchat_worker.http.openapi import responses_of
+from fastchat_worker.http.openapi import described
 from fastchat_worker.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 def create_app(service: Service) -> FastAPI:
     """The routes of a worker over one service; the design page has the contract that they keep."""
     app = FastAPI(title="FastChat worker", version=version(), redoc_url=None)
-    openapi.describe(app, *inference.REQUESTS)
+    openapi.describe(app)
     _add_errors(app)
     inference.add_generation(app, service)
     inference.add_embeddings(app, service)
@@ -35,12 +36,12 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/models", responses=responses_of(ModelList))
+    @app.get(MODELS.path, **described(MODELS))
     async def models() -> Response:
         """The one model of this worker; its name is known before it is loaded."""
         return Response(service.models.cards().to_json(), media_type="application/json")
 
-    @app.get("/v1/models/{model:path}", responses=responses_of(ModelCard))
+    @app.get(MODEL.path, **described(MODEL))
     async def model(model: str) -> Response:
         """The model by its name."""
         return Response(service.models.card(model).to_json(), media_type="application/json")

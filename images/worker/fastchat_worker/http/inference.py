@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from fastchat.api import (
-    ChatCompletion,
-    ChatCompletionRequest,
-    Completion,
-    CompletionRequest,
-    EmbeddingRequest,
-    EmbeddingResponse,
-    TokenCheckRequest,
-    TokenCheckResponse,
-)
+from fastchat.api import ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest
+from fastchat.api.routes import CHAT_COMPLETIONS, COMPLETIONS, CREATE_EMBEDDINGS, EMBEDDINGS, TOKEN_CHECK
 from fastchat_worker.http.auth import key_of
 from fastchat_worker.http.body import R, parse
-from fastchat_worker.http.openapi import body_of, responses_of
+from fastchat_worker.http.openapi import described
 from fastchat_worker.http.streaming import EventStream, unless_disconnected
 from fastchat_worker.serving.embeddings import embed
 from fastchat_worker.serving.generation import Generation
@@ -34,28 +26,18 @@ if TYPE_CHECKING:
 
 G = TypeVar("G", ChatCompletionRequest, CompletionRequest)
 
-REQUESTS = (ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest)
-
 
 def add_generation(app: FastAPI, service: Service) -> None:
     """Chat and completions."""
 
-    @app.post(
-        "/v1/chat/completions",
-        responses=responses_of(ChatCompletion, stream=True),
-        openapi_extra=body_of(ChatCompletionRequest),
-    )
+    @app.post(CHAT_COMPLETIONS.path, **described(CHAT_COMPLETIONS))
     async def chat_completions(request: Request) -> Response:
         """Continues a conversation."""
         wanted = await _parse(request, ChatCompletionRequest, service)
         generation = await _prepare(service, wanted, chat_prompts)
         return await _respond(request, service, generation, ChatReply(wanted.model), wanted)
 
-    @app.post(
-        "/v1/completions",
-        responses=responses_of(Completion, stream=True),
-        openapi_extra=body_of(CompletionRequest),
-    )
+    @app.post(COMPLETIONS.path, **described(COMPLETIONS))
     async def completions(request: Request) -> Response:
         """Continues one or more prompts."""
         wanted = await _parse(request, CompletionRequest, service)
@@ -76,19 +58,14 @@ def add_embeddings(app: FastAPI, service: Service) -> None:
             trace.record(wanted.model, input_tokens=embedded.tokens)
         return Response(embedded.document, media_type="application/json")
 
-    for path in ("/v1/embeddings", "/v1/create_embeddings"):
-        extra = body_of(EmbeddingRequest)
-        app.post(path, responses=responses_of(EmbeddingResponse), openapi_extra=extra, name=path)(embeddings)
+    for route in (EMBEDDINGS, CREATE_EMBEDDINGS):
+        app.post(route.path, name=route.path, **described(route))(embeddings)
 
 
 def add_token_check(app: FastAPI, service: Service) -> None:
     """FastChat's check whether prompts fit."""
 
-    @app.post(
-        "/api/v1/token_check",
-        responses=responses_of(TokenCheckResponse),
-        openapi_extra=body_of(TokenCheckRequest),
-    )
+    @app.post(TOKEN_CHECK.path, **described(TOKEN_CHECK))
     async def token_check(request: Request) -> Response:
         """Counts the tokens of prompts and says whether they fit the context with what is to follow them."""
         wanted = await _parse(request, TokenCheckRequest, service)

@@ -8,32 +8,34 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from fastchat.api import ErrorResponse
+from fastchat.api.routes import ROUTES, Route
 
 _COMPONENT = "#/components/schemas/{model}"
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+_REQUESTS = dict.fromkeys(route.request for route in ROUTES if route.request)
 
 
-def body_of(request: type[BaseModel]) -> dict[str, Any]:
-    """`openapi_extra` of a route that takes this JSON body."""
+def described(route: Route) -> dict[str, Any]:
+    """What the document says of a route: arguments of FastAPI's decorators."""
+    response: dict[str, Any] = {"model": route.response}
+    if route.event:
+        response["content"] = {"text/event-stream": {}}
+    extra = _body_of(route.request) if route.request else None
+    return {"responses": {200: response, **_ERRORS}, "openapi_extra": extra}
+
+
+def _body_of(request: type[BaseModel]) -> dict[str, Any]:
     schema = {"$ref": _COMPONENT.format(model=request.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def responses_of(model: type[BaseModel], *, stream: bool = False) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route whose response is this document, or a stream where the request asks for it."""
-    response: dict[str, Any] = {"model": model}
-    if stream:
-        response["content"] = {"text/event-stream": {}}
-    return {200: response, **_ERRORS}
-
-
-def describe(app: FastAPI, *requests: type[BaseModel]) -> None:
-    """Puts the schemas that `body_of` points at into the app's document."""
+def describe(app: FastAPI) -> None:
+    """Puts the schemas of all requests, at which `described` points, into the app's document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            _, schemas = models_json_schema([(r, "validation") for r in requests], ref_template=_COMPONENT)
+            _, schemas = models_json_schema([(r, "validation") for r in _REQUESTS], ref_template=_COMPONENT)
             document["components"]["schemas"].update(schemas["$defs"])
             app.openapi_schema = document
         return app.openapi_schema

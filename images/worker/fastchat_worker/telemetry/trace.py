@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-_OPERATIONS = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "text_completion",
-    "/v1/embeddings": "embeddings",
-    "/v1/create_embeddings": "embeddings",
-}
+from fastchat.api.routes import OPERATIONS
 
 
 class Trace:
@@ -45,7 +40,7 @@ class Trace:
 
     def end(self, route: str, status: int) -> None:
         self._span.set_attributes({"http.route": route, "http.response.status_code": status})
-        if operation := _OPERATIONS.get(route):
+        if operation := OPERATIONS.get(route):
             self._span.set_attribute("gen_ai.operation.name", operation)
         if status >= 500:
             self._span.set_status(Status(StatusCode.ERROR))
