@@ -200,7 +200,6 @@ def _get(client: Client, namespace: str) -> dict[str, Any]:
 def _write(client: Client, namespace: str, before: Mapping[str, Any], change: Change) -> None:
     """Raises _OvertakenError unless the Secret is still the one that was read."""
     data = {name: text and base64.b64encode(text.encode()).decode() for name, text in change.items()}
-    overtaken: tuple[int, ...]
     if before:
         patch = {"metadata": {"resourceVersion": before["metadata"]["resourceVersion"]}, "data": data}
         wanted, overtaken = request.merge(_SECRET.path(namespace, KEYS), patch, _MANAGER), {404, 409}
