@@ -13,7 +13,7 @@ import sys
 
 from fastchat_gateway import descriptors
 from fastchat_gateway.app import build
-from fastchat_gateway.proxy import relay
+from fastchat_gateway.proxy import attempts
 from fastchat_gateway.settings import Settings, parse
 
 
@@ -28,7 +28,7 @@ def main() -> None:
         sys.exit(f"cannot listen on {settings.host}:{settings.port}: {reason}")
     host, port = listener.getsockname()[:2]
     where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    code = "as source" if relay.__file__.endswith(".py") else "compiled"
+    code = "as source" if attempts.__file__.endswith(".py") else "compiled"
     logging.getLogger("fastchat_gateway").info("listening on %s (%s)", where, code)
     descriptors.allow_most()
     server = build(settings)

@@ -16,11 +16,11 @@ from fastchat_gateway.discovery.probe import Probe
 from fastchat_gateway.discovery.protocol import Discovery
 from fastchat_gateway.discovery.static import StaticDiscovery
 from fastchat_gateway.pages import app as pages
+from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway, ServerLimits
 from fastchat_gateway.proxy.heartbeat import Heartbeat
-from fastchat_gateway.proxy.relay import RelayContext
-from fastchat_gateway.proxy.upstream import Pool
+from fastchat_gateway.proxy.pool import Pool
 from fastchat_gateway.routing.catalog import Catalog
 from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings

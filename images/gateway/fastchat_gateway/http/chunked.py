@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from fastchat_gateway.http.body import Body
 from fastchat_gateway.http.response_head import BadResponseError
 
 LONGEST_LINE = 4096
@@ -15,15 +16,13 @@ _CRLF_CRLF: Final = b"\r\n\r\n"
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\0\r\n]*)?")
 
 
-class Chunked:
+class Chunked(Body):
     """A body, read by read. Extensions and trailers go no further; each has to end, and so has a line."""
 
-    __slots__ = ("_in_trailers", "_left", "_line", "_line_end", "_trailers", "complete", "surplus")
+    __slots__ = ("_in_trailers", "_left", "_line", "_line_end", "_trailers")
 
     def __init__(self) -> None:
-        self.complete = False
-        self.surplus = False
-        """Something came after its end."""
+        super().__init__()
         self._line = b""
         """Of a line that has not ended yet."""
         self._left = 0
@@ -38,8 +37,7 @@ class Chunked:
         """What comes next begins a chunk."""
         return not (self._left or self._line or self._line_end or self._in_trailers)
 
-    def body(self, data: bytes) -> bytes:
-        """What comes next of the body, without framing; raises BadResponseError."""
+    def feed(self, data: bytes) -> bytes:
         if self._line:
             data, self._line = self._line + data, b""
         parts: list[bytes] = []

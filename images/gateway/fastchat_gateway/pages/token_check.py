@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from fastchat.api import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult, request_error
 from fastchat.api.routes import TOKEN_CHECK
 from fastchat_gateway.errors import RefusedError, bad_response, from_worker
+from fastchat_gateway.pages.collect import collect
 from fastchat_gateway.proxy.body import check_structure
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.proxy.gateway import Gateway, to_worker
-from fastchat_gateway.proxy.relay import collect
 from fastchat_gateway.routing.catalog import Model
 
 _QUICK_BYTES = 4096

@@ -14,7 +14,7 @@ from fastchat_gateway.proxy.documents import Tokens, usage_of
 
 if TYPE_CHECKING:
     from fastchat_gateway.access.limits import Account
-    from fastchat_gateway.proxy.relay import Relay
+    from fastchat_gateway.proxy.attempts import Attempts
     from fastchat_gateway.telemetry.trace import Trace
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -52,7 +52,7 @@ class Downstream(Protocol):
 
 
 class Exchange:
-    """The request and the response as it is being sent: a relay's sink."""
+    """The request and the response as it is being sent: the sink of its attempts."""
 
     duration = 0.0
     account: "Account | None" = None
@@ -63,7 +63,7 @@ class Exchange:
     """It counts for so many of them."""
     model = ""
     endpoint = ""
-    relay: "Relay | None" = None
+    attempts: "Attempts | None" = None
     trace: "Trace | None" = None
     extra = b""
     """Header lines that the response gets besides."""
@@ -111,7 +111,7 @@ class Exchange:
         """It has been reported; the client may have gone while its request was being read."""
         return self._done is None
 
-    # What a relay tells.
+    # What its attempts tell.
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         if self.status:  # a held stream has its head already
@@ -128,8 +128,8 @@ class Exchange:
         if not self.status:
             self._downstream.write_head(status, lines + self.lines)
         elif not streams:
-            if self.relay is not None:
-                self.relay.cancel()
+            if self.attempts is not None:
+                self.attempts.cancel()
             self.refuse(from_worker(status, b""))
             return
         self.streams = streams
@@ -220,7 +220,7 @@ class Exchange:
 
     def shut_down(self) -> None:
         """The grace period is over."""
-        if self._done is not None and self.relay is not None:
+        if self._done is not None and self.attempts is not None:
             self.stopped = "shutdown"
             self._cancel()
             self.refuse(shutting_down())
@@ -230,16 +230,16 @@ class Exchange:
         done, self._done = self._done, None
         if done is not None:
             self.duration = time.monotonic() - self.started
-            if self.relay is not None:
-                self.endpoint = self.relay.endpoint
-                self.relay = None
+            if self.attempts is not None:
+                self.endpoint = self.attempts.endpoint
+                self.attempts = None
             self.body = b""
             done(self)
             self._downstream.finished()
 
     def _cancel(self) -> None:
-        if self.relay is not None:
-            self.relay.cancel()
+        if self.attempts is not None:
+            self.attempts.cancel()
 
     def _first_byte(self, status: int) -> None:
         self.status = status

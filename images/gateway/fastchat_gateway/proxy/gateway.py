@@ -26,10 +26,11 @@ from fastchat_gateway.errors import (
 )
 from fastchat_gateway.http.request_head import RequestHead
 from fastchat_gateway.proxy import body
+from fastchat_gateway.proxy.attempts import Attempts
 from fastchat_gateway.proxy.call import Call
+from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
-from fastchat_gateway.proxy.relay import Relay, RelayContext
 from fastchat_gateway.routing.catalog import Model
 from fastchat_gateway.telemetry.access_log import AccessLog, AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
@@ -207,8 +208,8 @@ class Gateway:
         call.key, call.sequences, call.trace = exchange.key.name, sequences, trace
         if stream and generates:
             call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
-        exchange.relay = Relay(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
-        exchange.relay.start(exchange.started)
+        exchange.attempts = Attempts(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
+        exchange.attempts.start(exchange.started)
 
     def admit(self, exchange: Exchange, name: str) -> Model:
         """The model of this name, if the request's key may use it now; raises RefusedError."""

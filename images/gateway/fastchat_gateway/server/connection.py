@@ -88,15 +88,15 @@ class Connection:
         self._unsent = self._transport.get_write_buffer_size()
         if self._page is not None:
             self._page.pause()
-        elif self._exchange is not None and self._exchange.relay is not None:
-            self._exchange.relay.pause()
+        elif self._exchange is not None and self._exchange.attempts is not None:
+            self._exchange.attempts.pause()
 
     def resume_writing(self) -> None:
         self._is_paused = False
         if self._page is not None:
             self._page.resume()
-        elif self._exchange is not None and self._exchange.relay is not None:
-            self._exchange.relay.resume()
+        elif self._exchange is not None and self._exchange.attempts is not None:
+            self._exchange.attempts.resume()
 
     # Requests.
 

@@ -41,7 +41,7 @@ def test_chunks_are_the_same_body_however_they_are_cut(chunks, last, cuts) -> No
     body = b"".join(data for data, _ in chunks)
     sent = b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in chunks) + last
     chunked = Chunked()
-    assert b"".join(map(chunked.body, pieces(sent, cuts))) == body
+    assert b"".join(map(chunked.feed, pieces(sent, cuts))) == body
     assert chunked.complete
 
 
@@ -52,8 +52,8 @@ def test_what_goes_on_as_it_came_is_the_same_body_in_plain_chunks(chunks, last, 
     chunked, passed = Chunked(), b""
     for piece in pieces(sent, cuts):
         end, number = whole_events(piece, len(piece)) if chunked.is_between else (0, 0)
-        part = chunked.body(piece[end:])
-        assert len(piece[:end]) - len(Chunked().body(piece[:end])) in range(5 * number, 7 * number + 1)
+        part = chunked.feed(piece[end:])
+        assert len(piece[:end]) - len(Chunked().feed(piece[:end])) in range(5 * number, 7 * number + 1)
         passed += piece[:end] + (b"%x\r\n%b\r\n" % (len(part), part) if part else b"")
     assert by_h11(passed + b"0\r\n\r\n") == body
 
@@ -63,7 +63,7 @@ def test_what_comes_after_the_last_chunk_is_known_to_be_none_of_it(more, cuts) -
     chunked = Chunked()
     for piece in pieces(b"5\r\nhello\r\n0\r\n\r\n" + more, cuts):
         if not chunked.complete:
-            chunked.body(piece)
+            chunked.feed(piece)
     assert chunked.complete
     if not cuts:
         assert chunked.surplus == bool(more)
@@ -81,7 +81,7 @@ def test_events_go_on_up_to_the_last_chunk_before_the_limit_that_ends_with_one(p
     end = max(each for each in event_ends if each <= limit)
     assert whole_events(data, min(limit, len(data))) == (end, ends.index(end))
     begun = Chunked()
-    begun.body(data[: place % len(data)])
+    begun.feed(data[: place % len(data)])
     assert begun.is_between == (place % len(data) in ends)
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_whole_plain_chunk_with_an_event_is_not_taken_for_one(data) -
 def test_chunks_that_h11_does_not_take_are_not_taken(data) -> None:
     chunked = Chunked()
     try:
-        body = chunked.body(data)
+        body = chunked.feed(data)
     except BadResponseError:
         return
     if chunked.complete and not chunked.surplus:

@@ -1,0 +1,343 @@
+"""A request's attempts: which worker gets it, when it waits, and whether another one gets it after a failure."""
+
+import asyncio
+import logging
+import time
+
+from fastchat_gateway.errors import (
+    QUEUE_FULL,
+    RefusedError,
+    bad_response,
+    code_of,
+    no_worker,
+    queue_full,
+    server_error,
+    worker_lost,
+    worker_silent,
+    workers_failed,
+)
+from fastchat_gateway.http.response_head import ResponseHead
+from fastchat_gateway.proxy.call import Call
+from fastchat_gateway.proxy.context import RelayContext
+from fastchat_gateway.proxy.pool import ConnectError
+from fastchat_gateway.proxy.response import BUFFERED_BYTES, DECLINED, Response, Sink
+from fastchat_gateway.proxy.upstream import Upstream
+from fastchat_gateway.routing import balancer
+from fastchat_gateway.routing.catalog import Endpoint, Model
+from fastchat_gateway.routing.dispatch import MOST_LOST, Dispatch, GiveUp, Wait
+from fastchat_gateway.routing.prefix import prefix_of
+
+logger = logging.getLogger(__name__)
+
+_REFUSED = (400, 422)
+_MAY_BE_FULL = 429
+
+
+class _Connecting:
+    """A worker has been chosen, and there is no connection to it yet."""
+
+    def __init__(self, endpoint: Endpoint, *, may_ask: bool) -> None:
+        self.endpoint = endpoint
+        self.may_ask = may_ask
+        """Usage may be asked for."""
+        self.task: asyncio.Task[None] | None = None
+
+
+class _Waiting:
+    """A place in a model's queue, with what happens there."""
+
+    def __init__(self, attempts: "Attempts", step: Wait, key: str, comment_seconds: float | None) -> None:
+        """`comment_seconds`: comments keep the client's stream alive."""
+        self.model = step.model
+        self.sequences = attempts.sequences
+        self._attempts = attempts
+        self._deadline = step.deadline
+        self._key = key
+        self._comment_seconds = comment_seconds
+        self._since = time.monotonic()
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def enter(self) -> bool:
+        """Take the place; False where the queue is full."""
+        if not self.model.queue.enter(self, self._key, self.model.record.queue.max_requests):
+            return False
+        loop = asyncio.get_running_loop()
+        left = self._deadline - time.monotonic()
+        self._timers = [loop.call_later(left, self._attempts.give_up_waiting, self.model)]
+        if self._comment_seconds is not None:
+            self._timers.append(loop.call_later(self._comment_seconds, self._comment))
+        if self.model.ready:
+            loop.call_soon(self.model.queue.wake)  # those before it may all wait for what only they lack
+        return True
+
+    def look(self) -> bool:
+        return self._attempts.look_again()
+
+    def evict(self) -> None:
+        self._attempts.evict(self.model)
+
+    def leave(self) -> float:
+        """Seconds that it lasted."""
+        for timer in self._timers:
+            timer.cancel()
+        self.model.queue.leave(self, self._key)
+        return time.monotonic() - self._since
+
+    def _comment(self) -> None:
+        self._timers[1] = asyncio.get_running_loop().call_later(self._comment_seconds or 0, self._comment)
+        self._attempts.comment()
+
+
+class Attempts:
+    """One request's. It waits, has a worker connected to, or has a response to come: `_stage` is that and no more."""
+
+    _stage: _Waiting | _Connecting | Response | None = None
+    """None: between two of them, and when the request is over."""
+    endpoint = ""
+    """URL of the worker that has the request, or had it last."""
+    _declined: tuple[int, bytes, bytes] | None = None
+    """What the last worker said that was full or not to be disturbed."""
+    _bad_responses = 0
+
+    def __init__(self, context: RelayContext, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
+        """`chunks`: the sink takes a stream's chunks as they come."""
+        prefix = prefix_of(call.body) if model.record.load_balancing == "PrefixHash" else None
+        self._context = context
+        self._call = call
+        self._sink = sink
+        self._dispatch = Dispatch(context.catalog, call.model, prefix)
+        self._takes_chunks = chunks
+
+    @property
+    def sequences(self) -> int:
+        """What the request counts for."""
+        return self._call.sequences
+
+    def start(self, now: float) -> None:
+        """`now` is a time of the monotonic clock, in seconds."""
+        self._advance(now)
+
+    def cancel(self) -> None:
+        """Nobody wants the response any more; the sink hears nothing from here on."""
+        stage = self._stage
+        if isinstance(stage, Response):
+            stage.stop()
+            self._release(stage.endpoint)
+        elif isinstance(stage, _Connecting):
+            if stage.task is not None:
+                stage.task.cancel()
+            self._release(stage.endpoint)
+        else:
+            self._leave_queue()
+
+    def pause(self) -> None:
+        """The client does not keep up."""
+        if isinstance(self._stage, Response):
+            self._stage.pause()
+
+    def resume(self) -> None:
+        if isinstance(self._stage, Response):
+            self._stage.resume()
+
+    # Where to.
+
+    def _advance(self, now: float) -> None:
+        try:
+            step = self._dispatch.next(now)
+        except RefusedError as refusal:
+            self._refuse(refusal)
+            return
+        if self._bad_responses and (self._bad_responses >= MOST_LOST or not isinstance(step, Endpoint)):
+            self._refuse(bad_response(self._dispatch.model.name))
+        elif isinstance(step, Endpoint):
+            self._leave_queue()
+            self._dispatch.model.take(step, self._call.sequences)
+            self._open(step, may_ask=True)
+        elif isinstance(step, Wait):
+            self._wait(step)
+        else:
+            self._give_up(step)
+
+    def _give_up(self, step: GiveUp) -> None:
+        if step.silence:
+            self._refuse(worker_silent(step.model.name))
+        elif self._declined is not None:
+            self._leave_queue()
+            self._sink.respond(*self._declined)
+        else:
+            self._refuse(workers_failed(step.model.name))
+
+    def _refuse(self, refusal: RefusedError) -> None:
+        self._leave_queue()
+        self._sink.refuse(refusal)
+
+    # In the queue.
+
+    def _wait(self, step: Wait) -> None:
+        if isinstance(self._stage, _Waiting) and self._stage.model is step.model:
+            return
+        self._leave_queue()
+        comment_seconds = self._context.comment_seconds if self._call.stream else None
+        waiting = _Waiting(self, step, self._call.key, comment_seconds)
+        if not waiting.enter():
+            self.evict(step.model)
+            return
+        self._stage = waiting
+        if self._call.trace is not None:
+            self._call.trace.mark("held")
+
+    def _leave_queue(self) -> None:
+        stage = self._stage
+        if isinstance(stage, _Waiting):
+            self._stage = None
+            self._context.metrics.held(stage.model.name, stage.leave())
+
+    def look_again(self) -> bool:
+        """There may be a worker; False where there is none for anybody."""
+        self._advance(time.monotonic())
+        return not isinstance(self._stage, _Waiting) or self._dispatch.has_failed
+
+    def evict(self, model: Model) -> None:
+        """There is no place for it in the queue."""
+        self._context.metrics.queue_refused(model.name, "full")
+        self._refuse(queue_full(model.name))
+
+    def comment(self) -> None:
+        self._sink.comment()
+
+    def give_up_waiting(self, model: Model) -> None:
+        """The time is over."""
+        self._context.metrics.queue_refused(model.name, "timeout")
+        self._refuse(no_worker(model.name, model.record.queue.timeout_seconds))
+
+    # To a worker.
+
+    def _open(self, endpoint: Endpoint, *, may_ask: bool) -> None:
+        upstream = self._context.pool.take(endpoint.url)
+        if upstream is not None:
+            self._send(endpoint, upstream, may_ask=may_ask)
+        else:
+            self._connect(endpoint, may_ask=may_ask)
+
+    def _connect(self, endpoint: Endpoint, *, may_ask: bool) -> None:
+        connecting = self._stage = _Connecting(endpoint, may_ask=may_ask)
+        connecting.task = asyncio.get_running_loop().create_task(self._send_when_connected(connecting))
+
+    async def _send_when_connected(self, connecting: _Connecting) -> None:
+        endpoint = connecting.endpoint
+        try:
+            upstream = await self._context.pool.connect(endpoint.url)
+        except ConnectError as error:
+            self.on_failure(endpoint, str(error), lost=False)
+        except RefusedError as refusal:
+            self._release(endpoint)
+            self._refuse(refusal)
+        except Exception:
+            logger.exception("connecting to worker %s failed", endpoint.url)
+            self._release(endpoint)
+            self._refuse(server_error())
+        else:
+            self._send(endpoint, upstream, may_ask=connecting.may_ask)
+
+    def _send(self, endpoint: Endpoint, upstream: Upstream, *, may_ask: bool) -> None:
+        self.endpoint = upstream.url
+        if self._call.trace is not None:
+            self._call.trace.mark("sent")
+        asks_usage = self._call.hides_usage and may_ask and endpoint.tells_usage is not False
+        body = self._call.body_for(self._dispatch.model.name, with_usage=asks_usage)
+        head = self._call.head(upstream.host_line, self._context.identity(self._call.key), len(body))
+        response = self._stage = Response(self, endpoint, upstream, self._sink, asks_usage=asks_usage)
+        parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
+        upstream.send(response, *parts, chunks=self._takes_chunks)
+
+    def _release(self, endpoint: Endpoint) -> None:
+        """The worker does not have the request any more; there may be room for one that is held."""
+        model = self._dispatch.model
+        model.release(endpoint, self._call.sequences)
+        self._stage = None
+        if model.queue.length:
+            asyncio.get_running_loop().call_soon(model.queue.wake)
+
+    # What became of an attempt: its response tells.
+
+    def on_first_byte(self) -> None:
+        if self._call.trace is not None:
+            self._call.trace.mark("first_byte")
+
+    def on_whole(self, response: Response, head: ResponseHead, body: bytes) -> None:
+        """A response that may go to the client as a whole, or send the request elsewhere."""
+        endpoint, status = response.endpoint, head.status
+        if status == 200:
+            self._respond(response, head, body)
+        elif status in DECLINED:
+            self._declined = status, head.to_client, body
+            self.on_failure(endpoint, f"status {status}", lost=False)
+        elif status == _MAY_BE_FULL and code_of(body) == QUEUE_FULL:
+            self._declined = status, head.to_client, body
+            self._on_full(endpoint)
+        elif status in _REFUSED and response.asks_usage and endpoint.tells_usage is None:
+            # The worker may not know the field by which it was asked for usage, or the client's request may be wrong.
+            self._open(endpoint, may_ask=False)
+        else:
+            self._respond(response, head, body)
+
+    def _respond(self, response: Response, head: ResponseHead, body: bytes) -> None:
+        self._release(response.endpoint)
+        self.on_begin(response, head.status)
+        self._sink.respond(head.status, head.to_client, body)
+
+    def on_begin(self, response: Response, status: int) -> None:
+        """The client gets this response."""
+        endpoint = response.endpoint
+        balancer.note_success(endpoint)
+        if status == 200 and self._call.hides_usage:
+            endpoint.tells_usage = response.asks_usage
+
+    def on_end(self, endpoint: Endpoint) -> None:
+        """All of a response has come that had begun to go to the client."""
+        self._release(endpoint)
+
+    def on_broken(self, endpoint: Endpoint, reason: str) -> None:
+        """A response that had begun to go to the client does not go on."""
+        logger.warning("worker %s was lost in the middle of a response: %s", endpoint.url, reason)
+        self._release(endpoint)
+        self._sink.refuse(worker_lost(self._dispatch.model.name))
+
+    def on_stale(self, response: Response) -> None:
+        """The worker may have closed the idle connection just as the request came: that says nothing of the worker."""
+        self._connect(response.endpoint, may_ask=response.asks_usage)
+
+    def on_bad_response(self, endpoint: Endpoint, reason: str) -> None:
+        """Another worker may do better; this one will not when it gets the request once more."""
+        self._bad_responses += 1
+        self.on_failure(endpoint, f"its response makes no sense: {reason}", lost=False)
+
+    def on_failure(self, endpoint: Endpoint, reason: str, *, lost: bool) -> None:
+        """The worker did not serve the request; `lost`: it went away while it had it."""
+        now = time.monotonic()
+        self._release(endpoint)
+        self._try_another(endpoint, reason, now, ejected=self._dispatch.failed(endpoint, now, lost=lost))
+
+    def on_silent(self, endpoint: Endpoint, reason: str, *, suspect: bool) -> None:
+        """The worker responds to nobody any more; `suspect`: this request may be why."""
+        now = time.monotonic()
+        self._release(endpoint)
+        self._try_another(endpoint, reason, now, ejected=self._dispatch.fell_silent(endpoint, now, suspect=suspect))
+
+    def _try_another(self, endpoint: Endpoint, reason: str, now: float, *, ejected: bool) -> None:
+        self._note_retry(endpoint, reason, ejected=ejected)
+        logger.warning("worker %s failed: %s%s", endpoint.url, reason, "; left out for a while" if ejected else "")
+        self._advance(now)
+
+    def _on_full(self, endpoint: Endpoint) -> None:
+        """The worker's queue is full, which is no fault of its own; another one's may not be."""
+        self._release(endpoint)
+        balancer.note_success(endpoint)
+        self._dispatch.was_full(endpoint)
+        self._note_retry(endpoint, QUEUE_FULL, ejected=False)
+        self._advance(time.monotonic())
+
+    def _note_retry(self, endpoint: Endpoint, reason: str, *, ejected: bool) -> None:
+        self._context.metrics.retry(self._dispatch.model.name, ejected=ejected)
+        if self._call.trace is not None:
+            self._call.trace.failed(endpoint.url, reason)

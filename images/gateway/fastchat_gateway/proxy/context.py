@@ -1,0 +1,38 @@
+"""What all requests to workers need."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from urllib.parse import quote
+
+from fastchat.v1alpha1.names import KEY_HEADER
+from fastchat_gateway.proxy.pool import Pool
+from fastchat_gateway.routing.catalog import Catalog
+from fastchat_gateway.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class RelayContext:
+    """One gateway's workers, its connections to them, and how it makes itself known to them."""
+
+    catalog: Catalog
+    pool: Pool
+    metrics: Metrics
+    comment_seconds: float
+    token: bytes | None = None
+    """What a worker knows this gateway by."""
+
+    @cached_property
+    def token_line(self) -> bytes:
+        """The header line that tells it."""
+        return b"" if self.token is None else b"authorization: Bearer %b\r\n" % self.token
+
+    def identity(self, key: str) -> bytes:
+        """Header lines that tell it, and whose request it is: only workers who know the token can believe that."""
+        if self.token is None or not key:
+            return self.token_line
+        return self.token_line + _key_line(key)
+
+
+@lru_cache(maxsize=1024)
+def _key_line(key: str) -> bytes:
+    return f"{KEY_HEADER}: {quote(key, safe='')}\r\n".encode()
