@@ -157,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(parser, "methods", _NAME, "POST", "by which they may; *, or none: all there are")
     _add_list(parser, "headers", _NAME, "authorization", "that they may send; *, or none: all")
     add("--allow-credentials", action="store_true", help="they may send cookies")
+    _add_limits(parser)
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """What clients may take together, and how long anything may."""
+    add = parser.add_argument
     add("--max-concurrent-requests", type=_between(1), default=Settings.max_concurrent_requests, help="then 503")
     add("--max-connections", type=_between(1), help="of clients; then 503; default: by the limit of open files")
     add("--max-buffered-bytes", type=_between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
@@ -173,7 +180,6 @@ def _parser() -> argparse.ArgumentParser:
         default=Settings.upstream_timeout_seconds,
         help="for a worker to say anything",
     )
-    return parser
 
 
 def _add_list(parser: argparse.ArgumentParser, of: str, form: re.Pattern[str], example: str, about: str) -> None:
