@@ -16,6 +16,8 @@ from fastchat_gateway.app import build
 from fastchat_gateway.proxy import attempts
 from fastchat_gateway.settings import Settings, parse
 
+logger = logging.getLogger(__name__)
+
 
 def main() -> None:
     settings = parse(sys.argv[1:])
@@ -29,7 +31,7 @@ def main() -> None:
     host, port = listener.getsockname()[:2]
     where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     code = "as source" if attempts.__file__.endswith(".py") else "compiled"
-    logging.getLogger("fastchat_gateway").info("listening on %s (%s)", where, code)
+    logger.info("listening on %s (%s)", where, code)
     descriptors.allow_most()
     server = build(settings)
     # What is there by now stays; requests leave no cycles behind, so that looking for them can be rare.
