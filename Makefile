@@ -50,17 +50,17 @@ compiled-tests: $(INSTALLED)
 compiled: $(COMPILED) ## the tests of the gateway as its image has it
 	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway
 
-e2e: $(INSTALLED) ## the end-to-end tests alone, those in a cluster, which wait a lot, beside those on one machine
+e2e: $(INSTALLED) ## the end-to-end tests alone, those in a cluster with their floors beside those on one machine
 	@$(BIN)/python .ci/lanes.py e2e-cluster e2e-machine
 
 e2e-cluster: $(INSTALLED)
-	$(BIN)/pytest $(KUBERNETES) --durations=20
+	FASTCHAT_FLOORS=1 $(BIN)/pytest $(KUBERNETES) --durations=20
 
 e2e-machine: $(INSTALLED)
 	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/pytest tests/e2e/test_*.py -o cache_dir=.pytest_cache/machine
 
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
-	FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
+	FASTCHAT_FLOORS=1 FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
 
 fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser, read by h11 as well, as source and compiled
 	FASTCHAT_FUZZ_CASES=100000 $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py

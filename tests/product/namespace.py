@@ -29,7 +29,7 @@ class Namespace:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         # Without it there are no pods; it comes late where a test has just stopped the API server.
-        self.wait(lambda: self.kubectl("get", "serviceaccounts", "--output=name"), lambda seen: "/default" in seen, 240)
+        self.wait(lambda: self.kubectl("get", "serviceaccounts", "--output=name"), lambda seen: "/default" in seen, 300)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
         return self.cluster.kubectl(f"--namespace={self.name}", *arguments, input=input)
@@ -61,7 +61,7 @@ class Namespace:
         conditions = self.get("modeldeployment", model).get("status", {}).get("conditions", [])
         return next((each for each in conditions if each["type"] == kind), {})
 
-    def wait_ready(self, *models: str, seconds: float = 120) -> None:
+    def wait_ready(self, *models: str, seconds: float = 300) -> None:
         """Until all replicas of these models are ready."""
         for model in models:
             self.wait(partial(self.condition, model), lambda seen: seen.get("reason") == "Ready", seconds)
@@ -76,7 +76,7 @@ class Namespace:
         found: list[dict[str, Any]] = self.get("pods", "--selector=app.kubernetes.io/component=gateway")["items"]
         return found
 
-    def wait(self, look: Callable[[], T], enough: Callable[[T], object], seconds: float = 60) -> T:
+    def wait(self, look: Callable[[], T], enough: Callable[[T], object], seconds: float = 180) -> T:
         """What is seen as soon as it is enough; fails with what was seen last."""
         seen: list[T] = []
 
@@ -101,7 +101,7 @@ class Namespace:
     def client(self) -> None:
         """Start the pod that `ask` runs scripts in."""
         self.start("client", "sleep", "infinity")
-        self.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=60s")
+        self.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=180s")
 
     def ask(self, script: str, *arguments: str) -> Any:
         """The JSON that a Python script prints in the client pod; its arguments are the API's URL and these."""

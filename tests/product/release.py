@@ -24,7 +24,7 @@ class Release:
     def helm(self, *arguments: str) -> str:
         """Output of helm. Raises RuntimeError with what it complained about."""
         command = [str(self._helm), f"--kubeconfig={self._cluster.kubeconfig}", f"--namespace={NAMESPACE}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise RuntimeError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
@@ -35,7 +35,7 @@ class Release:
         Settings are `path=value`, or `path:=JSON`.
         """
         named = [f"--set={images}.{part}={self._cluster.image(part)}" for part in PARTS]
-        wait = ["--create-namespace", "--wait", "--timeout=120s"]
+        wait = ["--create-namespace", "--wait", "--timeout=300s"]
         return self.helm("upgrade", "--install", NAME, str(chart), *wait, *named, *map(_option, settings))
 
     def uninstall(self) -> str:

@@ -29,7 +29,7 @@ class Timeline:
             watch.terminate()
             watch.wait()
 
-    def first(self, kind: str, holds: Callable[[dict[str, Any]], object], seconds: float = 120) -> float:
+    def first(self, kind: str, holds: Callable[[dict[str, Any]], object], seconds: float = 300) -> float:
         """Unix time at which an object of this kind was first seen for which it holds; waits for it."""
         return eventually(lambda: next((at for at, seen in list(self._events[kind]) if holds(seen)), None), seconds)
 

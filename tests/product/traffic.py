@@ -20,7 +20,7 @@ class Traffic:
         script = _CLIENTS.read_text()
         numbers = map(str, (clients, max_tokens, retries))
         namespace.start(self._pod, "python", "-c", script, namespace.url, model, *numbers)
-        namespace.wait(self._answers, lambda answers: answers >= clients, 120)  # a scheduler may still be catching up
+        namespace.wait(self._answers, lambda answers: answers >= clients, 300)  # a scheduler may still be catching up
 
     def __enter__(self) -> "Traffic":
         return self
@@ -28,7 +28,7 @@ class Traffic:
     def __exit__(self, *_: object) -> None:
         self._namespace.kubectl("delete", "pod", self._pod, "--wait=false", "--ignore-not-found")
 
-    def wait_for(self, more: int, seconds: float = 120) -> None:
+    def wait_for(self, more: int, seconds: float = 300) -> None:
         """Until so many more answers have come."""
         aim = self._answers() + more
         self._namespace.wait(self._answers, lambda answers: answers >= aim, seconds)

@@ -17,7 +17,7 @@ from cluster.control_plane.process import Process
 from cluster.tools import packages
 from cluster.tools.binaries import api_server_tools
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class ApiServer:
@@ -59,7 +59,7 @@ class ApiServer:
 
         Raises:
             RuntimeError: a process ended; the end of its log is in the message.
-            TimeoutError: it is not ready after a minute.
+            TimeoutError: it is not ready after three minutes.
         """
         self._etcd.start()
         self._server.start()

@@ -7,7 +7,7 @@ from cluster.tools.binaries import UnavailableError
 
 ROOT = Path("/sys/fs/cgroup")
 CONTROLLERS = "+cpu +cpuset +memory +pids"
-REMOVE_SECONDS = 10
+REMOVE_SECONDS = 60
 
 
 def create(name: str) -> None:

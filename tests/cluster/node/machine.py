@@ -19,8 +19,8 @@ from cluster.node.slot import Slot
 from cluster.tools.binaries import UnavailableError, cache
 
 INIT = Path(__file__).parent / "init.py"
-BOOT_SECONDS = 20
-END_SECONDS = 20
+BOOT_SECONDS = 60
+END_SECONDS = 60
 
 SETTINGS = """
 set -e

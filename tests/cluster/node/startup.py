@@ -26,7 +26,7 @@ TOOLS = (
     "coredns",
     "pod",
 )
-SECONDS = 90
+SECONDS = 300
 
 # To answer this inside the node takes kube-proxy, for the name and for the connection, and CoreDNS, for both.
 PROOF = f"http://kube-dns.kube-system.svc.{programs.DOMAIN}:8181/ready"

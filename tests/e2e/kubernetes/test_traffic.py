@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from product.floors import assert_floor
 from product.traffic import Traffic
 
 MODELS = "import sys, httpx; print(httpx.get(sys.argv[1] + '/models').text)"
@@ -15,7 +16,7 @@ def team(make_namespace):
     team = make_namespace("traffic")
     team.model("smollm2", SMOLLM2)
     team.simulator("sim", "--tokens=20", "--interval=0.05", replicas=2)
-    team.wait_ready("smollm2", "sim", seconds=240)
+    team.wait_ready("smollm2", "sim")
     return team
 
 
@@ -29,7 +30,7 @@ def test_new_arguments_are_rolled_out_without_a_failed_request(team):
             lambda now: len(now) == 1 and not now & before,
             240,
         )
-        team.wait_ready("smollm2", seconds=120)
+        team.wait_ready("smollm2")
         traffic.wait_for(16)
         seen = traffic.stop()
     assert seen["failures"] + seen["cut"] == []
@@ -43,7 +44,7 @@ def test_a_deleted_only_worker_fails_no_request(team):
         traffic.wait_for(40)
         seen = traffic.stop()
     assert seen["failures"] + seen["cut"] == []
-    team.wait_ready("smollm2", seconds=120)
+    team.wait_ready("smollm2")
 
 
 def test_operators_killed_and_started_again_fail_no_request(team, release, cluster):
@@ -60,7 +61,7 @@ def test_operators_killed_and_started_again_fail_no_request(team, release, clust
 
 
 def test_a_connection_cut_in_silence_is_noticed_by_operator_and_gateway(team, release, local_cluster):
-    """Packets between their pods and the API server are dropped for 90 s; within 60 s of their return all is well."""
+    """Packets between their pods and the API server are dropped for 90 s; when they return all is well again."""
     restarts = release.restarts()
     with Traffic(team, "sim") as traffic:
         addresses = [pod["status"]["podIP"] for pod in _pods(local_cluster, team)]
@@ -72,15 +73,17 @@ def test_a_connection_cut_in_silence_is_noticed_by_operator_and_gateway(team, re
         finally:
             local_cluster.restore()
         began = time.monotonic()
-        team.wait_ready("later", seconds=60)
-        team.wait(lambda: _models(team), lambda models: "later" in models, 60 - (time.monotonic() - began))
-        print(f"\nserved {time.monotonic() - began:.1f} s after packets passed again")
+        team.wait_ready("later")
+        team.wait(lambda: _models(team), lambda models: "later" in models)
+        took = time.monotonic() - began
+        print(f"\nserved {took:.1f} s after packets passed again")
+        assert_floor(took, 60)
         seen = traffic.stop()
     assert seen["failures"] + seen["cut"] == []
     assert release.restarts() == restarts
 
 
-def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_is_seen_within_10_s(team, local_cluster):
+def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_is_seen(team, local_cluster):
     with Traffic(team, "sim") as traffic:
         local_cluster.stop("kube-apiserver")
         time.sleep(60)
@@ -88,8 +91,10 @@ def test_the_api_server_away_for_a_minute_fails_no_request_and_the_next_change_i
         began = time.monotonic()
         team.kubectl("scale", "md/sim", "--replicas=2")
         deployment = ("deployment", "sim-worker")
-        team.wait(lambda: team.get(*deployment)["spec"]["replicas"], lambda replicas: replicas == 2, 10)
-        print(f"\nseen {time.monotonic() - began:.1f} s after the API server was back")
+        team.wait(lambda: team.get(*deployment)["spec"]["replicas"], lambda replicas: replicas == 2)
+        took = time.monotonic() - began
+        print(f"\nseen {took:.1f} s after the API server was back")
+        assert_floor(took, 10)
         traffic.wait_for(40)
         seen = traffic.stop()
     assert seen["failures"] + seen["cut"] == []

@@ -40,7 +40,7 @@ def start(cluster, namespace, name, *arguments, container=None, **spec):
 def pod(cluster, namespace, name, *arguments, **spec):
     """Start a pod and wait until it is ready."""
     start(cluster, namespace, name, *arguments, **spec)
-    cluster.kubectl("wait", "--namespace", namespace, "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    cluster.kubectl("wait", "--namespace", namespace, "--for=condition=Ready", f"pod/{name}", "--timeout=180s")
 
 
 def web_server(cluster, namespace, name):
@@ -102,7 +102,7 @@ def test_a_restricted_namespace_refuses_a_privileged_pod(local_cluster, namespac
 
 def test_a_pod_that_wants_a_gpu_waits_until_the_node_offers_one(local_cluster, namespace):
     start(local_cluster, namespace, "trainer", container={"resources": {"limits": {"example.com/gpu": 1}}})
-    wait = ("wait", "pod/trainer", "--namespace", namespace, "--timeout=60s")
+    wait = ("wait", "pod/trainer", "--namespace", namespace, "--timeout=180s")
     local_cluster.kubectl(*wait, "--for=condition=PodScheduled=False")
     local_cluster.offer("example.com/gpu", 1)
     try:
