@@ -15,6 +15,8 @@ KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernete
 WAITING = tests/e2e/kubernetes $(addprefix tests/integration/,chart cluster images operator)
 COMPUTING = tests $(addprefix --ignore=,$(WAITING))
 COMPILED = build/gateway
+# How the Kubernetes API is followed is not compiled, and these two wait for a minute and a half.
+NOT_COMPILED = $(addprefix tests/integration/gateway/discovery/,test_outages.py test_in_cluster.py)
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
@@ -48,7 +50,7 @@ compiled-tests: $(INSTALLED)
 	@$(CLUSTER) compiler; case $$? in 0) nice -n 5 $(MAKE) --no-print-directory compiled;; 77) ;; *) exit 1;; esac
 
 compiled: $(COMPILED) ## the tests of the gateway as its image has it
-	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway $(addprefix --ignore=,$(NOT_COMPILED))
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those in a cluster with their floors beside those on one machine
 	@$(BIN)/python .ci/lanes.py e2e-cluster e2e-machine

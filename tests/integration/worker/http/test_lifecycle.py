@@ -183,18 +183,6 @@ class RunsWhenLoaded:
         return exec, (self._code,)
 
 
-@pytest.mark.parametrize(
-    ("path", "says"),
-    [
-        ("package://no_such_package/model", "pip install no-such-package"),
-        ("ftp://host/model", "unknown scheme 'ftp'"),
-        ("pvc://claim/model", "the operator mounts a claim"),
-    ],
-)
-def test_a_source_that_cannot_be_had_says_what_to_do(start_worker, path, says):
-    assert says in _fails(start_worker("--model-name", "m", "--model-path", path))
-
-
 def test_an_architecture_that_does_not_fit_the_engine_is_named(start_worker, tmp_path):
     import transformers
 
