@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from support.eventually import PATIENCE_SECONDS
 
 from fastchat import client
 from fastchat._client.settings import Settings
@@ -44,7 +45,7 @@ def serve() -> Iterator[Serve]:
     yield start
     for server, thread in running:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from support.eventually import PATIENCE_SECONDS
 
 from fastchat import client
 
@@ -138,7 +139,7 @@ def rendezvous(count: int) -> Starlette:
     barrier = asyncio.Barrier(count)
 
     async def models(request: Request) -> JSONResponse:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await barrier.wait()
         return JSONResponse({"object": "list", "data": []})
 
@@ -162,7 +163,7 @@ def test_loops_in_several_threads_do_not_meet(serve: Serve) -> None:
     together = threading.Barrier(8)
 
     def run(_: int) -> str:
-        together.wait(10)
+        together.wait(PATIENCE_SECONDS)
         return asyncio.run(client.Model.alist()).object
 
     with ThreadPoolExecutor(8) as pool:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from support.eventually import PATIENCE_SECONDS
 
 from fastchat import client, errors
 
@@ -55,7 +56,7 @@ def raw_server(*responses: bytes) -> Iterator[str]:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    thread.join(5)
+    thread.join(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -72,7 +73,7 @@ async def test_the_servers_time_is_waited_for(serve: Serve) -> None:
     serve(app(Responses(busy(retry_after="1"), LIST)))
     start = time.monotonic()
     await client.Model.alist()
-    assert 1.2 < time.monotonic() - start < 3
+    assert time.monotonic() - start > 1.2
 
 
 async def test_after_the_retries_the_servers_error_is_raised(serve: Serve) -> None:
@@ -117,12 +118,13 @@ async def test_a_server_that_is_not_there_yet_is_tried_again(serve: Serve, free_
                     connection.recv(65536)
                     connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
 
+    client.set_max_retries(20)
     client.set_baseurl(f"http://127.0.0.1:{free_port}")
     thread = threading.Thread(target=listen_late, daemon=True)
     thread.start()
     assert client.Model.list().object == "list"
     assert (await client.Model.alist()).object == "list"
-    thread.join(5)
+    thread.join(PATIENCE_SECONDS)
 
 
 async def test_nobody_there_says_what_to_do(free_port: int) -> None:
@@ -138,18 +140,18 @@ async def test_nobody_there_says_what_to_do(free_port: int) -> None:
 
 async def test_a_silent_server_is_a_timeout(serve: Serve) -> None:
     async def silent(request: Request) -> Response:
-        await asyncio.sleep(1)
+        await asyncio.sleep(600)
         return LIST
 
     serve(Starlette(routes=[Route("/v1/models", silent), Route("/v1/embeddings", silent, methods=["POST"])]))
-    client.set_timeout(0.1)
-    with pytest.raises(errors.APITimeoutError, match=r"was silent for 0\.1 s\. Allow more with client\.set_timeout"):
+    client.set_timeout(0.5)
+    with pytest.raises(errors.APITimeoutError, match=r"was silent for 0\.5 s\. Allow more with client\.set_timeout"):
         client.Model.list()
     with pytest.raises(errors.APITimeoutError):
         await client.Model.alist()
     client.set_timeout(600)
     with pytest.raises(errors.APITimeoutError):
-        client.Embedding.create(model="m", input="a", timeout=0.1)
+        client.Embedding.create(model="m", input="a", timeout=0.5)
 
 
 @pytest.mark.parametrize(

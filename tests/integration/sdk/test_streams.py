@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from support.eventually import PATIENCE_SECONDS
 
 from fastchat import client, errors
 
@@ -93,7 +94,7 @@ def test_an_event_is_given_before_the_next_is_generated(serve: Serve) -> None:
     async def respond(request: Request) -> StreamingResponse:
         async def pieces() -> AsyncIterator[str]:
             yield chat_event("first")
-            assert await asyncio.to_thread(proceed.wait, 10)
+            assert await asyncio.to_thread(proceed.wait, PATIENCE_SECONDS)
             yield chat_event("second") + "data: [DONE]\n\n"
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
@@ -112,7 +113,7 @@ def test_breaking_off_a_loop_closes_the_connection(serve: Serve) -> None:
     stream = client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
     for _chunk in stream:
         break
-    assert server.left.wait(5)
+    assert server.left.wait(PATIENCE_SECONDS)
     assert list(stream) == []
 
 
@@ -122,7 +123,7 @@ async def test_breaking_off_an_async_loop_closes_the_connection(serve: Serve) ->
     stream = await client.ChatCompletion.acreate(model="m", messages=HELLO, stream=True)
     async for _chunk in stream:
         break
-    assert await asyncio.to_thread(server.left.wait, 5)
+    assert await asyncio.to_thread(server.left.wait, PATIENCE_SECONDS)
     assert [chunk async for chunk in stream] == []
 
 
@@ -132,7 +133,7 @@ def test_an_error_of_the_caller_closes_the_connection(serve: Serve) -> None:
     stream = client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
     with pytest.raises(ZeroDivisionError), stream:
         raise ZeroDivisionError(next(stream))
-    assert server.left.wait(5)
+    assert server.left.wait(PATIENCE_SECONDS)
 
 
 async def test_an_error_of_the_awaiting_caller_closes_the_connection(serve: Serve) -> None:
@@ -142,21 +143,21 @@ async def test_an_error_of_the_awaiting_caller_closes_the_connection(serve: Serv
     with pytest.raises(ZeroDivisionError):
         async with stream:
             raise ZeroDivisionError(await anext(stream))
-    assert await asyncio.to_thread(server.left.wait, 5)
+    assert await asyncio.to_thread(server.left.wait, PATIENCE_SECONDS)
 
 
 def test_a_stream_that_is_let_go_unread_closes_the_connection(serve: Serve) -> None:
     server = Endless()
     serve(server)
     client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
-    assert server.left.wait(5)
+    assert server.left.wait(PATIENCE_SECONDS)
 
 
 async def test_an_async_stream_that_is_let_go_unread_closes_the_connection(serve: Serve) -> None:
     server = Endless()
     serve(server)
     await client.ChatCompletion.acreate(model="m", messages=HELLO, stream=True)
-    assert await asyncio.to_thread(server.left.wait, 5)
+    assert await asyncio.to_thread(server.left.wait, PATIENCE_SECONDS)
 
 
 async def test_a_cancelled_task_closes_the_connection(serve: Serve) -> None:
@@ -168,18 +169,18 @@ async def test_a_cancelled_task_closes_the_connection(serve: Serve) -> None:
             pass
 
     task = asyncio.create_task(consume())
-    await asyncio.to_thread(server.began.wait, 5)
+    await asyncio.to_thread(server.began.wait, PATIENCE_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(server.left.wait, 5)
+    assert await asyncio.to_thread(server.left.wait, PATIENCE_SECONDS)
 
 
 async def test_another_task_can_end_a_stream_that_waits(serve: Serve) -> None:
     async def respond(request: Request) -> StreamingResponse:
         async def pieces() -> AsyncIterator[str]:
             yield chat_event("first")
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
 
@@ -192,7 +193,7 @@ async def test_another_task_can_end_a_stream_that_waits(serve: Serve) -> None:
     task = asyncio.create_task(consume())
     await asyncio.sleep(0.1)
     await stream.aclose()
-    assert await asyncio.wait_for(task, 5) == ["first"]
+    assert await asyncio.wait_for(task, PATIENCE_SECONDS) == ["first"]
 
 
 def test_a_stream_read_to_its_end_leaves_its_connection_to_the_next_call(serve: Serve) -> None:
@@ -280,7 +281,7 @@ def test_an_error_event_closes_the_connection(serve: Serve) -> None:
     stream = client.ChatCompletion.create(model="m", messages=HELLO, stream=True)
     with pytest.raises(errors.InternalServerError, match="gone"):
         next(stream)
-    assert server.left.wait(5)
+    assert server.left.wait(PATIENCE_SECONDS)
     assert list(stream) == []
 
 
@@ -290,7 +291,7 @@ async def test_an_error_event_closes_the_connection_of_an_async_stream(serve: Se
     stream = await client.ChatCompletion.acreate(model="m", messages=HELLO, stream=True)
     with pytest.raises(errors.InternalServerError, match="gone"):
         await anext(stream)
-    assert await asyncio.to_thread(server.left.wait, 5)
+    assert await asyncio.to_thread(server.left.wait, PATIENCE_SECONDS)
     assert [chunk async for chunk in stream] == []
 
 
