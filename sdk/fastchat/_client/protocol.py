@@ -30,7 +30,7 @@ class Call(Generic[T]):
     """One call of the API."""
 
     path: str
-    """Below `/v1/`."""
+    """As the table of routes has it."""
     read: Callable[[bytes | str], T]
     """Makes the result of a response's JSON, or in a stream of each event's; raises ValueError."""
     body: Mapping[str, Any] | None = None
@@ -55,7 +55,7 @@ def prepare_request(settings: Settings, call: Call[Any]) -> httpx.Request:
         content = json.dumps(call.body, default=_plain, ensure_ascii=False, allow_nan=False).encode()
     return httpx.Request(
         "GET" if content is None else "POST",
-        f"{settings.base_url}/v1/{call.path}",
+        f"{settings.base_url}{call.path}",
         headers=headers,
         content=content,
         extensions={"timeout": timeouts(settings.timeout if call.timeout is None else call.timeout)},

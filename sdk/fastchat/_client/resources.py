@@ -19,6 +19,7 @@ from fastchat._client.protocol import Call
 from fastchat._client.stream import AsyncStream
 from fastchat._client.transport import AsyncTransport, Transport
 from fastchat._client.vectors import read_embeddings
+from fastchat.api.routes import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, MODELS
 
 W = TypeVar("W")
 S = TypeVar("S")
@@ -96,7 +97,7 @@ class ChatCompletions(Generic[W, S]):
             fastchat.errors.FastChatError: see there for the kinds.
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
-        path, body = "chat/completions", {"model": model, "messages": messages, **params}
+        path, body = CHAT_COMPLETIONS.path, {"model": model, "messages": messages, **params}
         if stream:
             chunks = Call(path, api.ChatCompletionChunk.model_validate_json, {**body, "stream": True}, timeout)
             return self._stream(chunks)
@@ -167,7 +168,7 @@ class Completions(Generic[W, S]):
             fastchat.errors.FastChatError: see there for the kinds.
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
-        path, body = "completions", {"model": model, "prompt": prompt, **params}
+        path, body = COMPLETIONS.path, {"model": model, "prompt": prompt, **params}
         if stream:
             return self._stream(Call(path, api.Completion.model_validate_json, {**body, "stream": True}, timeout))
         return self._request(Call(path, api.Completion.model_validate_json, body, timeout))
@@ -207,7 +208,7 @@ class Embeddings(Generic[W]):
         """
         body = {"model": model, "input": input, "encoding_format": encoding_format or "base64", **params}
         read = api.EmbeddingResponse.model_validate_json if encoding_format else read_embeddings
-        return self._request(Call("embeddings", read, body, timeout))
+        return self._request(Call(EMBEDDINGS.path, read, body, timeout))
 
 
 class Models(Generic[L, W]):
@@ -225,7 +226,7 @@ class Models(Generic[L, W]):
         Raises:
             fastchat.errors.FastChatError: see there for the kinds.
         """
-        return self._request_list(Call("models", api.ModelList.model_validate_json))
+        return self._request_list(Call(MODELS.path, api.ModelList.model_validate_json))
 
     def retrieve(self, model: str) -> W:
         """One served model, by its name or an alias.
@@ -237,7 +238,8 @@ class Models(Generic[L, W]):
         """
         if not model:
             raise ValueError("Invalid model name '': Model.list() gives the names.")
-        return self._request(Call(f"models/{urllib.parse.quote(model, safe='')}", api.ModelCard.model_validate_json))
+        path = f"{MODELS.path}/{urllib.parse.quote(model, safe='')}"
+        return self._request(Call(path, api.ModelCard.model_validate_json))
 
 
 def _awaited(resource: C) -> C:

@@ -1,5 +1,6 @@
 """What `fastchat up` prints once all models are served."""
 
+from fastchat.api.routes import CHAT_COMPLETIONS, EMBEDDINGS
 from fastchat.local.plan import API_KEYS, Plan
 from fastchat.local.progress import table
 
@@ -23,11 +24,11 @@ def overview(plan: Plan) -> str:
 def _curl(plan: Plan) -> str:
     deployment = next(deployment for deployment in plan.deployments if deployment.spec.replicas)
     if deployment.spec.model.task == "Embed":
-        route, body = "embeddings", '"input": "Hello!"'
+        route, body = EMBEDDINGS, '"input": "Hello!"'
     else:
-        route, body = "chat/completions", '"messages": [{"role": "user", "content": "Hello!"}]'
+        route, body = CHAT_COMPLETIONS, '"messages": [{"role": "user", "content": "Hello!"}]'
     key = '-H "Authorization: Bearer $KEY" ' if API_KEYS in plan.gateway.env else ""
     return (
-        f"curl {plan.gateway.url}/v1/{route} {key}-H 'Content-Type: application/json' "
+        f"curl {plan.gateway.url}{route.path} {key}-H 'Content-Type: application/json' "
         f'-d \'{{"model": "{deployment.name}", {body}}}\''
     )

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import httpx
 
+from fastchat.api.routes import MODELS
 from fastchat.local.overview import overview
 from fastchat.local.plan import API_KEYS, Plan, Program, UpError
 from fastchat.local.process import Child, RestartBackoff, describe_exit
@@ -96,7 +97,7 @@ async def run(plan: Plan, terminal: Terminal, show: Callable[[str], None], *, ve
     Raises:
         UpError: a program ended before it was ever ready.
     """
-    gateway = Supervisor(plan.gateway, "/v1/models", lambda response: plan.served <= _listed(response), terminal)
+    gateway = Supervisor(plan.gateway, MODELS.path, lambda response: plan.served <= _listed(response), terminal)
     workers = [Supervisor(worker, "/ready", lambda response: response.is_success, terminal) for worker in plan.workers]
     supervisors = [gateway, *workers]
     stop, kill = _signals()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 import aiohttp
 import msgspec
 
+from fastchat.api.routes import MODELS
 from fastchat_gateway import descriptors
 
 READY_PATHS = ("/ready", "/health")
@@ -85,7 +86,7 @@ class Probe:
     async def cards(self, url: str) -> list[Card] | None:
         """The models of a worker, each name once; None where it does not say, or says it compressed or endlessly."""
         try:
-            async with asyncio.timeout(self._timeout), self._get(f"{url}/v1/models") as answer:
+            async with asyncio.timeout(self._timeout), self._get(f"{url}{MODELS.worker_path}") as answer:
                 body = await _read(answer) if answer.status == 200 else None
             cards = None if body is None else msgspec.json.decode(body, type=_Cards).data
         except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

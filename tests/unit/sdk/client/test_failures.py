@@ -11,7 +11,7 @@ from fastchat._client.failures import connection_error
 from fastchat._client.protocol import Call, checked, prepare_request
 from fastchat._client.settings import Settings
 
-CHAT = Call("chat/completions", api.ChatCompletion.model_validate_json)
+CHAT = Call("/v1/chat/completions", api.ChatCompletion.model_validate_json)
 REQUEST = httpx.Request("POST", "http://user:secret@gateway:8000/v1/chat/completions")
 
 

@@ -12,8 +12,8 @@ from fastchat import api, errors
 from fastchat._client.protocol import Call, EventReader, checked, handle_response, prepare_request
 from fastchat._client.settings import Settings
 
-CHAT = Call("chat/completions", api.ChatCompletion.model_validate_json)
-CHUNKS = Call("chat/completions", api.ChatCompletionChunk.model_validate_json)
+CHAT = Call("/v1/chat/completions", api.ChatCompletion.model_validate_json)
+CHUNKS = Call("/v1/chat/completions", api.ChatCompletionChunk.model_validate_json)
 REQUEST = httpx.Request("POST", "http://user:secret@gateway:8000/v1/chat/completions")
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 
@@ -23,18 +23,18 @@ def response(status: int = 200, headers: Mapping[str, str] | None = None, **cont
 
 
 def sent(body: Mapping[str, Any]) -> Any:
-    request = prepare_request(Settings("http://gateway"), Call("x", api.Response.model_validate_json, body))
+    request = prepare_request(Settings("http://gateway"), Call("/v1/x", api.Response.model_validate_json, body))
     return json.loads(request.content)
 
 
 def test_a_body_makes_it_a_post_of_json() -> None:
-    request = prepare_request(Settings("http://gateway"), Call("x", api.Response.model_validate_json, {"a": "é"}))
+    request = prepare_request(Settings("http://gateway"), Call("/v1/x", api.Response.model_validate_json, {"a": "é"}))
     assert (request.method, str(request.url), request.content) == ("POST", "http://gateway/v1/x", '{"a": "é"}'.encode())
     assert request.headers["content-type"] == "application/json"
 
 
 def test_no_body_makes_it_a_get() -> None:
-    request = prepare_request(Settings("http://gateway"), Call("models", api.ModelList.model_validate_json))
+    request = prepare_request(Settings("http://gateway"), Call("/v1/models", api.ModelList.model_validate_json))
     assert (request.method, request.content) == ("GET", b"")
 
 
@@ -58,14 +58,14 @@ def test_the_timeout_is_of_silence_and_a_connection_takes_at_most_10_seconds(
 
 
 def test_the_timeout_of_a_call_goes_before_the_settings() -> None:
-    call = Call("x", api.Response.model_validate_json, timeout=3)
+    call = Call("/v1/x", api.Response.model_validate_json, timeout=3)
     assert prepare_request(Settings("http://gateway"), call).extensions["timeout"]["read"] == 3
 
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan])
 def test_a_timeout_that_is_no_time_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="Invalid timeout"):
-        prepare_request(Settings("http://gateway"), Call("x", api.Response.model_validate_json, timeout=seconds))
+        prepare_request(Settings("http://gateway"), Call("/v1/x", api.Response.model_validate_json, timeout=seconds))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_server_that_sends_floats_anyway_is_understood() -> None:
 
 @pytest.mark.parametrize("vector", ["AAA=", "AAAAA", "AAAA!AA=="])
 def test_a_vector_that_is_not_base64_of_float32_is_an_error(vector: str) -> None:
-    call = Call("embeddings", read_embeddings)
+    call = Call("/v1/embeddings", read_embeddings)
     request = httpx.Request("POST", "http://gateway/v1/embeddings")
     with pytest.raises(errors.APIResponseError):
         handle_response(call, httpx.Response(200, request=request, content=embedding_body(vector)))

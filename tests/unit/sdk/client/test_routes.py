@@ -1,0 +1,35 @@
+"""What the client calls is in the table of routes, and of the table everything but FastChat's own."""
+
+import re
+
+import httpx
+
+from fastchat import Client
+from fastchat.api.routes import CREATE_EMBEDDINGS, ROUTES, TOKEN_CHECK
+
+NOT_CALLED = {CREATE_EMBEDDINGS.path, TOKEN_CHECK.path}
+
+
+def route_of(request: httpx.Request) -> str:
+    """The path of the table by which a request goes."""
+    for route in ROUTES:
+        pattern = re.sub(r"\\{.*?\\}", ".+", re.escape(route.path))
+        if re.fullmatch(pattern, request.url.path) and (request.method == "POST") == bool(route.request):
+            return route.path
+    raise AssertionError(f"{request.method} {request.url.path} is not in the table")
+
+
+def test_each_resource_calls_its_route():
+    called = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        called.append(route_of(request))
+        return httpx.Response(200, json={})
+
+    with Client(base_url="http://gateway", http_client=httpx.Client(transport=httpx.MockTransport(note))) as client:
+        client.chat.completions.create(model="m", messages=[])
+        client.completions.create(model="m", prompt="x")
+        client.embeddings.create(model="m", input="x")
+        client.models.list()
+        client.models.retrieve("org/m")
+    assert sorted(called) == sorted({route.path for route in ROUTES} - NOT_CALLED)
