@@ -30,7 +30,7 @@ from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.tensors import Cache
+from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model.language_model import load
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.settings import Settings
@@ -91,8 +91,8 @@ class Ours:
 
     def __init__(self, model):
         runner = Runner(model)
-        runner.open_cache(Cache(runner.layer_shapes(), 16, 2048, model.dtype, model.device))
-        self.engine = Engine(runner, Scheduler(slots=16, budget=Settings.max_batched_tokens, max_waiting=99))
+        runner.open_cache(slots=16, max_len=2048)
+        self.engine = Engine(runner, Scheduler(SlotCache(16), budget=Settings.max_batched_tokens, max_waiting=99))
         self.engine.start()
 
     @contextmanager

@@ -26,6 +26,7 @@ from fastchat_operator.reconcile.contest import Contests, Subject
 from fastchat_operator.settings import Settings
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.scheduler import Scheduler
+from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.telemetry.metrics import Metrics as WorkerMetrics
 
 MONITORS, ALERTS, DASHBOARD = (f"--set=monitoring.{part}=true" for part in ("podMonitors", "alerts", "dashboard"))
@@ -109,7 +110,7 @@ def gateway_text() -> str:
 
 def worker_text() -> str:
     metrics = WorkerMetrics()
-    metrics.watch_engine(Engine(None, Scheduler(1, 1, 1)), 256)
+    metrics.watch_engine(Engine(None, Scheduler(SlotCache(1), 1, 1)), 256)
     metrics.requests.labels("/v1/completions", "200").inc()
     metrics.tokens.labels("prompt").inc()
     metrics.first_token.observe(1)

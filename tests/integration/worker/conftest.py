@@ -14,7 +14,7 @@ from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.tensors import Cache
+from fastchat_worker.kv.slots import SlotCache
 
 MAX_LEN = 512
 
@@ -23,10 +23,9 @@ class Running:
     """An engine on its thread."""
 
     def __init__(self, model: Any, slots: int, budget: int, max_waiting: int) -> None:
-        self.runner = Runner(model)
-        shapes = self.runner.layer_shapes()
-        self.runner.open_cache(Cache(shapes, slots, MAX_LEN, model.dtype, model.device))
-        self.engine = Engine(self.runner, Scheduler(slots, budget, max_waiting))
+        runner = Runner(model)
+        runner.open_cache(slots, MAX_LEN)
+        self.engine = Engine(runner, Scheduler(SlotCache(slots), budget, max_waiting))
         self.engine.start()
 
     def generate(self, sequences: list[Sequence], timeout: float = 120) -> list[list[int]]:

@@ -1,1 +1,1 @@
-"""Attention over the cache, as transformers calls it."""
+"""Attention over rows of different sequences packed into one forward pass, as transformers calls it."""

@@ -1,23 +1,23 @@
-"""The loop that turns prompts into tokens: schedule, run, sample, hand out; over and over on one thread."""
+"""The loop that turns prompts into tokens: schedule, execute, hand out; over and over on one thread."""
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence as Ordered
 from concurrent.futures import Future
-from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from fastchat._runtime.histogram import Histogram
-from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.executor import Executor
+from fastchat_worker.engine.packing import pack
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
-from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.engine.sequence import Finish, Phase, Sequence
 from fastchat_worker.engine.turns import has_room
-from fastchat_worker.sampling.sampler import sample
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _SECONDS = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 3)
 _SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -25,17 +25,20 @@ _SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 class Engine:
     """Continuous batching: sequences join and leave between any two steps.
 
-    Every method may be called from any thread. A step that fails ends the sequences that were part of it with
-    `error`; the engine goes on with the next.
+    Every method may be called from any thread. The loop knows tokens and no tensors: those are the executor's.
+
+    A sequence ends with `error`, and alone, where its prompt has a token that the model does not know or where its
+    logits are not finite. A step that raises ends all that were part of it with `error`; the engine goes on.
     """
 
-    def __init__(self, runner: Runner, scheduler: Scheduler, max_per_request: int | None = None) -> None:
-        self._runner = runner
+    def __init__(self, executor: Executor, scheduler: Scheduler, max_per_request: int | None = None) -> None:
+        self._executor = executor
         self._scheduler = scheduler
         self.max_per_request = min(max_per_request or scheduler.slots, scheduler.max_waiting)
         """Sequences that one request may have: as many as run at once, where nothing else is asked for."""
         self._arrived: deque[Sequence] = deque()
-        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._cancelled: deque[Sequence] = deque()
+        self._texts: deque[tuple[Ordered[Ordered[int]], Future[NDArray[np.float32]]]] = deque()
         self._wake = threading.Event()
         self._stopping = False
         self._aborting = False
@@ -91,8 +94,7 @@ class Engine:
 
     def cancel(self, sequences: list[Sequence]) -> None:
         """Takes the sequences out before the next step."""
-        for sequence in sequences:
-            sequence.cancelled = True
+        self._cancelled.extend(sequences)
         self._wake.set()
 
     def abort(self) -> None:
@@ -100,18 +102,18 @@ class Engine:
         self._aborting = True
         self._wake.set()
 
-    def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """Runs a function of the model between two steps; one a step, so that neither starves the other."""
-        future: Future[Any] = Future()
-        self._calls.append((function, future))
+    def embed(self, texts: Ordered[Ordered[int]]) -> Future[NDArray[np.float32]]:
+        """[texts, hidden]: `Executor.embed` between two steps; one call a step, so that neither starves the other."""
+        future: Future[NDArray[np.float32]] = Future()
+        self._texts.append((texts, future))
         self._wake.set()
         return future
 
     def _loop(self) -> None:
         while not self._stopping:
             busy = self._step()
-            if self._calls:
-                _answer(*self._calls.popleft())
+            if self._texts:
+                self._embed(*self._texts.popleft())
             elif not busy:
                 self._wake.wait()
                 self._wake.clear()
@@ -125,32 +127,37 @@ class Engine:
         try:
             self._run(batch)
         except Exception:  # whatever the model raises, out of memory included, ends this batch only
-            log.exception("a step of %d sequences failed", len(batch.decode) + len(batch.chunks))
-            for sequence in [*batch.decode, *(chunk.sequence for chunk in batch.chunks)]:
-                if not sequence.finish:
-                    sequence.end("error")
-        self._retire()
+            logger.exception("a step of %d sequences failed", len(batch.sequences))
+            _end(batch.sequences, "error")
+        self._scheduler.retire()
         return True
 
     def _admit(self) -> None:
+        """Takes in what came since the last step, and takes out what shall go."""
         while self._arrived:
-            self._scheduler.add(self._arrived.popleft())
-        for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
-            if sequence.cancelled or self._aborting:
-                sequence.end("cancelled" if sequence.cancelled else "aborted")
-        self._retire()
+            self._add(self._arrived.popleft())
+        while self._cancelled:
+            _end([self._cancelled.popleft()], "cancelled")
+        if self._aborting:
+            _end([*self._scheduler.running, *self._scheduler.waiting], "aborted")
+        self._scheduler.retire()
 
-    @torch.inference_mode()
+    def _add(self, sequence: Sequence) -> None:
+        prompt, vocabulary = sequence.prompt, self._executor.vocabulary
+        if not prompt or min(prompt) < 0 or max(prompt) >= vocabulary:
+            logger.error("a prompt is empty or has a token that is none of the model's %d", vocabulary)
+            _end([sequence], "error")
+        elif sequence.phase is Phase.WAITING:  # else it was cancelled
+            self._scheduler.add(sequence)
+
     def _run(self, batch: Batch) -> None:
         began = time.monotonic()
-        logits = self._runner.step(batch)
-        sampled = batch.sampled
-        tokens = sample(logits, [sequence.choice for sequence in sampled])
+        output = self._executor.execute(pack(batch))
         self._measure(batch, began, time.monotonic())
-        for sequence, token in zip(sampled, tokens, strict=True):
+        for sequence, token in zip(batch.sampled, output.tokens, strict=True):
             if token is None:
-                log.error("the model gave a sequence no finite logits")
-                sequence.end("error")
+                logger.error("the model gave a sequence no finite logits")
+                _end([sequence], "error")
             else:
                 sequence.append(token)
 
@@ -158,7 +165,7 @@ class Engine:
         self.tokens_read += sum(chunk.length for chunk in batch.chunks)
         self.tokens_generated += len(batch.sampled)
         self.step_seconds.add(ended - began)
-        self.step_sequences.add(len(batch.decode) + len(batch.chunks))
+        self.step_sequences.add(len(batch.sequences))
         if batch.decode:  # each of them had its last token in the step before
             self.token_seconds.add(ended - self._stepped, len(batch.decode))
         self._stepped = ended
@@ -168,15 +175,17 @@ class Engine:
             if chunk.completes_prompt:
                 chunk.sequence.decode_at = ended
 
-    def _retire(self) -> None:
-        for move in self._scheduler.retire():
-            self._runner.move(move)
+    def _embed(self, texts: Ordered[Ordered[int]], future: Future[NDArray[np.float32]]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(self._executor.embed(texts))
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever called
+            future.set_exception(error)
 
 
-def _answer(function: Callable[[], Any], future: "Future[Any]") -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(function())
-    except Exception as error:  # noqa: BLE001  # it belongs to whoever called
-        future.set_exception(error)
+def _end(sequences: Ordered[Sequence], finish: Finish) -> None:
+    """Ends those that have not finished."""
+    for sequence in sequences:
+        if sequence.phase is not Phase.FINISHED:
+            sequence.end(finish)

@@ -1,14 +1,12 @@
-"""Which sequences take part in the next step, and in which cache slot each one lives.
+"""Which sequences take part in the next step."""
 
-A sequence's slot is its place in `running`. Those that decode come first and those whose prompt is still being read
-follow in the order they came, so the decode rows of a step are always the slots 0, 1, … without a hole.
-"""
-
+from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
-from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.engine.sequence import Phase, Sequence
 from fastchat_worker.engine.turns import Turns
-from fastchat_worker.kv.edits import Move
+from fastchat_worker.kv.cache import KVCache
+from fastchat_worker.kv.edits import Edit
 
 
 class QueueFullError(Exception):
@@ -35,10 +33,18 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step: row i of `decode` is slot i; each chunk of a prompt follows as rows of its own."""
+    """One step: row i of `decode` is slot i; each chunk of a prompt follows as rows of its own.
+
+    `edits` are what the cache's tensors have to do before it.
+    """
 
     decode: tuple[Sequence, ...]
     chunks: tuple[Chunk, ...]
+    edits: tuple[Edit, ...]
+
+    @property
+    def sequences(self) -> list[Sequence]:
+        return [*self.decode, *(chunk.sequence for chunk in self.chunks)]
 
     @property
     def sampled(self) -> list[Sequence]:
@@ -49,33 +55,49 @@ class Batch:
 class Scheduler:
     """Admits waiting sequences by turns of key and request, and splits each step between decoding and reading prompts.
 
-    slots: sequences that run at once. budget: tokens a step may carry, so that a long prompt does not stall the
-    others for longer than a step of this size. max_waiting: sequences that may wait for a slot.
+    cache: has room for those that run. budget: tokens a step may carry, so that a long prompt does not stall the
+    others for longer than a step of this size. max_waiting: sequences that may wait for room.
     """
 
-    def __init__(self, slots: int, budget: int, max_waiting: int) -> None:
-        self.slots = slots
-        self.budget = max(budget, slots + 1)
+    def __init__(self, cache: KVCache[Sequence], budget: int, max_waiting: int) -> None:
+        self._cache = cache
+        self.budget = max(budget, cache.capacity + 1)
         self.max_waiting = max_waiting
         self.waiting: Turns[Sequence] = Turns()
-        self.running: list[Sequence] = []
+
+    @property
+    def slots(self) -> int:
+        """Sequences that can run at once."""
+        return self._cache.capacity
+
+    @property
+    def running(self) -> Ordered[Sequence]:
+        return self._cache.sequences
 
     def add(self, sequence: Sequence) -> None:
         self.waiting.add(sequence.key, sequence.request, sequence)
 
     def schedule(self) -> Batch | None:
         """The next step, or None when there is nothing to do. Its tokens count as cached from here on."""
-        while self.waiting and len(self.running) < self.slots:
-            self.running.append(self.waiting.pop())
-        decode = tuple(sequence for sequence in self.running if sequence.decoding)
+        while self.waiting and self._cache.allocate(self.waiting.next):
+            self.waiting.pop().phase = Phase.PREFILL
+        decode = tuple(sequence for sequence in self.running if sequence.phase is Phase.DECODE)
         chunks = self._chunks(first_slot=len(decode))
         if not decode and not chunks:
             return None
         for sequence in decode:
-            sequence.cached += 1
+            self._cache.append(sequence, 1)
         for chunk in chunks:
-            chunk.sequence.cached = chunk.end
-        return Batch(decode, tuple(chunks))
+            self._cache.append(chunk.sequence, chunk.length)
+            if chunk.completes_prompt:
+                chunk.sequence.phase = Phase.DECODE
+        return Batch(decode, tuple(chunks), self._cache.take_edits())
+
+    def retire(self) -> None:
+        """Drops what has finished and gives its room back."""
+        self.waiting.keep(lambda sequence: sequence.phase is not Phase.FINISHED)
+        for sequence in [each for each in reversed(self.running) if each.phase is Phase.FINISHED]:
+            self._cache.free(sequence)
 
     def _chunks(self, first_slot: int) -> list[Chunk]:
         chunks, left = [], self.budget - first_slot
@@ -86,24 +108,3 @@ class Scheduler:
             chunks.append(Chunk(sequence, slot, sequence.cached, length))
             left -= length
         return chunks
-
-    def retire(self) -> list[Move]:
-        """Drops what has ended and closes the holes it leaves; returns what the cache has to copy, in this order."""
-        self.waiting.keep(lambda sequence: not sequence.finish)
-        moves: list[Move] = []
-        for slot in reversed(range(len(self.running))):
-            if self.running[slot].finish:
-                moves += self._close(slot)
-        return moves
-
-    def _close(self, hole: int) -> list[Move]:
-        moves = []
-        last = sum(sequence.decoding for sequence in self.running) - 1
-        if hole < last:  # the last one that decodes fills the hole
-            moves.append(Move(last, hole, self.running[last].cached))
-            self.running[hole], hole = self.running[last], last
-        for slot in range(hole, len(self.running) - 1):  # and prompts being read move up; all but one are still unread
-            self.running[slot] = self.running[slot + 1]
-            moves.append(Move(slot + 1, slot, self.running[slot].cached))
-        self.running.pop()
-        return [move for move in moves if move.length]

@@ -1,15 +1,29 @@
-"""One answer being generated: its tokens, how to choose the next one, and how it ended."""
+"""One completion while it is generated: its tokens, how the next one is chosen, and how it ended."""
 
 import secrets
 from collections.abc import Callable
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal
 
 from fastchat_worker.sampling.constraint import Constraint, Penalties
 from fastchat_worker.sampling.parameters import GREEDY, Choice, Sampling
 
 Finish = Literal["stop", "length", "cancelled", "aborted", "error"]
+
+
+class Phase(Enum):
+    """Where a sequence stands; it passes through these in order and may leave out all but the last."""
+
+    WAITING = "waiting"
+    """For room in the cache."""
+    PREFILL = "prefill"
+    """Its prompt is read, in one step or several."""
+    DECODE = "decode"
+    """The whole prompt is in the cache: each step feeds one token and yields one."""
+    FINISHED = "finished"
+    """`finish` says how."""
 
 
 @dataclass(eq=False, slots=True)
@@ -32,8 +46,8 @@ class Sequence:
     listener: Callable[[int | None, Finish | None], None] | None = None
     tokens: list[int] = field(default_factory=list)
     cached: int = 0
+    phase: Phase = Phase.WAITING
     finish: Finish | None = None
-    cancelled: bool = False
     key: str = ""
     request: object = field(default_factory=object)
     prefill_at: float | None = None
@@ -46,8 +60,7 @@ class Sequence:
         self.constraint = Penalties(self.sampling)
 
     @property
-    def decoding(self) -> bool:
-        """The whole prompt is in the cache: each step from here on feeds one token and yields one."""
+    def prompt_cached(self) -> bool:
         return self.cached >= len(self.prompt)
 
     @property
@@ -67,6 +80,6 @@ class Sequence:
             self.listener(token, None)
 
     def end(self, finish: Finish, token: int | None = None) -> None:
-        self.finish = finish
+        self.phase, self.finish = Phase.FINISHED, finish
         if self.listener:
             self.listener(token, finish)

@@ -1,12 +1,13 @@
-"""Keys and values of every running sequence, one slot each."""
+"""The tensors of dense slots: keys and values of every running sequence."""
 
 import math
 import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
-from fastchat_worker.kv.edits import Move
+from fastchat_worker.kv.edits import Edit, Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class LayerShape:
         return self.heads * (self.key_size + self.value_size)
 
 
-class Cache:
-    """Tensors [slots, heads, max_len, size] per layer, kept by the layer's index in the model.
+class SlotTensors:
+    """Tensors [slots, heads, max_len, size] per layer, kept by the layer's index in the model; zeros at first.
 
     On the CPU the memory is taken from the system as it is first written, so long contexts cost only what they use.
     """
@@ -37,15 +38,24 @@ class Cache:
             self.keys[index] = _zeros((slots, shape.heads, max_len, shape.key_size), dtype, device)
             self.values[index] = _zeros((slots, shape.heads, max_len, shape.value_size), dtype, device)
 
-    def move(self, move: Move) -> None:
-        for tensors in (self.keys, self.values):
-            for tensor in tensors.values():
-                tensor[move.target, :, : move.length] = tensor[move.source, :, : move.length]
+    def apply(self, edits: Iterable[Edit]) -> None:
+        for edit in edits:
+            for tensor in (*self.keys.values(), *self.values.values()):
+                _apply(edit, tensor)
 
 
 def bytes_per_token(layers: dict[int, LayerShape], dtype: torch.dtype) -> int:
     """Cache bytes that one token of one sequence takes."""
     return sum(shape.elements for shape in layers.values()) * dtype.itemsize
+
+
+def _apply(edit: Edit, tensor: torch.Tensor) -> None:
+    if isinstance(edit, Move):
+        source = tensor[edit.source, :, : edit.length]
+        tensor[edit.target, :, : edit.length] = source
+        source.zero_()
+    else:
+        tensor[edit.slot, :, : edit.length].zero_()
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from fastchat_worker.engine.loop import Engine
-from fastchat_worker.engine.runner import Runner
 from fastchat_worker.errors import TooLongError
 from fastchat_worker.model.language_model import LanguageModel, check_tokens, pick_device, pick_dtype
 from fastchat_worker.model.measure import Measure, longest_token
@@ -42,8 +41,8 @@ class Embedder(Protocol):
 class LanguageModelEmbedder:
     """The mean of a language model's last hidden states, computed on the engine's thread between two steps."""
 
-    def __init__(self, language_model: LanguageModel, runner: Runner, engine: Engine) -> None:
-        self._language_model, self._runner, self._engine = language_model, runner, engine
+    def __init__(self, language_model: LanguageModel, engine: Engine) -> None:
+        self._language_model, self._engine = language_model, engine
         self.max_len = language_model.max_len
         self.dimensions: int = language_model.model.config.get_text_config().hidden_size
 
@@ -53,8 +52,7 @@ class LanguageModelEmbedder:
         return self._language_model.checked(text, param)[:keep]
 
     def encode(self, texts: list[list[int]]) -> NDArray[np.float32]:
-        means: torch.Tensor = self._engine.call(lambda: self._runner.mean_states(texts)).result()
-        return means.cpu().numpy()
+        return self._engine.embed(texts).result()
 
 
 class SentenceEmbedder:

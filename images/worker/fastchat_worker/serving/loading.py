@@ -8,7 +8,7 @@ from fastchat_worker.engine.memory import free_bytes, plan
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.errors import LoadError
-from fastchat_worker.kv.tensors import Cache, bytes_per_token
+from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model import language_model
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears
@@ -40,25 +40,23 @@ def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: R
     try:
         pack_linears(model.model)
         runner = Runner(model.model)
-        shapes = runner.layer_shapes()
     except UnsupportedModelError as error:
         raise LoadError(str(error)) from None
-    dtype = model.model.dtype
     room = plan(
         free_bytes(runner.device),
-        bytes_per_token(shapes, dtype),
+        runner.token_bytes,
         model.max_len,
         settings.max_model_len,
         settings.max_batch_size,
     )
     logger.info("room for %d sequences of %d tokens", room.slots, room.max_len)
     model.max_len = room.max_len
-    runner.open_cache(Cache(shapes, room.slots, room.max_len, dtype, runner.device))
-    scheduler = Scheduler(room.slots, settings.max_batched_tokens, settings.max_queue)
+    runner.open_cache(room.slots, room.max_len)
+    scheduler = Scheduler(SlotCache(room.slots), settings.max_batched_tokens, settings.max_queue)
     engine = Engine(runner, scheduler, settings.max_sequences_per_request)
     engine.start()
     metrics.watch_engine(engine, room.max_len)
-    embedder = LanguageModelEmbedder(model, runner, engine)
+    embedder = LanguageModelEmbedder(model, engine)
     return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine))
 
 

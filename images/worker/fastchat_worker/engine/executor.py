@@ -1,0 +1,50 @@
+"""Where the engine ends and the model begins: one step goes in as plain values, the tokens come back.
+
+Everything here can be pickled, so that a step can be sent to other processes as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastchat_worker.attention.batch import PackedBatch
+from fastchat_worker.kv.edits import Edit
+from fastchat_worker.sampling.parameters import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """One step of the model.
+
+    edits: what the cache has to do first, in this order. sampled: rows of the batch after which a token is chosen, as
+    `choices` says, one for each.
+    """
+
+    batch: PackedBatch
+    edits: tuple[Edit, ...]
+    sampled: tuple[int, ...]
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """The token chosen for each row of `sampled`; None where the row's logits are not numbers to choose by."""
+
+    tokens: tuple[int | None, ...]
+
+
+class Executor(Protocol):
+    """Runs the model. It is called from one thread at a time."""
+
+    @property
+    def vocabulary(self) -> int:
+        """The model knows the token ids below this."""
+
+    def execute(self, step: ModelInput) -> ModelOutput:
+        """Runs one step. Raises whatever the model raises; the cache then holds nothing that can be relied on."""
+
+    def embed(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """[texts, hidden]: the mean of each text's last hidden states, of length one. The cache has no part in it."""
