@@ -20,7 +20,7 @@ class Documented(NamedTuple):
 TABLE = {
     Documented(
         route.path.replace(":path}", "}"),
-        route.request and route.request.__name__,
+        None if route.request is None else route.request.__name__,
         route.response.__name__,
         route.event is not None,
     )
