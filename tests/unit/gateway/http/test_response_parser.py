@@ -64,7 +64,7 @@ def read(parser: ResponseParser, *parts: bytes, chunks: bool = False, passes: in
     reader = Recorder(passes)
     parser.expect(reader, chunks=chunks)
     for second, part in enumerate(parts):
-        end = parser.feed(part, second)
+        end = parser.feed(part, float(second))
         if end is not None:
             reader.events.append("reusable" if end.is_reusable else "not reusable")
             end.tell()
@@ -140,7 +140,7 @@ def test_nothing_is_told_to_a_reader_that_has_gone() -> None:
     parser = ResponseParser()
     reader = Leaving()
     parser.expect(reader)
-    assert parser.feed(CHUNKED, 0) is None
+    assert parser.feed(CHUNKED, 0.0) is None
     assert (reader.events, parser.is_reading) == (["head"], False)
 
 
@@ -148,9 +148,9 @@ def test_a_head_is_late_by_the_time_of_its_first_byte() -> None:
     parser = ResponseParser()
     read(parser, SIZED[:10], SIZED[10:20])
     assert parser.is_late(before=0.5)
-    assert not parser.is_late(before=0)
-    parser.feed(SIZED[20:], 2)
-    assert not parser.is_late(before=100)
+    assert not parser.is_late(before=0.0)
+    parser.feed(SIZED[20:], 2.0)
+    assert not parser.is_late(before=100.0)
 
 
 @pytest.mark.parametrize(
