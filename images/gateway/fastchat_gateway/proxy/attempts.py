@@ -96,7 +96,7 @@ class Attempts:
     endpoint = ""
     """URL of the worker that has the request, or had it last."""
     _declined: tuple[int, bytes, bytes] | None = None
-    """What the last worker said that was full or not to be disturbed."""
+    """The last response by which a worker declined or was full: the client gets it where no other worker is left."""
     _bad_responses = 0
 
     def __init__(self, context: RelayContext, call: Call, sink: Sink, model: Model, *, chunks: bool = False) -> None:
