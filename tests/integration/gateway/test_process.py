@@ -202,11 +202,11 @@ async def test_what_a_frozen_worker_gets_is_not_sent_to_another_and_it_gets_no_m
 
 
 async def test_a_worker_that_thinks_for_long_but_lives_is_left_to_it(start_gateway, worker) -> None:
-    gateway = await start_gateway(worker, silence_seconds=0.2, poll_timeout_seconds=0.2, poll_seconds=60)
+    gateway = await start_gateway(worker, silence_seconds=1, poll_timeout_seconds=1, poll_seconds=60)
     go_on = asyncio.Event()
     worker.behaviour = worker.waits_for(go_on, worker.says())
     asking = asyncio.create_task(gateway.chat())
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(4)
     go_on.set()
     assert (await asking).status_code == 200
     assert len(worker.requests) == 1

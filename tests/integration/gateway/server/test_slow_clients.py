@@ -61,11 +61,11 @@ async def test_a_long_answer_is_not_cut_for_want_of_another_request(start_gatewa
 
 
 async def test_a_body_that_comes_slowly_but_comes_is_served(start_gateway, worker, dial) -> None:
-    gateway = await start_gateway(worker, header_timeout_seconds=0.3, client_timeout_seconds=0.5)
+    gateway = await start_gateway(worker, header_timeout_seconds=0.3, client_timeout_seconds=2)
     caller = dial(gateway.url)
     await caller.send(post(SIZED, body=b""))
-    for byte in BODY:
-        await asyncio.sleep(0.1)
+    for byte in BODY:  # for longer than the gateway waits for nothing at all
+        await asyncio.sleep(0.2)
         await caller.send(bytes([byte]))
     await caller.until(b'{"answer": "hello"}')
     assert worker.requests[0].body == BODY

@@ -11,8 +11,6 @@ from support.eventually import eventually
 _FETCH = """
 import logging, sys
 from pathlib import Path
-
-from support.eventually import eventually
 from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.files import locate
 from fastchat_worker.settings import parse
