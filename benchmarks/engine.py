@@ -31,8 +31,8 @@ from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.kv.slots import SlotCache
-from fastchat_worker.model.language_model import load
 from fastchat_worker.model.linear import pack_linears
+from fastchat_worker.model.loader import load
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import TooLongError
-from fastchat_worker.model.language_model import LanguageModel, check_tokens, pick_device, pick_dtype
+from fastchat_worker.model.language_model import LanguageModel, check_tokens
+from fastchat_worker.model.loader import pick_device, pick_dtype
 from fastchat_worker.model.measure import Measure, longest_token
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles

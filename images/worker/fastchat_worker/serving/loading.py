@@ -9,7 +9,7 @@ from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.slots import SlotCache
-from fastchat_worker.model import language_model
+from fastchat_worker.model import loader
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.serving.batcher import Batcher
@@ -32,7 +32,7 @@ def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report
     if settings.task == "embed":
         embedder = SentenceEmbedder(files, settings, report)
         return ServedModel(embedder, _batcher(embedder, settings, metrics))
-    return _serve(language_model.load(files, settings, report), settings, metrics, report)
+    return _serve(loader.load(files, settings, report), settings, metrics, report)
 
 
 def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: Report) -> ServedModel:
