@@ -35,7 +35,7 @@ class Engine:
         self._executor = executor
         self._scheduler = scheduler
         self.max_per_request = min(max_per_request or scheduler.slots, scheduler.max_waiting)
-        """Sequences that one request may have: as many as run at once, where nothing else is asked for."""
+        """Sequences that one request may have; without a limit of its own, as many as run at once."""
         self._arrived: deque[Sequence] = deque()
         self._cancelled: deque[Sequence] = deque()
         self._texts: deque[tuple[Ordered[Ordered[int]], Future[NDArray[np.float32]]]] = deque()
@@ -78,9 +78,10 @@ class Engine:
         return len(self._arrived) + len(self._scheduler.waiting)
 
     def submit(self, sequences: list[Sequence], key: str = "") -> None:
-        """Queues the sequences of one request, all or none; QueueFullError when too many wait already.
+        """Queues the sequences of one request, all or none.
 
         `key`: whose they are. Where that is known no key fills the queue alone.
+        Raises: QueueFullError when too many wait already.
         """
         arrived = list(self._arrived)
         of_key = self._scheduler.waiting.count(key) + sum(each.key == key for each in arrived) if key else 0

@@ -24,7 +24,8 @@ def plan(free: int, token_bytes: int, model_len: int, wanted_len: int | None, wa
     """Room for `wanted_slots` sequences if it can be had.
 
     free: bytes of memory. token_bytes: cache bytes per token. model_len: the model's own limit in tokens. Where memory
-    is short the number of sequences gives way first; below four the length does, unless it was asked for.
+    is short there are fewer sequences; below four the length is shortened instead, unless `wanted_len` names it.
+    Raises: LoadError where there is no room for one sequence.
     """
     tokens = int(free * _SHARE) // token_bytes
     max_len = min(model_len, wanted_len or max(tokens // min(_FEW, wanted_slots), _SHORT))

@@ -8,7 +8,7 @@ from fastchat_worker.sampling.parameters import Sampling
 
 
 class Constraint(Protocol):
-    """The state of one sequence that changes its logits. It holds no tensors and is asked on the engine's thread."""
+    """The state of one sequence that changes its logits. It holds no tensors; the engine's thread calls it."""
 
     def mask(self) -> Mapping[int, float]:
         """What is added to the next token's logits, by token id; the mapping is valid until the next `accept`."""
