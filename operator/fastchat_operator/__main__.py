@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastchat._kube.errors import CredentialsError
+from fastchat._runtime import log
 from fastchat_operator import leader
 from fastchat_operator.kube.watch import KopfLog
 from fastchat_operator.release import OtherReleaseError
@@ -25,7 +26,7 @@ _DEEPEST = 25_000
 def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     sys.setrecursionlimit(_DEEPEST)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log.configure()
     logging.getLogger().handlers[0].addFilter(KopfLog())
     try:
         settings = Settings.load(args.config) if args.config else Settings()

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from fastchat._runtime import log
 from fastchat_worker.settings import parse
 
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -24,7 +25,7 @@ def main() -> None:
         signal.signal(number, lambda *_: os._exit(0))  # ignores signals that it does not handle
     settings = parse()
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress goes to /ready, not into the log
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log.configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         from fastchat_worker.http.server import Server

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import uvicorn
 
+from fastchat._runtime.listen import ListenError, listen, url_of
 from fastchat_worker.errors import LoadError
 from fastchat_worker.http.app import create_app
 from fastchat_worker.serving.service import Service
@@ -41,8 +42,7 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until stopped. A port that cannot be had ends the process before the model is loaded."""
         listener = sockets or [self._listen()]
-        host, port = listener[0].getsockname()[:2]
-        logger.info("listening on http://%s:%s, loading %s", host, port, self._service.settings.model_path)
+        logger.info("listening on %s, loading %s", url_of(listener[0]), self._service.settings.model_path)
         threading.Thread(target=self._load, name="loader", daemon=True).start()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         super().run(listener)
@@ -63,10 +63,9 @@ class Server(uvicorn.Server):
     def _listen(self) -> socket.socket:
         settings = self._service.settings
         try:
-            family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-            return socket.create_server(address[:2], family=family, backlog=2048)
-        except OSError as error:
-            self._fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+            return listen(settings.host, settings.port)
+        except ListenError as error:
+            self._fail(str(error))
 
     def _load(self) -> None:
         try:
