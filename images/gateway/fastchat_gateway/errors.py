@@ -5,28 +5,21 @@ from datetime import datetime
 import msgspec
 from pydantic import ValidationError
 
+from fastchat._runtime import refusal
+from fastchat._runtime.refusal import QUEUE_FULL, RefusalError
 from fastchat.api import Error, ErrorResponse
 from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 
 RETRY_AFTER_SECONDS = 5
-QUEUE_FULL = "queue_full"
-"""Code of a worker, or of the gateway, where as many wait as may."""
 
 
-class RefusedError(Exception):
-    """The request is answered with this error."""
+class RefusedError(RefusalError):
+    """Becomes the response, or ends the stream that has begun."""
 
     def __init__(self, status: int, error: Error, header_lines: bytes = b"") -> None:
-        super().__init__(error.message)
-        self.status = status
-        self.error = error
+        super().__init__(status, error)
         self.header_lines = header_lines
         """Those that only this error has; each ends in CRLF."""
-
-    @property
-    def body(self) -> bytes:
-        """The error as a JSON document."""
-        return ErrorResponse(error=self.error).model_dump_json().encode()
 
     @property
     def event(self) -> bytes:
@@ -117,11 +110,11 @@ def not_discovered(name: str) -> RefusedError:
 
 
 def too_large(limit: int) -> RefusedError:
-    return RefusedError(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
+    return RefusedError(413, refusal.too_large(limit))
 
 
 def too_complex(reason: str) -> RefusedError:
-    return bad_request(f"The body is more than is served: {reason}.", code="too_complex")
+    return RefusedError(400, refusal.too_complex(reason))
 
 
 def head_too_large(limit: int) -> RefusedError:

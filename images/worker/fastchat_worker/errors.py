@@ -1,6 +1,8 @@
 """What the worker refuses, and why a model cannot be loaded."""
 
-from fastchat.api import Error, ErrorResponse
+from fastchat._runtime import refusal
+from fastchat._runtime.refusal import QUEUE_FULL, RefusalError
+from fastchat.api import Error
 
 _RETRY_SOON = {"Retry-After": "1"}
 
@@ -9,19 +11,12 @@ class LoadError(Exception):
     """The model cannot be loaded; the message names what to change."""
 
 
-class RequestError(Exception):
+class RequestError(RefusalError):
     """Becomes the response: an error in OpenAI's shape about the request, or, from status 500 on, about the worker."""
 
     def __init__(self, status: int, error: Error, headers: dict[str, str] | None = None) -> None:
-        super().__init__(error.message)
-        self.status = status
-        self.error = error
+        super().__init__(status, error)
         self.headers = headers or {}
-
-    @property
-    def body(self) -> bytes:
-        """The error as a JSON document."""
-        return ErrorResponse(error=self.error).model_dump_json().encode()
 
 
 class TooLongError(RequestError):
@@ -59,12 +54,16 @@ def model_not_found(name: str) -> RequestError:
 
 
 def too_large(limit: int) -> RequestError:
-    return RequestError(413, Error(message=f"The body is larger than {limit} bytes.", code="request_too_large"))
+    return RequestError(413, refusal.too_large(limit))
+
+
+def too_complex(reason: object) -> RequestError:
+    return RequestError(400, refusal.too_complex(reason))
 
 
 def queue_full() -> RequestError:
     message = "The worker has as many requests waiting as it takes; try again later."
-    return RequestError(429, Error(message=message, type="rate_limit_error", code="queue_full"), _RETRY_SOON)
+    return RequestError(429, Error(message=message, type="rate_limit_error", code=QUEUE_FULL), _RETRY_SOON)
 
 
 def not_ready(state: str) -> RequestError:

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 
+from fastchat._runtime.refusal import QUEUE_FULL
 from fastchat_gateway.errors import (
-    QUEUE_FULL,
     RefusedError,
     bad_response,
     code_of,

@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from fastchat.api import request_error, structure
-from fastchat_worker.errors import RequestError, bad_request, too_large
+from fastchat_worker.errors import RequestError, too_complex, too_large
 
 _QUICK_BYTES = 4096
 """A body of this size takes less time to validate, right or wrong, than to hand to a thread."""
@@ -30,7 +30,7 @@ def validated(body: bytes, model: type[R]) -> R:
         structure.check_objects(body)  # an error is built for each field that is unknown or wrong
         return model.model_validate_json(body)
     except structure.TooComplexError as error:
-        raise bad_request(f"The body is more than is served: {error}.", code="too_complex") from None
+        raise too_complex(error) from None
     except ValidationError as invalid:
         raise RequestError(400, request_error(invalid)) from None
 
