@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
+from fastchat._runtime.options import between
 from fastchat.keys.record import digest
 from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 from fastchat_gateway.routing.catalog import LoadBalancing, QueueLimits
@@ -140,13 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--kubernetes", action="store_true", help="serve the ModelDeployments of a namespace, instead of --worker")
     add("--namespace", metavar="NAME", help="which; also POD_NAMESPACE, and in a pod its own")
     add("--host", default=Settings.host, help="address to listen on")
-    add("--port", type=_between(0, 65535), default=Settings.port, help="port to listen on; 0: any free one")
+    add("--port", type=between(0, 65535), default=Settings.port, help="port to listen on; 0: any free one")
     add("--api-key-file", metavar="FILE", help="one API key a line; also FASTCHAT_API_KEYS=KEY,…")
     add("--keys-dir", metavar="FOLDER", help="a file for each API key, as `fastchat keys` writes them")
     add("--require-api-keys", action="store_true", help="serve nobody while there is no API key")
-    add("--queue-max-requests", type=_between(0), default=256, help="requests of a model that wait for a worker")
+    add("--queue-max-requests", type=between(0), default=256, help="requests of a model that wait for a worker")
     add("--queue-timeout-seconds", type=_seconds, default=600.0, help="how long they wait")
-    add("--max-body-bytes", type=_between(1), default=Settings.max_body_bytes, help="largest request body")
+    add("--max-body-bytes", type=between(1), default=Settings.max_body_bytes, help="largest request body")
     add("--grace-period-seconds", type=_seconds, default=Settings.grace_period_seconds, help="to finish after SIGTERM")
     add("--poll-seconds", type=_seconds, default=Settings.poll_seconds, help="how often each worker is looked at")
     add("--access-log", action=argparse.BooleanOptionalAction, default=True, help="one JSON line per request on stdout")
@@ -164,9 +165,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     """What clients may take together, and how long anything may."""
     add = parser.add_argument
-    add("--max-concurrent-requests", type=_between(1), default=Settings.max_concurrent_requests, help="then 503")
-    add("--max-connections", type=_between(1), help="of clients; then 503; default: by the limit of open files")
-    add("--max-buffered-bytes", type=_between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
+    add("--max-concurrent-requests", type=between(1), default=Settings.max_concurrent_requests, help="then 503")
+    add("--max-connections", type=between(1), help="of clients; then 503; default: by the limit of open files")
+    add("--max-buffered-bytes", type=between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
     add("--header-timeout-seconds", type=_seconds, default=Settings.header_timeout_seconds, help="for a request's head")
     add(
         "--client-timeout-seconds",
@@ -240,27 +241,6 @@ def _alias(text: str) -> tuple[str, str]:
     if not alias or not name or alias == name:
         raise argparse.ArgumentTypeError(f"not an alias: {text!r}; it looks like gpt-3.5-turbo=vicuna-7b-v1.5")
     return alias, name
-
-
-def _between(low: int, high: int = 2**63) -> "_Number":
-    return _Number(low, high)
-
-
-@dataclass(frozen=True)
-class _Number:
-    """Argument type: a whole number within bounds."""
-
-    low: int
-    high: int
-
-    def __call__(self, text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"not a whole number: {text!r}") from None
-        if not self.low <= number <= self.high:
-            raise argparse.ArgumentTypeError(f"{number} is not between {self.low} and {self.high}")
-        return number
 
 
 def _seconds(text: str) -> float:

@@ -6,23 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from fastchat._runtime.options import between
 from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
-
-
-def _between(low: int, high: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return number
 
 
 def _option(default: Any, text: str, *, parse: Callable[[str], Any] = str, choices: Sequence[str] | None = None) -> Any:
     return field(default=default, metadata={"help": text, "type": parse, "choices": choices})
 
 
-_count = _between(1, 2**31)
+_count = between(1, 2**31)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +35,7 @@ class Settings:
         choices=("generate", "embed"),
     )
     host: str = _option("127.0.0.1", "address to listen on")
-    port: int = _option(8000, "port to listen on; 0: any free one", parse=_between(0, 65535))
+    port: int = _option(8000, "port to listen on; 0: any free one", parse=between(0, 65535))
     device: str = _option("auto", "auto: a GPU where there is one, else the CPU; or torch's name of it, such as cuda:1")
     dtype: str = _option(
         "auto",
@@ -57,7 +49,7 @@ class Settings:
     load_timeout_seconds: int = _option(
         1800,
         "while the model is fetched and loaded: how long nothing may move before the worker gives up",
-        parse=_between(1, 86_400),
+        parse=between(1, 86_400),
     )
     chat_template: str | None = _option(None, "file with a Jinja chat template; default: the model's own")
     max_model_len: int | None = _option(
@@ -66,7 +58,7 @@ class Settings:
         parse=_count,
     )
     max_batch_size: int = _option(
-        16, "sequences generated at once; fewer where memory does not allow so many", parse=_between(1, 1024)
+        16, "sequences generated at once; fewer where memory does not allow so many", parse=between(1, 1024)
     )
     max_batched_tokens: int = _option(
         512, "tokens of one step; a longer prompt is read in several, so that others go on meanwhile", parse=_count
@@ -77,7 +69,7 @@ class Settings:
     )
     max_body_bytes: int = _option(8 * 2**20, "largest request body", parse=_count)
     grace_period_seconds: int = _option(
-        30, "after SIGTERM, how long what is in flight may take", parse=_between(0, 86_400)
+        30, "after SIGTERM, how long what is in flight may take", parse=between(0, 86_400)
     )
     internal_token: str = field(default="", repr=False)
     """What callers must know, if it is set. It comes from the environment, because anybody can read a command line."""
