@@ -91,8 +91,6 @@ class _Waiting:
 class Attempts:
     """One request's. It waits, has a worker connected to, or has a response to come: `_stage` is that and no more."""
 
-    _stage: _Waiting | _Connecting | Response | None = None
-    """None: between two of them, and when the request is over."""
     endpoint = ""
     """URL of the worker that has the request, or had it last."""
     _declined: tuple[int, bytes, bytes] | None = None
@@ -107,6 +105,9 @@ class Attempts:
         self._sink = sink
         self._dispatch = Dispatch(context.catalog, call.model, prefix)
         self._takes_chunks = chunks
+        # Not a default of the class: mypyc (2.4) leaves None out there where the type is a union of more than two.
+        self._stage: _Waiting | _Connecting | Response | None = None
+        """None: between two of them, and when the request is over."""
 
     @property
     def sequences(self) -> int:
