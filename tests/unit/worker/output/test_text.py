@@ -42,3 +42,9 @@ def test_a_prompts_end_decides_how_the_first_token_reads():
 
     detokenizer = Detokenizer(decode, [0, 1])
     assert detokenizer.feed(2) == " c"
+
+
+def test_characters_that_each_begin_in_the_token_before_come_whole():
+    tokens = [b"\xc3", *[b"\xa9\xc3"] * 8, b"\xa9"]
+    text = Detokenizer(lambda ids: b"".join(tokens[token] for token in ids).decode(errors="replace"), [])
+    assert [text.feed(token) for token in range(len(tokens))] == ["", *"é" * 9]
