@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from fastchat._kube.kind import Object
+from fastchat_operator.observe.quantity import amount
 
 _LIST_KEYS = {
     "containers": "name",
@@ -51,6 +50,6 @@ def _same_quantity(there: Any, desired: Any) -> bool:
     if not (isinstance(there, str) and isinstance(desired, str | int)):
         return False
     try:
-        return bool(parse_quantity(there) == parse_quantity(str(desired)))
+        return amount(there) == amount(str(desired))
     except ValueError:
         return False
