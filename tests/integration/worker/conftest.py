@@ -124,13 +124,13 @@ def tiny(tmp_path_factory, tiny_folder) -> Iterator[WorkerProcess]:
 
 @pytest.fixture
 def llm(smollm2) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=smollm2.url, timeout=120) as client:
+    with httpx.Client(base_url=smollm2.url, timeout=600) as client:
         yield client
 
 
 @pytest.fixture
 def embedder(minilm) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=minilm.url, timeout=120) as client:
+    with httpx.Client(base_url=minilm.url, timeout=600) as client:
         yield client
 
 
