@@ -67,7 +67,8 @@ class Settings:
     max_sequences_per_request: int | None = _option(
         None, "choices that one request may have, n for each prompt; default: as many as run at once", parse=_count
     )
-    max_body_bytes: int = _option(8 * 2**20, "largest request body", parse=_count)
+    # A gateway takes 8 MiB, and puts the model's own name and what it wants to know itself into what it passes on.
+    max_body_bytes: int = _option(8 * 2**20 + 2**14, "largest request body", parse=_count)
     grace_period_seconds: int = _option(
         30, "after SIGTERM, how long what is in flight may take", parse=between(0, 86_400)
     )

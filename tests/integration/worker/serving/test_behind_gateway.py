@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 from integration.worker.telemetry.collector import collecting
 from support.eventually import eventually
 from support.workers import WorkerProcess
@@ -96,5 +97,31 @@ def test_the_gateway_counts_the_tokens_that_the_worker_counts(tmp_path, tiny_fol
 
             text = eventually(told)
             assert [value(text, "fastchat_gateway_tokens_total", direction=way) for way in ("in", "out")] == counted
+    finally:
+        worker.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "status", "said"),
+    [
+        ("/api/v1/token_check", '{"prompts":[{"model":"tiny","prompt":"', '"}]}', 200, '"fits":false'),
+        (COMPLETIONS, '{"model":"tiny","stream":true,"prompt":"', '"}', 400, "context_length_exceeded"),
+    ],
+)
+def test_the_largest_body_that_the_gateway_takes_is_not_too_large_for_the_worker(
+    served_tiny, path, before, after, status, said
+):
+    body = before + "x" * (8 * 2**20 - len(before + after)) + after
+    with gateway(served_tiny, {}) as client:
+        response = client.post(path, content=body, headers={"content-type": "application/json"})
+        assert (response.status_code, said in response.text) == (status, True)
+        assert client.post(path, content=body + " ").status_code == 413
+
+
+@pytest.fixture(scope="module")
+def served_tiny(tmp_path_factory, tiny_folder):
+    worker = WorkerProcess(tmp_path_factory.mktemp("tiny"), "--model-name", "tiny", "--model-path", str(tiny_folder))
+    try:
+        yield worker.wait_ready()
     finally:
         worker.stop()
