@@ -175,8 +175,8 @@ def _credentials(user: _User, source: _Source, cluster: _Cluster, authority: byt
         return ExecCredentials(_plugin(user.plugin, source, cluster, authority))
     if user.provider:
         raise CredentialsError(
-            f"{source.path}: auth-provider is not supported, which newer versions of kubectl do not know either: "
-            "let a program give the credentials (exec)"
+            f"{source.path}: auth-provider is not supported: let a program give the credentials (exec), "
+            "such as kubelogin for OpenID Connect"
         )
     return Static(basic(user.username, user.password) if user.username and user.password else None, shown)
 
