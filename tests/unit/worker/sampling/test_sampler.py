@@ -65,8 +65,8 @@ def test_a_tiny_top_p_leaves_the_likeliest():
 
 def test_a_nucleus_wider_than_the_first_candidates_is_not_cut():
     flat = [0.0] * 5000
-    assert max(_draws(3000, flat, top_p=0.9)) > 1024
-    assert len(_draws(3000, flat, top_k=3000)) > 1024
+    assert max(_draws(300, flat, top_p=0.9)) > 1024
+    assert len(_draws(2000, flat, top_k=3000)) > 1024
 
 
 def test_a_temperature_near_zero_is_no_overflow():
