@@ -1,0 +1,48 @@
+"""What the pages name is there: files that they link to, and folders that they say things are in."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PACKAGES = {
+    "fastchat": ROOT / "sdk/fastchat",
+    "fastchat_gateway": ROOT / "images/gateway/fastchat_gateway",
+    "fastchat_worker": ROOT / "images/worker/fastchat_worker",
+    "fastchat_operator": ROOT / "operator/fastchat_operator",
+}
+ROOMS_OF = {"gateway.md": "fastchat_gateway", "worker.md": "fastchat_worker", "operator.md": "fastchat_operator"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_links_to_is_there(page):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
+    assert not [link for link in local if not (page.parent / link).exists()]
+
+
+def test_where_is_everything_that_the_overview_places():
+    named = re.findall(r"`(fastchat(?:_\w+)?)/([\w/.]+)`", (ROOT / "docs/architecture/overview.md").read_text())
+    assert len(named) > 15
+    assert not [f"{package}/{path}" for package, path in named if not (PACKAGES[package] / path).exists()]
+
+
+@pytest.mark.parametrize("page", ROOMS_OF)
+def test_a_parts_page_has_a_row_for_each_of_its_rooms(page):
+    package = PACKAGES[ROOMS_OF[page]]
+    rooms = {folder.name for folder in package.iterdir() if (folder / "__init__.py").exists()}
+    rows = [line.split("|")[1] for line in (ROOT / "docs/architecture" / page).read_text().splitlines() if "|" in line]
+    assert rooms == {room for row in rows for room in re.findall(r"`(\w+)/`", row)}
+
+
+def test_every_test_that_a_threat_names_is_there():
+    named = re.findall(r"`((?:unit|integration|e2e)/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs/security.md").read_text())
+    assert len(named) > 30
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}" not in source(ROOT / "tests" / path)]
+    assert not missing
+
+
+def source(test: Path) -> str:
+    return test.read_text() + "def \n" if test.exists() else ""
