@@ -40,7 +40,7 @@ def connect_by(kubeconfig: str | None) -> Connect:
 
 
 class KubernetesDiscovery:
-    """Tells the catalog of every change as it happens, and asks workers only what the Kubernetes API does not know.
+    """Tells the catalog of every change as it happens, and probes workers for what the Kubernetes API does not know.
 
     That is a model's context length, once of each worker, and after a failure whether the worker is ready all the
     same: Kubernetes says nothing of a worker that has been ready all along.

@@ -1,4 +1,4 @@
-"""A look at a worker: is it ready, and what does it serve? What it answers is bounded, and sends nobody elsewhere."""
+"""A look at a worker: is it ready, and what does it serve? Its response is bounded, and a redirect is not followed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class _Cards(msgspec.Struct):
 
 
 class Probe:
-    """Asks workers; one that does not answer within `timeout` seconds has answered no.
+    """Probes workers; one without a response within `timeout` seconds is not ready.
 
     `token`: what workers know this gateway by.
     """
@@ -58,7 +58,7 @@ class Probe:
         await self._session.close()
 
     async def ready(self, url: str, paths: Sequence[str] = READY_PATHS) -> bool | None:
-        """The first of the paths that the worker knows answers 200; None: it cannot be asked."""
+        """The first of the paths that the worker knows has status 200; None: no connection to it can be made here."""
         status = 404
         try:
             async with asyncio.timeout(self._timeout):
@@ -70,7 +70,7 @@ class Probe:
         return status == 200
 
     async def sign(self, url: str) -> Sign:
-        """alive: it answers, whatever it says, or cannot be asked. gone: nobody listens. silent: it does not answer."""
+        """alive: a response of any status, or it cannot be probed. gone: nobody listens. silent: no response."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._status(f"{url}/health")
@@ -86,27 +86,27 @@ class Probe:
     async def cards(self, url: str) -> list[Card] | None:
         """The models of a worker, each name once; None where it does not say, or says it compressed or endlessly."""
         try:
-            async with asyncio.timeout(self._timeout), self._get(f"{url}{MODELS.worker_path}") as answer:
-                body = await _read(answer) if answer.status == 200 else None
+            async with asyncio.timeout(self._timeout), self._get(f"{url}{MODELS.worker_path}") as response:
+                body = await _read(response) if response.status == 200 else None
             cards = None if body is None else msgspec.json.decode(body, type=_Cards).data
         except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return cards and list({card.id: card for card in cards}.values())
 
     async def _status(self, url: str) -> int:
-        async with self._get(url) as answer:
-            return answer.status
+        async with self._get(url) as response:
+            return response.status
 
     def _get(self, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._session.get(url, allow_redirects=False)
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     """The body; None for what is larger or other than a list of models."""
-    if answer.headers.get("content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "identity") != "identity":
         return None
     body = b""
-    async for part in answer.content.iter_any():
+    async for part in response.content.iter_any():
         body += part
         if len(body) > _LARGEST_LIST:
             return None

@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 @dataclass(frozen=True)
 class Contact:
-    """How it stands between discovery and what it asks."""
+    """Whether discovery reaches what it learns from."""
 
     connected: bool
     seconds: float

@@ -154,7 +154,7 @@ def _endpoint(endpoint: _Endpoint, url: str) -> EndpointRecord:
 
 
 def gateways(slices: Iterable[Slice]) -> int:
-    """How many gateways answer: pods, not addresses; this one does in any case."""
+    """How many gateway pods are ready, this one included: pods, not addresses."""
     return max(1, len({each.uid or each.url for part in slices for each in part.endpoints if each.ready}))
 
 

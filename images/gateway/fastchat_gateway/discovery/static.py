@@ -1,4 +1,4 @@
-"""Discovery on one machine: a fixed list of workers, each asked again and again."""
+"""Discovery on one machine: a fixed list of workers, each probed once a period."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class _Worker:
 
 
 class StaticDiscovery:
-    """Each worker is asked once a period what it serves and whether it is ready."""
+    """Each worker is probed once a period: what it serves and whether it is ready."""
 
     ready = True
     contact = None

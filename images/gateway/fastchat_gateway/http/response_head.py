@@ -1,4 +1,4 @@
-"""The head of a worker's answer, read strictly: what two readers could understand differently is refused (RFC 9112)."""
+"""The head of a worker's response, read strictly: what could be understood in two ways is refused (RFC 9112)."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _STREAM = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class BadResponseError(Exception):
-    """What a worker says is no answer that could be passed on; the text says why."""
+    """What a worker sent is no response that could be passed on; the text says why."""
 
 
 class ResponseHead:
@@ -43,13 +43,13 @@ class ResponseHead:
 
     @property
     def is_interim(self) -> bool:
-        """Another head follows: it is not the answer yet."""
+        """Another head follows: it is not the response yet."""
         return 100 <= self.status < 200 and self.status != 101
 
     def check(self) -> None:
         """Raise BadResponseError unless it is what a client of an inference API can make something of.
 
-        Redirects are not, nor answers without a body or with a part of one.
+        Redirects are not, nor responses without a body or with a part of one.
         """
         if not (200 <= self.status <= 203 or 400 <= self.status <= 599):
             raise BadResponseError(f"status {self.status}")

@@ -1,4 +1,4 @@
-"""What is read of a request's body: which model, whether the answer streams, how much it is. The rest passes unseen."""
+"""What is read of a request's body: which model, whether the response streams, how much it is. The rest is not read."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping

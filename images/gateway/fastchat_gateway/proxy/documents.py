@@ -1,11 +1,11 @@
-"""What is read of a worker's JSON: whole answers and the events of streams. By msgspec's classes, so not compiled."""
+"""What is read of a worker's JSON: whole responses and the events of streams. By msgspec's classes, so not compiled."""
 
 from typing import Annotated
 
 import msgspec
 
 Tokens = tuple[int, int]
-"""Of prompt and answer."""
+"""Of prompt and completion."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 """Anything else a worker says is as if it had said nothing."""
@@ -55,7 +55,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def usage_of(document: bytes) -> Tokens | None:
-    """What a whole answer says that it used; None where it says nothing that makes sense."""
+    """What a whole response says that it used; None where it says nothing that makes sense."""
     try:
         usage = _document.decode(document).usage
     except _NO_JSON:
@@ -80,7 +80,7 @@ def chunk(document: bytes) -> Chunk | None:
 
 
 def text_bytes(document: bytes) -> int | None:
-    """Bytes of all text in an answer, or in a piece of it; None where it is neither."""
+    """Bytes of all text in a response, or in a piece of it; None where it is neither."""
     try:
         choices = _answer.decode(document).choices
     except _NO_JSON:

@@ -1,4 +1,4 @@
-"""What an answer used: read wherever its worker says it, estimated from its bytes where none did.
+"""What a response used: read wherever its worker says it, estimated from its bytes where none did.
 
 Inside a JSON string quotes are escaped, so that no text of a model looks like the field `"usage"`.
 """
@@ -11,7 +11,7 @@ from fastchat_gateway.proxy.documents import Tokens
 FIELD = b'"usage"'
 _BYTES_PER_TOKEN = 4
 _LONGEST = 4096
-"""Bytes from the field's name to the end of its value, where an answer is searched and not parsed."""
+"""Bytes from the field's name to the end of its value, where a response is searched and not parsed."""
 _TRIES = 8
 _OBJECT = re.compile(rb'"usage"\s*:\s*\{')
 _WHOLE_OBJECT = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]++|\{[^{}]*+\})*+\})')
@@ -21,7 +21,7 @@ _DONE = b"data: [DONE]\n\n"
 
 
 class Search:
-    """Finds usage in an answer that comes in parts and is not kept: wherever it stands, however it is cut."""
+    """Finds usage in a response that comes in parts and is not kept: wherever it stands, however it is cut."""
 
     def __init__(self) -> None:
         self.found: Tokens | None = None
@@ -104,7 +104,7 @@ def says_usage(data: bytes, start: int) -> bool:
 
 
 def of_text(body: bytes) -> int:
-    """Tokens of a whole answer that does not say it: four bytes of its text are one."""
+    """Tokens of a whole response that does not say it: four bytes of its text are one."""
     text = documents.text_bytes(body)
     return of_bytes(len(body) if text is None else text)
 

@@ -54,7 +54,7 @@ class Trace:
         self._leave()
 
     def end(self, route: str, status: int, outcome: str, model: str = "", key: str = "", endpoint: str = "") -> None:
-        """It is answered; `status` that of the answer, `key` the name of the API key."""
+        """It has its response; `status` is that, `key` the name of the API key."""
         if endpoint and self._below:
             self._below.set_attribute("server.address", endpoint)
         known: dict[str, str | int | None] = {
