@@ -128,8 +128,14 @@ def test_the_last_key_stays_when_two_are_deleted_at_once(namespace: str, secret:
     assert len(secret()["data"]) == 1
 
 
-def test_what_the_api_server_refuses_is_said_in_its_words(api_server, run: Run, monkeypatch) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig_for("nobody")))
+@pytest.fixture
+def nobody(api_server) -> str:
+    """The kubeconfig of a user without any right; a program that it takes to make one has to be on PATH."""
+    return str(api_server.kubeconfig_for("nobody"))
+
+
+def test_what_the_api_server_refuses_is_said_in_its_words(nobody: str, run: Run, monkeypatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", nobody)
     code, out, err = run("create", "alice")
     assert (code, out) == (1, "")
     assert 'secrets "fastchat-keys" is forbidden: User "nobody" cannot get resource "secrets"' in err
