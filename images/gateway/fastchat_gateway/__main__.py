@@ -11,7 +11,7 @@ import sys
 
 from fastchat._runtime import log
 from fastchat._runtime.listen import ListenError, listen, url_of
-from fastchat_gateway import descriptors
+from fastchat_gateway import descriptors, memory
 from fastchat_gateway.app import build
 from fastchat_gateway.proxy import attempts
 from fastchat_gateway.settings import parse
@@ -30,6 +30,7 @@ def main() -> None:
     code = "as source" if attempts.__file__.endswith(".py") else "compiled"
     logger.info("listening on %s (%s)", url_of(listener), code)
     descriptors.allow_most()
+    memory.keep_freed()
     server = build(settings)
     # What is there by now stays; requests leave no cycles behind, so that looking for them can be rare.
     gc.collect()

@@ -13,6 +13,7 @@ MOST_MEMBERS = 2**15
 MOST_OF_ONE = 2**10
 """Members of one object; as many biases and parameters are more than any API has."""
 
+_RARE = 256
 _STRING = re.compile(rb'"[^"]*"')
 _NO_MARKS = bytes(set(range(256)) - set(b'",:[{'))
 _OPENS, _MEMBER = b"{:"
@@ -37,13 +38,26 @@ def check(document: bytes) -> None:
         raise TooComplexError(f"it has more than {MOST_MEMBERS} objects, arrays and members of objects")
 
 
+def has_more_colons(document: bytes, number: int) -> bool:
+    """Whether there are more colons in it than this number, those inside strings too.
+
+    They are looked for one by one while they are rare: of a MiB `bytes.count` takes 0.5 ms (Python 3.11), `find` 0.05.
+    """
+    at = -1
+    for _ in range(min(_RARE, number + 1)):
+        at = document.find(b":", at + 1)
+        if at < 0:
+            return False
+    return number < _RARE or document.count(b":", at + 1) > number - _RARE
+
+
 def check_objects(document: bytes) -> None:
     """Raise TooComplexError where an object of the document has more members than one may have.
 
     A validator makes an error of each member that it does not know. Takes a step for each member and object, of which
     `check` has counted no more than it allows; of invalid JSON it says nothing.
     """
-    if document.count(b":") <= MOST_OF_ONE:
+    if not has_more_colons(document, MOST_OF_ONE):
         return
     open_objects: list[int] = []
     for mark in _STRING.sub(b"", _without(document, _NO_OBJECTS)):

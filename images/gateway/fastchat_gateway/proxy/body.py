@@ -67,7 +67,7 @@ def read(body: bytes) -> Parameters:
     Of two values of a key another reader, the worker, might take the other one.
     """
     try:
-        if body.count(b":") > structure.MOST_MEMBERS:
+        if structure.has_more_colons(body, structure.MOST_MEMBERS):
             _parameters.decode(body)  # builds nothing of what is not read: what is wrong there comes first
             check_structure(body)
         fields = _fields.decode(body)

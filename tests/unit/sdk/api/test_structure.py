@@ -71,3 +71,9 @@ def test_no_object_has_more_members_than_one_may_have(value, most):
 def test_what_is_no_json_has_no_members(text, monkeypatch):
     monkeypatch.setattr(structure, "MOST_OF_ONE", 3)
     structure.check_objects(text.encode())
+
+
+@given(st.integers(0, 700), st.integers(0, 700), st.binary(max_size=3))
+def test_colons_are_counted_however_rare_they_are(colons, number, between):
+    document = between + b":".join([between] * (colons + 1))
+    assert structure.has_more_colons(document, number) == (document.count(b":") > number)
