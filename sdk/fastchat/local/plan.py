@@ -1,8 +1,8 @@
 """What `fastchat up` runs: from manifests to command lines, and what cannot be run on one machine."""
 
 import contextlib
+import itertools
 import os
-import random
 import secrets
 import socket
 import sys
@@ -167,10 +167,15 @@ def base_url(host: str, port: int) -> str:
     return f"http://{reached or (f'[{host}]' if ':' in host else host)}:{port}"
 
 
+_PORTS_EACH = 16
+_numbers = itertools.count(os.getpid() * _PORTS_EACH)
+"""Of ports to try: what starts at the same time has other process ids, and so finds other ports."""
+
+
 def free_port() -> int:
     """A port without a listener, below the range that Linux takes outgoing connections' ports from."""
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311  # two starts at once should not find the same
+        port = 20_000 + next(_numbers) % 12_000
         with contextlib.suppress(OSError):
             _try_to_bind("127.0.0.1", port)
             return port
