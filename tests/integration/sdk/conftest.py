@@ -6,23 +6,18 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+from support.client_settings import unset_settings
 from support.eventually import PATIENCE_SECONDS
 
 from fastchat import client
-from fastchat._client.settings import Settings
 
 Serve = Callable[[ASGIApp], str]
 
 
 @pytest.fixture(autouse=True)
-def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("FASTCHAT_BASEURL", "FASTCHAT_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    client.set_baseurl(None)
-    client.set_api_key(None)
-    client.set_timeout(Settings.timeout)
-    client.set_max_retries(2)
+def unset() -> Iterator[None]:
+    with unset_settings():
+        yield
 
 
 @pytest.fixture

@@ -5,21 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.client_settings import unset_settings
 
 import fastchat
 from fastchat import client
-from fastchat._client.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def unset(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("FASTCHAT_BASEURL", "FASTCHAT_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    client.set_baseurl(None)
-    client.set_api_key(None)
-    client.set_timeout(Settings.timeout)
-    client.set_max_retries(2)
+def unset() -> Iterator[None]:
+    with unset_settings():
+        yield
 
 
 def test_without_anything_set_calls_go_to_localhost() -> None:
