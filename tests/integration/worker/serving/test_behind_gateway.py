@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import httpx
 import pytest
 from integration.worker.telemetry.collector import collecting
 from support.eventually import eventually
+from support.ports import free_port
 from support.workers import WorkerProcess
 
 SECRET = "the prompt that nobody may read"
@@ -17,8 +17,7 @@ SECRET = "the prompt that nobody may read"
 
 @contextlib.contextmanager
 def gateway(worker: WorkerProcess, env: dict[str, str], *arguments: str):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "fastchat_gateway", f"--worker={worker.url}", "--host=127.0.0.1", f"--port={port}"]
     command += arguments
     process = subprocess.Popen(command, env=os.environ | env)
