@@ -96,6 +96,14 @@ def _as_from_a_shell(tty: int | None) -> None:
         fcntl.ioctl(tty, termios.TIOCSCTTY, 0)
 
 
+def _command(child: psutil.Process) -> str:
+    """Its command line; empty once it has ended."""
+    try:
+        return " ".join(child.cmdline())
+    except psutil.NoSuchProcess:  # ended, or ended and not yet waited for
+        return ""
+
+
 class Up:
     """A running `fastchat up`; with `tty` in a terminal of its own."""
 
@@ -136,7 +144,7 @@ class Up:
         """What it started; by name the workers of one deployment, or the gateway."""
         found = psutil.Process(self.process.pid).children(recursive=True)
         self.seen.update(found)
-        return [child for child in found if name in (" ".join(child.cmdline()) if child.is_running() else "")]
+        return [child for child in found if name in _command(child)]
 
     def end(self) -> None:
         """Leave nothing behind, whatever happened."""
