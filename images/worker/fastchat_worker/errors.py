@@ -38,6 +38,10 @@ def context_length_exceeded(max_len: int, message: str, param: str) -> RequestEr
     return RequestError(400, Error(message=message, param=param, code="context_length_exceeded"))
 
 
+def unknown_fields(name: str) -> RequestError:
+    return bad_request(f"Unrecognized request argument supplied: {name}.", name, "unknown_parameter")
+
+
 def too_many_tokens(most: int, param: str) -> RequestError:
     return bad_request(f"{param} has more than {most} tokens in all; send fewer texts at a time.", param)
 

@@ -14,6 +14,10 @@ def _option(default: Any, text: str, *, parse: Callable[[str], Any] = str, choic
     return field(default=default, metadata={"help": text, "type": parse, "choices": choices})
 
 
+def _flag(text: str) -> Any:
+    return field(default=False, metadata={"help": text, "action": "store_true"})
+
+
 _count = between(1, 2**31)
 
 
@@ -69,6 +73,7 @@ class Settings:
     )
     # A gateway takes 8 MiB, and puts the model's own name and what it wants to know itself into what it passes on.
     max_body_bytes: int = _option(8 * 2**20 + 2**14, "largest request body", parse=_count)
+    strict_fields: bool = _flag("refuse a request that has a field which nobody knows, instead of ignoring the field")
     grace_period_seconds: int = _option(
         30, "after SIGTERM, how long what is in flight may take", parse=between(0, 86_400)
     )

@@ -1,6 +1,7 @@
 """OpenAI's wire types, shared by client, gateway and worker.
 
-Requests refuse what they do not know: a field that is dropped in silence changes a completion without a word.
+Requests keep apart the fields that they do not know (`unknown_fields`), so that whoever serves them can say so, and
+refuse by name those that they know and that nobody serves: they would change the completion.
 Lists stop at their first error (`fail_fast`): an error for each of a hundred thousand elements would take seconds.
 What else may be wrong is bounded by `fastchat.api.structure`, which is to be called first.
 Responses keep what they do not know, so that another engine's additions reach the caller.
@@ -15,11 +16,13 @@ from fastchat.api.chat import (
     ChatCompletionRequest,
     ChatMessage,
     Message,
-    TextPart,
+    Part,
 )
 from fastchat.api.common import (
+    CompletionTokensDetails,
     FinishReason,
     Name,
+    PromptTokensDetails,
     Refused,
     Response,
     StopText,
@@ -36,8 +39,10 @@ from fastchat.api.embeddings import EmbeddingData, EmbeddingRequest, EmbeddingRe
 from fastchat.api.errors import Error, ErrorResponse, request_error
 from fastchat.api.models import ModelCard, ModelList, Task
 from fastchat.api.tokens import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult
+from fastchat.api.tools import CalledFunction, Function, ResponseToolCall, ToolCall
 
 __all__ = [
+    "CalledFunction",
     "ChatChoice",
     "ChatChunkChoice",
     "ChatCompletion",
@@ -47,29 +52,34 @@ __all__ = [
     "Completion",
     "CompletionChoice",
     "CompletionRequest",
+    "CompletionTokensDetails",
     "EmbeddingData",
     "EmbeddingRequest",
     "EmbeddingResponse",
     "Error",
     "ErrorResponse",
     "FinishReason",
+    "Function",
     "Message",
     "ModelCard",
     "ModelList",
     "Name",
+    "Part",
+    "PromptTokensDetails",
     "Refused",
     "Response",
+    "ResponseToolCall",
     "StopText",
     "StreamOptions",
     "Task",
     "Text",
-    "TextPart",
     "Texts",
     "TokenCheckItem",
     "TokenCheckRequest",
     "TokenCheckResponse",
     "TokenCheckResult",
     "Tokens",
+    "ToolCall",
     "Usage",
     "new_id",
     "now",

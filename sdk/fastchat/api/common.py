@@ -37,9 +37,26 @@ class Refused:
 
 
 class Request(BaseModel):
-    """A request refuses fields that it does not know, and numbers given as texts."""
+    """A request, or a part of one. It refuses numbers given as texts, and keeps apart fields that it does not know."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    @property
+    def unknown_fields(self) -> list[str]:
+        """Paths of the fields that nobody knows, each once and without indices, such as `messages.cache_control`."""
+        return list(dict.fromkeys(_unknown(self, "")))
+
+
+def _unknown(request: Request, path: str) -> Iterator[str]:
+    for name in request.__pydantic_extra__ or ():
+        yield path + name
+    for name, value in request.__dict__.items():
+        if isinstance(value, Request):
+            yield from _unknown(value, f"{path}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Request):
+            for each in value:
+                if isinstance(each, Request):
+                    yield from _unknown(each, f"{path}{name}.")
 
 
 Name = Annotated[str, Field(min_length=1, max_length=256, description="Name or alias of a served model.")]
@@ -52,6 +69,7 @@ Texts = (
     | Annotated[list[Tokens], Field(fail_fast=True, min_length=1, max_length=2048)]
 )
 StopText = Annotated[str, Field(min_length=1, max_length=1024)]
+StopTexts = Annotated[str, Field(max_length=1024)] | Annotated[list[StopText], Field(fail_fast=True, max_length=16)]
 
 
 def as_list(texts: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:
@@ -67,23 +85,22 @@ class StreamOptions(Request):
     """How a stream ends."""
 
     include_usage: bool | None = Field(None, description="Send a last chunk with the token counts.")
+    continuous_usage_stats: bool | None = Field(None, description="Send the token counts so far with every chunk.")
     include_obfuscation: Annotated[None, Refused((False,))] = None
 
 
 class Sampling(Request):
-    """The parameters that both kinds of completion share."""
+    """The parameters that both kinds of completion share: OpenAI's, then those that vLLM adds."""
 
     model: Name
     temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token. Default 1.")
     top_p: float | None = Field(
-        None, gt=0, le=1, description="Sample from the likeliest tokens of this total probability."
+        None, ge=0, le=1, description="Sample from the likeliest tokens of this total probability; 0: the likeliest."
     )
-    top_k: int | None = Field(None, ge=-1, lt=2**31, description="Sample from this many tokens; 0 and -1: from all.")
     n: int | None = Field(None, ge=1, le=128, description="Completions per prompt. Default 1.")
-    max_tokens: int | None = Field(None, ge=1, lt=2**31, description="Longest completion, in tokens.")
-    stop: StopText | Annotated[list[StopText], Field(fail_fast=True, max_length=16)] | None = Field(
-        None, description="Texts that end the completion."
-    )
+    stop: (
+        Annotated[str, Field(max_length=1024)] | Annotated[list[StopText], Field(fail_fast=True, max_length=16)] | None
+    ) = Field(None, description="Texts that end the completion.")
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Same seed, same request: same completion.")
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -93,6 +110,38 @@ class Sampling(Request):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
+    top_k: int | None = Field(None, ge=-1, lt=2**31, description="Sample from this many tokens; 0 and -1: from all.")
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="Sample from tokens of at least this share of the likeliest one's probability."
+    )
+    repetition_penalty: float | None = Field(
+        None, gt=0, le=10, description="Divides the logits of tokens of prompt and completion. Default 1."
+    )
+    min_tokens: int | None = Field(None, ge=0, lt=2**31, description="No end before so many tokens.")
+    ignore_eos: bool | None = Field(None, description="The model's end tokens do not end the completion.")
+    stop_token_ids: list[Annotated[int, Field(ge=0, lt=2**31)]] | None = Field(
+        None, fail_fast=True, max_length=64, description="Tokens that end the completion like an end token."
+    )
+    include_stop_str_in_output: bool | None = Field(None, description="The stop text is part of the completion.")
+    skip_special_tokens: bool | None = Field(None, description="Leave control tokens out of the text. Default true.")
+    return_token_ids: bool | None = Field(None, description="Add the token ids of prompt and completion.")
+    # Change nothing in the completion.
+    service_tier: str | None = None
+    metadata: dict[str, Any] | None = Field(None, max_length=64)
+    store: bool | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    priority: int | None = None
+    request_id: str | None = None
+    cache_salt: str | None = None
+    # Would change the completion.
+    use_beam_search: Annotated[None, Refused((False,))] = None
+    length_penalty: Annotated[None, Refused((1, 1.0))] = None
+    prompt_logprobs: Annotated[None, Refused((0,))] = None
+    bad_words: Annotated[None, Refused(([],))] = None
+    allowed_token_ids: Annotated[None, Refused(([],))] = None
+    logits_processors: Annotated[None, Refused(([],))] = None
 
     @field_validator("stream_options")
     @classmethod
@@ -111,7 +160,8 @@ class Sampling(Request):
 
     @property
     def stops(self) -> list[str]:
-        return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
+        """Texts that end the completion; an empty one ends nothing, as at OpenAI."""
+        return ([self.stop] if self.stop else []) if isinstance(self.stop, str) else list(self.stop or [])
 
 
 class Response(BaseModel):
@@ -182,7 +232,19 @@ def now() -> int:
     return int(time.time())
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
+
+
+class PromptTokensDetails(Response):
+    """Of the prompt's tokens."""
+
+    cached_tokens: int = 0
+
+
+class CompletionTokensDetails(Response):
+    """Of the completion's tokens."""
+
+    reasoning_tokens: int = 0
 
 
 class Usage(Response):
@@ -191,3 +253,5 @@ class Usage(Response):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None

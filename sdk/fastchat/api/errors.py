@@ -38,6 +38,7 @@ def request_error(invalid: ValidationError) -> Error:
     kind, loc = first["type"], first["loc"]
     # What is unknown has a name of the caller's choice, whatever that looks like.
     param = _param([*_fields(loc[:-1]), str(loc[-1])] if kind == "extra_forbidden" else _fields(loc))
+    param = first.get("ctx", {}).get("param", param)  # where fields that are right contradict each other
     if kind == "json_invalid":
         reason = first.get("ctx", {}).get("error", first["msg"])
         return Error(message=f"The body is not valid JSON: {reason}.", code="invalid_json")

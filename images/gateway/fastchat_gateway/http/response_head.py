@@ -12,7 +12,13 @@ _BEGINNING = b"HTTP/1."
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*)")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _PLAIN_VALUE = re.compile(rb"[ -~]{1,256}")
-_PASSED_TO_CLIENT = (b"content-type", b"retry-after", b"openai-processing-ms", b"x-fastchat-load")
+_PASSED_TO_CLIENT = (
+    b"content-type",
+    b"retry-after",
+    b"openai-processing-ms",
+    b"x-fastchat-load",
+    b"x-fastchat-ignored",
+)
 _STREAM = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 """Proxies in front of the gateway pass a stream on as it comes."""
 

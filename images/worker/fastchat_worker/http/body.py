@@ -4,15 +4,16 @@ import asyncio
 from typing import TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fastchat.api import request_error, structure
+from fastchat.api.common import Request as ApiRequest
 from fastchat_worker.errors import RequestError, too_complex, too_large
 
 _QUICK_BYTES = 4096
 """A body of this size takes less time to validate, right or wrong, than to hand to a thread."""
 
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R", bound=ApiRequest)
 
 
 async def parse(request: Request, model: type[R], limit: int) -> R:

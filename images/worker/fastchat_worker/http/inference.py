@@ -13,11 +13,14 @@ from fastchat_worker.http.auth import key_of
 from fastchat_worker.http.body import R, parse
 from fastchat_worker.http.openapi import described
 from fastchat_worker.http.streaming import EventStream, unless_disconnected
+from fastchat_worker.http.unknown import note_unknown
 from fastchat_worker.serving.embeddings import embed
 from fastchat_worker.serving.generation import Generation
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts, chat_prompts, completion_prompts
-from fastchat_worker.serving.replies import ChatReply, CompletionReply, Reply, document, events
+from fastchat_worker.serving.replies.chat import ChatReply
+from fastchat_worker.serving.replies.completion import CompletionReply
+from fastchat_worker.serving.replies.reply import Reply, document, events
 from fastchat_worker.serving.service import Service
 from fastchat_worker.serving.token_check import check_tokens
 
@@ -35,14 +38,14 @@ def add_generation(app: FastAPI, service: Service) -> None:
         """Continues a conversation."""
         wanted = await _parse(request, ChatCompletionRequest, service)
         generation = await _prepare(service, wanted, chat_prompts)
-        return await _respond(request, service, generation, ChatReply(wanted.model), wanted)
+        return await _respond(request, service, generation, ChatReply(wanted), wanted)
 
     @app.post(COMPLETIONS.path, **described(COMPLETIONS))
     async def completions(request: Request) -> Response:
         """Continues one or more prompts."""
         wanted = await _parse(request, CompletionRequest, service)
         generation = await _prepare(service, wanted, completion_prompts)
-        return await _respond(request, service, generation, CompletionReply(wanted.model, generation.echo), wanted)
+        return await _respond(request, service, generation, CompletionReply(wanted, generation.echo), wanted)
 
 
 def add_embeddings(app: FastAPI, service: Service) -> None:
@@ -75,6 +78,7 @@ def add_token_check(app: FastAPI, service: Service) -> None:
 
 async def _parse(request: Request, model: type[R], service: Service) -> R:
     wanted = await parse(request, model, service.settings.max_body_bytes)
+    note_unknown(request, wanted, service)
     service.check_serving()  # the body may have taken until the worker drains
     return wanted
 
@@ -99,8 +103,7 @@ async def _respond(
         _end(generation, service, wanted.model, request.scope["trace"])
 
     if wanted.stream:
-        with_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-        return EventStream(events(generation, reply, with_usage=with_usage), end)
+        return EventStream(events(generation, reply), end)
     try:
         whole = await unless_disconnected(request, document(generation, reply))
     finally:

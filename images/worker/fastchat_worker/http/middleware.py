@@ -4,12 +4,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastchat_worker.errors import not_ready
+from fastchat_worker.http import unknown
 from fastchat_worker.http.refusal import PROBES, refuse
 from fastchat_worker.serving.service import Service
 
 
 class Middleware:
-    """ASGI middleware, which also writes into each response's `x-fastchat-load` how busy the worker is."""
+    """ASGI middleware, which also writes into each response how busy the worker is and which fields it ignored."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
@@ -27,6 +28,8 @@ class Middleware:
                 status = message["status"]
                 if load := self._service.models.load:
                     MutableHeaders(scope=message)["x-fastchat-load"] = load
+                if ignored := scope.get("ignored"):
+                    MutableHeaders(scope=message)[unknown.HEADER] = ignored
             await send(message)
 
         self._service.in_flight += 1

@@ -1,4 +1,4 @@
-"""The text of a choice as what it means to the client: content today; reasoning and tool calls will come beside it."""
+"""The text of a choice as what it means to the client: content, reasoning and calls of tools."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,10 +6,21 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class CallDelta:
+    """What call `index` of a choice gained. Its first delta has the name; the arguments of all add up to JSON."""
+
+    index: int
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """What a choice gained, as one event of a stream carries it; never nothing."""
 
-    content: str
+    content: str = ""
+    reasoning: str = ""
+    calls: tuple[CallDelta, ...] = ()
 
 
 class OutputParser(Protocol):
@@ -36,5 +47,15 @@ class ContentParser:
 
 
 def joined(deltas: Iterable[Delta]) -> Delta:
-    """The whole message, of which these are the deltas in order."""
-    return Delta("".join(delta.content for delta in deltas))
+    """The whole message, of which these are the deltas in order; each of its calls is whole."""
+    deltas = list(deltas)
+    content, reasoning = "".join(delta.content for delta in deltas), "".join(delta.reasoning for delta in deltas)
+    return Delta(content, reasoning, _joined_calls(call for delta in deltas for call in delta.calls))
+
+
+def _joined_calls(pieces: Iterable[CallDelta]) -> tuple[CallDelta, ...]:
+    calls: dict[int, CallDelta] = {}
+    for piece in pieces:
+        so_far = calls.get(piece.index, CallDelta(piece.index))
+        calls[piece.index] = CallDelta(piece.index, so_far.name or piece.name, so_far.arguments + piece.arguments)
+    return tuple(calls[index] for index in sorted(calls))

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from fastchat.api import Usage
+from fastchat.api import CompletionTokensDetails, PromptTokensDetails, Usage
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.sequence import Finish
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
 from fastchat_worker.errors import not_ready, queue_full, server_error
 from fastchat_worker.output.choice import ChoiceOutput
-from fastchat_worker.output.parser import ContentParser, Delta
+from fastchat_worker.output.parser import Delta
 from fastchat_worker.sampling.parameters import Sampling
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts
@@ -51,7 +51,7 @@ class Generation:
                 own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + choice)
                 listener = self._listener(len(self._sequences))
                 self._sequences.append(TokenSequence(prompt, prompts.max_tokens, model.end_tokens, own, listener))
-                self._outputs.append(ChoiceOutput(model.decode, prompt, request.stops, ContentParser()))
+                self._outputs.append(ChoiceOutput(model.decode, prompt, prompts.stops, prompts.parser()))
 
     @property
     def echo(self) -> list[str]:
@@ -68,7 +68,13 @@ class Generation:
     def usage(self) -> Usage:
         """Tokens so far; a prompt counts once, however many choices it has."""
         prompt = sum(map(len, self._prompts.tokens))
-        return Usage(prompt_tokens=prompt, completion_tokens=self._counted, total_tokens=prompt + self._counted)
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=self._counted,
+            total_tokens=prompt + self._counted,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=0),
+            completion_tokens_details=CompletionTokensDetails(reasoning_tokens=0),
+        )
 
     @property
     def phases(self) -> list[tuple[str, float, float]]:

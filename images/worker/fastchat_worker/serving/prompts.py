@@ -1,6 +1,6 @@
 """From a request to prompts: the tokens that a model continues, and how far."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fastchat.api import ChatCompletionRequest, CompletionRequest
@@ -8,6 +8,7 @@ from fastchat_worker.chat.template import render
 from fastchat_worker.errors import bad_request, context_length_exceeded, too_many_tokens
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.measure import MOST_TOKENS
+from fastchat_worker.output.parser import ContentParser, OutputParser
 from fastchat_worker.serving.models import Generator
 
 GenerationRequest = ChatCompletionRequest | CompletionRequest
@@ -19,12 +20,15 @@ _SHORT = 16  # tokens of a completion whose request has no length, as in OpenAI'
 class Prompts:
     """The tokens of each prompt, and how many may follow one of them at most.
 
-    echo: the texts of the prompts where each choice is to begin with its own; else empty.
+    echo: the texts of the prompts where each choice is to begin with its own; else empty. stops: texts that end a
+    choice. parser: makes the parser of one choice.
     """
 
     tokens: Sequence[list[int]]
     max_tokens: int
     echo: Sequence[str] = ()
+    stops: Sequence[str] = ()
+    parser: Callable[[], OutputParser] = ContentParser
 
 
 def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompts:
@@ -35,7 +39,7 @@ def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompt
     _check_number(generator, 1, request.n or 1)
     model = generator.language_model
     prompt = model.rendered_tokens(render(model.tokenizer, request.messages), "messages")
-    return Prompts([prompt], _room(model, prompt, request.limit, "messages"))
+    return Prompts([prompt], _room(model, prompt, request.limit, "messages"), stops=request.stops)
 
 
 def completion_prompts(generator: Generator, request: CompletionRequest) -> Prompts:
@@ -55,7 +59,8 @@ def completion_prompts(generator: Generator, request: CompletionRequest) -> Prom
     if not all(prompts):
         raise bad_request("The prompt is empty.", "prompt")
     max_tokens = min(_room(model, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
-    return Prompts(prompts, max_tokens, [model.decode(prompt) for prompt in prompts] if request.echo else ())
+    echo = [model.decode(prompt) for prompt in prompts] if request.echo else ()
+    return Prompts(prompts, max_tokens, echo, request.stops)
 
 
 def _check_number(generator: Generator, prompts: int, n: int) -> None:

@@ -76,6 +76,9 @@ class Metrics:
         self.tokens = Counter(
             f"{PREFIX}_tokens", "Tokens by kind: prompt, completion.", ["kind"], registry=self._registry
         )
+        self.ignored_fields = Counter(
+            f"{PREFIX}_ignored_fields", "Fields of requests that nobody knows.", registry=self._registry
+        )
         self.first_token = PrometheusHistogram(
             f"{PREFIX}_time_to_first_token_seconds",
             "From the request to its first token.",
