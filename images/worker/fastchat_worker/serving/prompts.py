@@ -21,7 +21,7 @@ class Prompts:
     """The tokens of each prompt, and how many may follow one of them at most.
 
     echo: the texts of the prompts where each choice is to begin with its own; else empty. stops: texts that end a
-    choice. parser: makes the parser of one choice.
+    choice. parser: makes the parser of one choice. grammar: what every choice must keep to, in llguidance's notation.
     """
 
     tokens: Sequence[list[int]]
@@ -29,6 +29,7 @@ class Prompts:
     echo: Sequence[str] = ()
     stops: Sequence[str] = ()
     parser: Callable[[], OutputParser] = ContentParser
+    grammar: str | None = None
 
 
 def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompts:

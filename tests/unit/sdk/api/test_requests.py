@@ -50,6 +50,7 @@ def test_one_thing_is_said_of_a_request_in_which_everything_is_wrong(request_typ
     assert len(error.message) < 400
 
 
+PART = {"type": "text", "text": "x", "cache_control": {}}
 UNKNOWN = {
     "of a request": ({**CHAT, "x": 1, "y": 2}, ["x", "y"]),
     "of parts, each once": (
