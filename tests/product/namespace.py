@@ -10,6 +10,15 @@ from support.eventually import eventually
 
 T = TypeVar("T")
 
+# A node hears of a new Service, and its name is served, some time after the pods behind it are ready.
+_REACHES = """
+import sys, httpx
+try:
+    print(int(httpx.get(sys.argv[1] + "/models").status_code > 0))
+except httpx.TransportError:
+    print(0)
+"""
+
 RESTRICTED = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
@@ -26,6 +35,7 @@ class Namespace:
         self.cluster = cluster
         self.name = name
         self.url = f"http://fastchat-gateway.{name}.svc/v1"
+        self._has_client = False
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         # Without it there are no pods; it comes late where a test has just stopped the API server.
@@ -62,9 +72,11 @@ class Namespace:
         return next((each for each in conditions if each["type"] == kind), {})
 
     def wait_ready(self, *models: str, seconds: float = 300) -> None:
-        """Until all replicas of these models are ready."""
+        """Until all replicas of these models are ready, and the client pod, where there is one, reaches the gateway."""
         for model in models:
             self.wait(partial(self.condition, model), lambda seen: seen.get("reason") == "Ready", seconds)
+        if self._has_client:
+            self.wait(lambda: self.ask(_REACHES), bool)
 
     def pods(self, model: str) -> list[dict[str, Any]]:
         """Worker pods of a model that are not on their way out."""
@@ -102,6 +114,7 @@ class Namespace:
         """Start the pod that `ask` runs scripts in."""
         self.start("client", "sleep", "infinity")
         self.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=180s")
+        self._has_client = True
 
     def ask(self, script: str, *arguments: str) -> Any:
         """The JSON that a Python script prints in the client pod; its arguments are the API's URL and these."""
