@@ -22,5 +22,5 @@ def note_unknown(request: Request, wanted: ApiRequest, service: Service) -> None
     if service.settings.strict_fields:
         raise unknown_fields(unknown[0][:256])
     service.metrics.ignored_fields.inc(len(unknown))
-    shown = [_ODD.sub("_", name[:_LONGEST]) for name in unknown[:_MOST]]
+    shown = [_ODD.sub("_", name[:_LONGEST]) or "_" for name in unknown[:_MOST]]
     request.scope["ignored"] = ",".join(shown + ["..."] * (len(unknown) > _MOST))
