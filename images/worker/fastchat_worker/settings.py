@@ -55,6 +55,14 @@ class Settings:
         "while the model is fetched and loaded: how long nothing may move before the worker gives up",
         parse=between(1, 86_400),
     )
+    trust_remote_code: bool = field(
+        default=False,
+        metadata={
+            "help": "run the Python code that a model brings along, for models that need it; it can do whatever this "
+            "process can: read its secrets, its files and its network. Only for code that you have read",
+            "action": "store_true",
+        },
+    )
     chat_template: str | None = _option(None, "file with a Jinja chat template; default: the model's own")
     max_model_len: int | None = _option(
         None,

@@ -1,8 +1,9 @@
-"""Makes transformers read a GGUF file in a fraction of the time."""
+"""What transformers does not read in a GGUF file, and what it reads in a fraction of the time."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gguf
@@ -38,3 +39,10 @@ def parsed_once() -> Iterator[None]:
     finally:
         for name, original in originals.items():
             setattr(gguf, name, original)
+
+
+def end_ids(path: Path) -> Sequence[int]:
+    """The tokens that a file has for the end of a turn and of a message; cheap while it is `parsed_once`."""
+    fields = gguf.GGUFReader(str(path)).fields  # as transformers calls it
+    keys = [f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom")]
+    return [int(fields[key].contents()) for key in keys if key in fields]

@@ -5,36 +5,61 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from fastchat_worker.errors import LoadError
-from fastchat_worker.model.gguf import parsed_once
+from fastchat_worker.model.architecture import check_architecture, check_causal, missing_package
+from fastchat_worker.model.checkpoint import check_weights
+from fastchat_worker.model.end_tokens import told_end_tokens
+from fastchat_worker.model.gguf import end_ids, parsed_once
 from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.model.limits import check_limit, context_limit
+from fastchat_worker.model.tokenizer import load_tokenizer
+from fastchat_worker.model.weights import exact_weights
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
-
-_UNLIMITED = 1 << 20  # tokens; tokenizers without a limit give a number with thirty digits
 
 
 def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> LanguageModel:
     """The model in memory on its device, as transformers has it. Raises: LoadError, which names what to change."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    quiet()
+    name, trust = settings.model_path, settings.trust_remote_code
     device = pick_device(settings.device)
+    if not files.gguf:
+        check_architecture(files.folder, name, trust_remote_code=trust)
+        check_weights(files.folder, name)
     report("loading the tokenizer")
     with parsed_once():
-        tokenizer = AutoTokenizer.from_pretrained(files.folder, **files.kwargs)
+        tokenizer = load_tokenizer(files, name, trust_remote_code=trust)
         report("loading the weights")
-        model = AutoModelForCausalLM.from_pretrained(
-            files.folder, dtype=pick_dtype(settings.dtype, device), **files.kwargs
-        )
-    model = model.eval().to(device)
+        model = _load_weights(files, settings, pick_dtype(settings.dtype, device)).to(device)
+        ends = told_end_tokens(model, tokenizer, end_ids(files.folder / files.gguf) if files.gguf else ())
     if settings.chat_template:
         tokenizer.chat_template = _read(settings.chat_template)
     text_config = model.config.get_text_config()
-    limit = getattr(text_config, "max_position_embeddings", None) or min(tokenizer.model_max_length, _UNLIMITED)
-    return LanguageModel(model, tokenizer, _end_tokens(model, tokenizer), limit, text_config.vocab_size)
+    limit = context_limit(text_config, tokenizer.model_max_length)
+    check_limit(settings.max_model_len, limit, name)
+    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size)
+
+
+def _load_weights(files: ModelFiles, settings: Settings, dtype: torch.dtype | str) -> Any:
+    name = settings.model_path
+    try:
+        with exact_weights(name):
+            model = AutoModelForCausalLM.from_pretrained(
+                files.folder, dtype=dtype, trust_remote_code=settings.trust_remote_code, **files.kwargs
+            )
+            check_causal(model, name)
+    except ImportError as error:
+        raise missing_package(files.folder, name, error) from error
+    return model.eval()
+
+
+def quiet() -> None:
+    """Keeps transformers' own reports and progress out of the log, which is ours."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 def pick_device(name: str) -> torch.device:
@@ -55,12 +80,6 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype | str:
         return torch.float32 if device.type == "cpu" else "auto"
     dtype: torch.dtype = getattr(torch, name)
     return dtype
-
-
-def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    ends = model.generation_config.eos_token_id
-    listed = [ends] if isinstance(ends, int) else ends or []
-    return frozenset(token for token in (*listed, tokenizer.eos_token_id) if token is not None)
 
 
 def _read(path: str) -> str:

@@ -1,7 +1,9 @@
 """From a model's files to a model that serves."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.memory import free_bytes, plan
@@ -10,6 +12,7 @@ from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model import loader
+from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.serving.batcher import Batcher
@@ -32,7 +35,13 @@ def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report
     if settings.task == "embed":
         embedder = SentenceEmbedder(files, settings, report)
         return ServedModel(embedder, _batcher(embedder, settings, metrics))
-    return _serve(loader.load(files, settings, report), settings, metrics, report)
+    model = loader.load(files, settings, report)
+    model.end_tokens |= end_of_turn(model.tokenizer, partial(_rendered, model.tokenizer))
+    return _serve(model, settings, metrics, report)
+
+
+def _rendered(tokenizer: Any, turns: Sequence[Turn]) -> str:
+    return str(tokenizer.apply_chat_template(turns, tokenize=False))
 
 
 def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: Report) -> ServedModel:

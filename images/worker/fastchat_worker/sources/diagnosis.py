@@ -1,24 +1,60 @@
 """Which file of a model cannot be parsed: the libraries' errors do not name it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
+from zipfile import is_zipfile
 
 import gguf
 from safetensors import SafetensorError, safe_open
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_CODE = re.compile(r"GLOBAL (\S+) was not an allowed global")
+
 
 def unreadable(folder: Path) -> str | None:
-    """The first file of a model that cannot be parsed, and why; None where all can."""
-    for path in sorted(folder.rglob("*")):
-        parse = _PARSERS.get(path.suffix)
+    """The first file of a model that cannot be parsed, why, and what to do; None where all can."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, parse = path.relative_to(folder), _parser(path)
         try:
+            if _is_pointer(path):
+                return f"{name} is a Git LFS pointer in place of the file: run `git lfs pull` where it comes from"
             if parse:
                 parse(path)
-        except (OSError, ValueError, LookupError, ArithmeticError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            return f"{path.relative_to(folder)} cannot be read ({reason.partition(chr(10))[0]})"
+        except UnpicklingError as error:
+            if code := _CODE.search(str(error)):
+                return f"{name} has code in it ({code[1]}), which is not run: take its weights as safetensors"
+            return _cannot_be_read(name, error)
+        except (OSError, ValueError, LookupError, ArithmeticError, RuntimeError, SafetensorError) as error:
+            return _cannot_be_read(name, error)
     return None
+
+
+def _cannot_be_read(name: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return (
+        f"{name} cannot be read ({reason.partition(chr(10))[0]}); it is so where it comes from: make or copy it anew"
+    )
+
+
+def _is_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
+
+
+def _parser(path: Path) -> Callable[[Path], object] | None:
+    if path.suffix == ".bin":  # of others, such as training_args.bin, nothing is loaded
+        return _pickle if path.name.startswith(("pytorch_model", "model", "adapter_model")) else None
+    return _PARSERS.get(path.suffix)
+
+
+def _pickle(path: Path) -> None:
+    """Reads a file of torch.save, without its tensors where it is an archive."""
+    import torch  # takes a second, and only such a file needs it
+
+    torch.load(path, map_location="meta", weights_only=True, mmap=is_zipfile(path))
 
 
 def _safetensors(path: Path) -> None:

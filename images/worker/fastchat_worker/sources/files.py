@@ -38,9 +38,7 @@ class ModelFiles:
             discard(broken)
             raise LoadError(f"{corrupt(broken)} and removed: the next start downloads it again")
         if broken_file := unreadable(self.folder):
-            raise LoadError(
-                f"cannot load {self.folder}: {broken_file}; it is so where it comes from: make or copy it anew"
-            )
+            raise LoadError(f"cannot load {self.folder}: {broken_file}")
 
 
 def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
