@@ -38,7 +38,7 @@ def check_architecture(folder: Path, name: str, *, trust_remote_code: bool) -> N
 
 
 def check_causal(model: Any, name: str) -> None:
-    """Raises: LoadError where a loaded model's tokens see those after them: an encoder, though it can be sampled from."""
+    """Raises: LoadError where a loaded model's tokens see those after them, as an encoder's do."""
     causal = {module.is_causal for module in model.modules() if hasattr(module, "is_causal")}
     if causal == {False}:
         raise _other_task(name, model.config.to_dict())
@@ -67,6 +67,6 @@ def missing_package(folder: Path, name: str, error: ImportError) -> LoadError:
 def _other_task(name: str, described: Mapping[str, Any]) -> LoadError:
     architecture = next(iter(described.get("architectures") or [described["model_type"]]))
     return LoadError(
-        f"{name} is {architecture}, which does not continue a text: an encoder is served with task Embed (--task embed), "
+        f"{name} is {architecture}, which does not continue a text: serve an encoder with task Embed (--task embed), "
         "another model with engine VLLM"
     )

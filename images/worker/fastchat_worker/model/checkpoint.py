@@ -37,6 +37,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_modules(folder: Path) -> list[dict[str, str]] | None:
+    """The layers of a sentence-transformers model, each with `path` and `type`; None for a folder that is none."""
+    try:
+        modules: list[dict[str, str]] = json.loads((folder / "modules.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return modules
+
+
 def _names_its_own(folder: Path) -> bool:
     return bool(read_json(folder / "config.json").get("transformers_weights"))
 

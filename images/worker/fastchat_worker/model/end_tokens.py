@@ -1,9 +1,12 @@
-"""With which tokens a model ends what it says: told in several places, of which any may be the only one that is right."""
+"""With which tokens a model ends what it says: told in several places, of which one may be the only right one."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 Turn = Mapping[str, str]
 _QUESTION = "What is the weather like?"
@@ -31,7 +34,8 @@ def end_of_turn(tokenizer: PreTrainedTokenizerBase, render: Callable[[Sequence[T
     for turns in ([asked, answered], [asked, answered, asked]):
         try:
             text = render(turns)
-        except Exception:  # noqa: BLE001  # a template is code of strangers
+        except Exception as error:  # noqa: BLE001  # a template is a program of strangers
+            logger.debug("the chat template does not render a trial conversation: %s", error)
             continue
         token = _special_after(tokenizer, text.rpartition(_ANSWER)[2] if _ANSWER in text else "")
         if token is not None:

@@ -41,8 +41,12 @@ def parsed_once() -> Iterator[None]:
             setattr(gguf, name, original)
 
 
-def end_ids(path: Path) -> Sequence[int]:
-    """The tokens that a file has for the end of a turn and of a message; cheap while it is `parsed_once`."""
-    fields = gguf.GGUFReader(str(path)).fields  # as transformers calls it
+def opened(path: Path) -> gguf.GGUFReader:
+    """A file, which is not parsed again while it is `parsed_once`."""
+    return gguf.GGUFReader(str(path))  # called as transformers calls it
+
+
+def end_ids(file: gguf.GGUFReader) -> Sequence[int]:
+    """The tokens that a file has for the end of a text, a turn and a message."""
     keys = [f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom")]
-    return [int(fields[key].contents()) for key in keys if key in fields]
+    return [int(file.fields[key].contents()) for key in keys if key in file.fields]

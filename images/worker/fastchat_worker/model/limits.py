@@ -10,8 +10,9 @@ _KEYS = ("max_position_embeddings", "max_sequence_length", "max_seq_len", "seq_l
 _STRETCHED = ("linear", "yarn")
 """Kinds of RoPE scaling whose factor multiplies what was trained.
 
-For `llama3` and `longrope` max_position_embeddings is the stretched length already. `dynamic` changes the frequencies of
-all sequences with the length of the longest, so that one request would change another's answer: its factor is not used.
+For `llama3` and `longrope` max_position_embeddings is the stretched length already. `dynamic` changes the frequencies
+of all sequences with the length of the longest, so that one request would change another's answer: its factor is not
+used, and up to max_position_embeddings it changes nothing.
 """
 _UNLIMITED = 1 << 20  # tokens; tokenizers without a limit give a number with thirty digits
 
@@ -31,8 +32,7 @@ def check_limit(wanted: int | None, limit: int, name: str) -> None:
     """Raises: LoadError where `--max-model-len` is beyond the model's own limit."""
     if wanted is not None and wanted > limit:
         raise LoadError(
-            f"--max-model-len {wanted} is beyond the {limit} tokens that {name} takes by its configuration: "
-            "lower it, or set rope_scaling in config.json as the model's authors say"
+            f"--max-model-len {wanted} is beyond the {limit} tokens that {name} takes by its configuration: lower it"
         )
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from fastchat_worker.errors import LoadError
+from fastchat_worker.model import rope
 from fastchat_worker.model.architecture import check_architecture, check_causal, missing_package
 from fastchat_worker.model.checkpoint import check_weights
 from fastchat_worker.model.end_tokens import told_end_tokens
-from fastchat_worker.model.gguf import end_ids, parsed_once
+from fastchat_worker.model.gguf import end_ids, opened, parsed_once
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.limits import check_limit, context_limit
 from fastchat_worker.model.tokenizer import load_tokenizer
@@ -34,7 +35,7 @@ def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -
         tokenizer = load_tokenizer(files, name, trust_remote_code=trust)
         report("loading the weights")
         model = _load_weights(files, settings, pick_dtype(settings.dtype, device)).to(device)
-        ends = told_end_tokens(model, tokenizer, end_ids(files.folder / files.gguf) if files.gguf else ())
+        ends = told_end_tokens(model, tokenizer, end_ids(opened(files.folder / files.gguf)) if files.gguf else ())
     if settings.chat_template:
         tokenizer.chat_template = _read(settings.chat_template)
     text_config = model.config.get_text_config()
@@ -47,13 +48,26 @@ def _load_weights(files: ModelFiles, settings: Settings, dtype: torch.dtype | st
     name = settings.model_path
     try:
         with exact_weights(name):
-            model = AutoModelForCausalLM.from_pretrained(
-                files.folder, dtype=dtype, trust_remote_code=settings.trust_remote_code, **files.kwargs
+            model = (
+                _from_gguf(files.folder, files.gguf, dtype)
+                if files.gguf
+                else AutoModelForCausalLM.from_pretrained(
+                    files.folder, dtype=dtype, trust_remote_code=settings.trust_remote_code
+                )
             )
             check_causal(model, name)
     except ImportError as error:
         raise missing_package(files.folder, name, error) from error
     return model.eval()
+
+
+def _from_gguf(folder: Path, name: str, dtype: torch.dtype | str) -> Any:
+    file = opened(folder / name)
+    config = AutoConfig.from_pretrained(folder, gguf_file=name)
+    rope.scale_as_stated(config, file)
+    model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, gguf_file=name)
+    rope.divide_frequencies(model, file)
+    return model
 
 
 def quiet() -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from sentencepiece import SentencePieceProcessor
-from sentencepiece.sentencepiece_model_pb2 import ModelProto
+from sentencepiece import sentencepiece_model_pb2 as protobuf
 from tokenizers import Regex, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -56,7 +57,8 @@ def as_published(folder: Path, name: str, tokenizer: PreTrainedTokenizerBase) ->
 def _check_files(folder: Path, name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raises: LoadError where the tokenizer was made of nothing: transformers makes an empty one without its files."""
     names = tokenizer.vocab_files_names
-    whole, parts = names.get("tokenizer_file", "tokenizer.json"), [names[key] for key in names if key != "tokenizer_file"]
+    whole = names.get("tokenizer_file", "tokenizer.json")
+    parts = [name for key, name in names.items() if key != "tokenizer_file"]
     if (folder / whole).exists() or any((folder / other).exists() for other in _OTHER_NAMES):
         return
     missing = [part for part in parts if not (folder / part).exists()]
@@ -100,9 +102,10 @@ def _conversions(folder: Path, path: Path, tokenizer: PreTrainedTokenizerBase) -
 
 def _normalizing(tokenizer: PreTrainedTokenizerBase, path: Path) -> PreTrainedTokenizerBase:
     """With what the file says of how a text is changed before it is split."""
-    proto = ModelProto()
+    proto: Any = protobuf.ModelProto()  # type: ignore[attr-defined]  # made when it is imported
     proto.ParseFromString(path.read_bytes())
-    rules, steps = proto.normalizer_spec, []
+    rules = proto.normalizer_spec
+    steps: list[Any] = []
     if rules.precompiled_charsmap:
         steps.append(normalizers.Precompiled(rules.precompiled_charsmap))
     if rules.remove_extra_whitespaces:
@@ -137,4 +140,4 @@ def _pieces(tokenizer: PreTrainedTokenizerBase) -> list[str | None]:
 
 def _merged(pieces: Sequence[str | None]) -> list[str | None]:
     """One None for several in a row: what is not in the vocabulary may be one token or several."""
-    return [piece for before, piece in pairwise([0, *pieces]) if piece is not None or before is not None]
+    return [piece for before, piece in pairwise(["", *pieces]) if piece is not None or before is not None]

@@ -1,4 +1,4 @@
-"""Whether the weights that transformers found are the model's: by itself it fills what is missing with random numbers."""
+"""Whether the weights that transformers found are the model's: by itself it makes up what is missing."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,13 +28,15 @@ class WeightsReport:
 
     def add(self, model: Any, info: Any) -> None:
         """info: transformers' LoadStateDictInfo."""
-        missing, unexpected = set(info.missing_keys), {key for key in info.unexpected_keys if not _is_buffer(model, key)}
+        missing = set(info.missing_keys)
+        unexpected = {key for key in info.unexpected_keys if not _is_buffer(model, key)}
         if self.heads:
             missing = {key for key in missing if not key.startswith("pooler.")}
             unexpected = {key for key in unexpected if _is_inside(model, key)}
         self._note("missing", missing)
         self._note("unexpected", unexpected)
-        self._note("of another shape", {f"{name} ({_x(it)} instead of {_x(its)})" for name, it, its in info.mismatched_keys})
+        shapes = {f"{name} ({_x(found)} instead of {_x(its)})" for name, found, its in info.mismatched_keys}
+        self._note("of another shape", shapes)
         self._note("not convertible", set(info.conversion_errors))
 
     def refuse(self, name: str) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import TooLongError
 from fastchat_worker.model.language_model import LanguageModel, check_tokens
-from fastchat_worker.model.loader import pick_device, pick_dtype
+from fastchat_worker.model.limits import check_limit
 from fastchat_worker.model.measure import Measure, longest_token
+from fastchat_worker.model.sentence_model import load_sentence_model
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
@@ -60,18 +61,12 @@ class SentenceEmbedder:
     """A sentence-transformers model: its own tokens, pooling and normalisation."""
 
     def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
-        report("loading sentence-transformers")
-        from sentence_transformers import SentenceTransformer  # takes seconds to import; only --task embed needs it
-
-        device = pick_device(settings.device)
         report("loading the weights")
         self._tokenizing = threading.Lock()  # truncation is state of the tokenizer: another thread's text would be cut
-        dtype = pick_dtype(settings.dtype, device)
-        self._model: Any = SentenceTransformer(
-            str(files.folder), device=str(device), local_files_only=True, model_kwargs={"dtype": dtype}
-        )
+        self._model: Any = load_sentence_model(files, settings)
         self._measure = Measure(longest_token(self._model.tokenizer), lambda text: len(self._split(text)))
         limit = self._model.max_seq_length or settings.max_model_len or 512
+        check_limit(settings.max_model_len, limit, settings.model_path)
         self.max_len: int = min(limit, settings.max_model_len or limit)
         self.dimensions: int = len(self._model.encode("?", show_progress_bar=False))
 

@@ -11,7 +11,7 @@ from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.slots import SlotCache
-from fastchat_worker.model import loader
+from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears
@@ -60,6 +60,7 @@ def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: R
     )
     logger.info("room for %d sequences of %d tokens", room.slots, room.max_len)
     model.max_len = room.max_len
+    rope.settle(model.model, room.max_len)
     runner.open_cache(room.slots, room.max_len)
     scheduler = Scheduler(SlotCache(room.slots), settings.max_batched_tokens, settings.max_queue)
     engine = Engine(runner, scheduler, settings.max_sequences_per_request)

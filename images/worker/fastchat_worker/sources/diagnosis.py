@@ -34,9 +34,7 @@ def unreadable(folder: Path) -> str | None:
 
 def _cannot_be_read(name: Path, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return (
-        f"{name} cannot be read ({reason.partition(chr(10))[0]}); it is so where it comes from: make or copy it anew"
-    )
+    return f"{name} cannot be read ({reason.partition(chr(10))[0]}); it is so where it comes from: make or copy it anew"
 
 
 def _is_pointer(path: Path) -> bool:
