@@ -33,7 +33,7 @@ def scale_as_stated(config: Any, file: GGUFReader) -> None:
 
 
 def divide_frequencies(model: nn.Module, file: GGUFReader) -> None:
-    """Applies a GGUF file's factors of the frequencies, by which llama.cpp writes the scaling of Llama 3.1 and later."""
+    """Applies a GGUF file's factors of the frequencies, by which it has the scaling of Llama 3.1 and later."""
     factors = next((tensor.data for tensor in file.tensors if tensor.name == "rope_freqs.weight"), None)
     if factors is not None:
         for rotary in _rotaries(model):
@@ -41,23 +41,24 @@ def divide_frequencies(model: nn.Module, file: GGUFReader) -> None:
 
 
 def _rotaries(model: nn.Module) -> Iterator[Any]:
+    """The modules that compute rotary embeddings of one kind for all layers."""
     for module in model.modules():
-        if isinstance(getattr(module, "inv_freq", None), Tensor) and isinstance(
-            getattr(module, "rope_type", None), str
-        ):
+        kind, frequencies = getattr(module, "rope_type", None), getattr(module, "inv_freq", None)
+        if isinstance(kind, str) and isinstance(frequencies, Tensor):
             yield module
 
 
 def _scaling(file: GGUFReader) -> Mapping[str, Any]:
-    """In transformers' words; empty where there is none."""
-    kind = _value(file, "type")
+    """In transformers' words; empty where there is none. The length that a file states is the stretched one."""
+    kind = _value(file, "rope.scaling.type")
     if kind not in _SCALED:
         return {}
-    trained = _value(file, "original_context_length")
-    scaling = {"rope_type": kind, "factor": float(_value(file, "factor") or 1)}
-    return scaling | ({"original_max_position_embeddings": int(trained)} if trained else {})
+    factor = float(_value(file, "rope.scaling.factor") or 1)
+    stated = _value(file, "context_length") or 0
+    trained = _value(file, "rope.scaling.original_context_length") or (stated if kind == "yarn" else stated / factor)
+    return {"rope_type": kind, "factor": factor, "original_max_position_embeddings": int(trained)}
 
 
 def _value(file: GGUFReader, name: str) -> Any:
-    field = file.fields.get(f"{file.fields['general.architecture'].contents()}.rope.scaling.{name}")
+    field = file.fields.get(f"{file.fields['general.architecture'].contents()}.{name}")
     return None if field is None else field.contents()

@@ -39,8 +39,8 @@ def load_sentence_model(files: ModelFiles, settings: Settings) -> Any:
         if "trust_remote_code" in str(error):
             raise untrusted(name, "its layers") from None
         raise
-    if folder and isinstance(model.tokenizer, PreTrainedTokenizerBase):
-        model.tokenizer = as_published(folder, name, model.tokenizer)
+    if folder and isinstance(model[0].processor, PreTrainedTokenizerBase):
+        model[0].processor = as_published(folder, name, model[0].processor)
     return model
 
 

@@ -32,6 +32,8 @@ def load_tokenizer(files: ModelFiles, name: str, *, trust_remote_code: bool) -> 
             raise untrusted(name, "its tokenizer") from None
         if "instantiate the backend tokenizer" in str(error):
             raise _none(name, ["tokenizer.json"]) from None
+        if (files.folder / "vocab.json").exists() and not (files.folder / "merges.txt").exists():
+            raise _none(name, ["tokenizer.json", "vocab.json with merges.txt"]) from None
         raise
     return tokenizer if files.gguf else as_published(files.folder, name, tokenizer)
 

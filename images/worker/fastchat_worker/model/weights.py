@@ -69,6 +69,8 @@ def exact_weights(name: str, *, heads: bool = False) -> Iterator[None]:
     modeling_utils.log_state_dict_report = note  # transformers 5.23 gives shapes and conversion errors to nobody else
     try:
         yield
+    except LoadError:
+        raise
     except Exception:
         report.refuse(name)  # what comes of wrong weights says less than they do
         raise
