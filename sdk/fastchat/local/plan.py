@@ -127,6 +127,7 @@ def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[
             *(sys.executable, "-m", "fastchat_worker"),
             *("--model-name", deployment.name, "--model-path", str(spec.model.source)),
             *("--task", spec.model.task.lower(), "--host", "127.0.0.1", "--port", str(port)),
+            *(["--trust-remote-code"] if spec.model.trust_remote_code else []),
             *spec.engine.args,
         ]
         label = deployment.name if spec.replicas == 1 else f"{deployment.name}-{index + 1}"

@@ -32,8 +32,9 @@ class Model(Part):
     """What is served, and under which names."""
 
     source: ModelSource = Field(
-        description="Where the model's files come from: hf://org/name[@revision], pvc://claim/path, "
-        "s3://bucket/prefix, file:///path (in the image or a mounted volume) or package://python_package/file."
+        description="Where the model's files come from: hf://org/name[@revision][:file], pvc://claim/path, "
+        "s3://bucket/prefix, file:///path (in the image or a mounted volume) or package://python_package/file. "
+        "Of a repository with several GGUF files, file is the path of one or a part of its name, such as Q4_K_M."
     )
     name: ServedName | None = Field(
         None, description="Name of the model in API requests. Default: the name of the resource."
@@ -49,6 +50,12 @@ class Model(Part):
     )
     secret_name: ResourceName | None = Field(
         None, description="Secret whose keys are the environment of the download, such as HF_TOKEN."
+    )
+    trust_remote_code: bool = Field(
+        False,
+        description="Runs the Python code that the model brings along, for models that need it. It can do whatever "
+        "the worker can: read its secrets and volumes, answer in its place, reach its network. Only for code that you "
+        "have read, of a fixed revision. Engines Transformers and VLLM.",
     )
 
     rules = (
@@ -231,6 +238,12 @@ class Spec(Part):
     )
 
     rules = (
+        Rule(
+            "self.engine.type != 'Custom' || !has(self.model.trustRemoteCode) || !self.model.trustRemoteCode",
+            lambda spec: spec.engine.type != "Custom" or not spec.model.trust_remote_code,
+            "engine Custom takes what it needs in spec.engine.args",
+            field=".model.trustRemoteCode",
+        ),
         Rule(
             "self.engine.type != 'VLLM' || !self.model.source.startsWith('package://')",
             lambda spec: spec.engine.type != "VLLM" or spec.model.source.scheme != "package",

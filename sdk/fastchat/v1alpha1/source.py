@@ -14,9 +14,13 @@ Scheme = Literal["hf", "pvc", "s3", "file", "package"]
 
 _PATH = r"[^\x00-\x1f\x7f]"
 _HF_NAME = r"[A-Za-z0-9][-A-Za-z0-9._]*"
+_HF_FILE = r"[A-Za-z0-9][-A-Za-z0-9._/+ ]*"
 _MODULE = "[A-Za-z_][A-Za-z0-9_]*"
 _SOURCE_FORMS: dict[Scheme, tuple[str, str]] = {
-    "hf": ("hf://org/name or hf://org/name@revision", rf"{_HF_NAME}/{_HF_NAME}(@[-A-Za-z0-9._/]+)?"),
+    "hf": (
+        "hf://org/name, hf://org/name@revision, and of several GGUF files one with :Q4_K_M or :file.gguf at the end",
+        rf"{_HF_NAME}/{_HF_NAME}((@[-A-Za-z0-9._/]+)?(:{_HF_FILE})?|/{_HF_FILE}[.]gguf)",
+    ),
     "pvc": ("pvc://claim/path", rf"{DNS_SUBDOMAIN}(/{_PATH}*)?"),
     "s3": ("s3://bucket/prefix", rf"[a-z0-9][-a-z0-9.]*[a-z0-9](/{_PATH}*)?"),
     "file": ("file:///path, an absolute path in the worker's file system", rf"/{_PATH}+"),
@@ -63,6 +67,8 @@ class ModelSource:
     """Below the root: path (pvc), prefix (s3), file or folder (package); absolute for file; empty for hf."""
     revision: str | None = None
     """Branch, tag or commit (hf); None: the default branch."""
+    file: str | None = None
+    """Of several GGUF files (hf) the path of one, or a part of its name such as Q4_K_M; None: there is only one."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -70,10 +76,18 @@ class ModelSource:
         obey(_SOURCE_RULES, text)
         scheme, _, rest = text.partition("://")
         if scheme == "hf":
-            name, _, revision = rest.partition("@")
-            return cls(text, "hf", name, revision=revision or None)
-        root, slash, path = rest.partition("/")
-        return cls(text, scheme, root, slash + path if scheme == "file" else path)  # type: ignore[arg-type]
+            rest, _, file = rest.partition(":")
+            rest, _, revision = rest.partition("@")
+            organisation, name, *path = rest.split("/")
+            return cls(
+                text,
+                "hf",
+                f"{organisation}/{name}",
+                revision=revision or None,
+                file=file or "/".join(path) or None,
+            )
+        root, slash, below = rest.partition("/")
+        return cls(text, scheme, root, slash + below if scheme == "file" else below)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return self.text

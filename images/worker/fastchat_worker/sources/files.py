@@ -3,7 +3,7 @@
 import importlib.util
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastchat.v1alpha1.source import ModelSource
@@ -11,9 +11,9 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.sources import hub, s3
 from fastchat_worker.sources.diagnosis import unreadable
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
-from fastchat_worker.sources.layout import gguf_of
+from fastchat_worker.sources.layout import layout_of
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[^:]+)?")
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,18 @@ def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> M
     Raises: LoadError, which says what is wrong with the path and what to change.
     """
     if "://" in model_path:
-        try:
-            source = ModelSource.parse(model_path)
-        except ValueError as wrong:
-            raise LoadError(f"--model-path {model_path}: {wrong}") from None
-        return _fetch(source, cache_dir, report)
+        return _fetch(_source(model_path), cache_dir, report)
     path = Path(model_path).expanduser()
     if path.exists() or not _HUB_NAME.fullmatch(model_path):
         return _inspect(path)
-    return _fetched(hub.fetch(ModelSource.parse("hf://" + model_path), report))
+    return _fetch(_source("hf://" + model_path), cache_dir, report)
+
+
+def _source(url: str) -> ModelSource:
+    try:
+        return ModelSource.parse(url)
+    except ValueError as wrong:
+        raise LoadError(f"--model-path {url}: {wrong}") from None
 
 
 def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
@@ -66,7 +69,7 @@ def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) 
         case "package":
             return _inspect(_package_folder(source.root) / source.path)
         case "hf":
-            return _fetched(hub.fetch(source, report))
+            return _fetched(hub.fetch(source, report), source.file)
         case "s3":
             return _fetched(s3.fetch(source, cache_dir, report))
         case "pvc":
@@ -75,8 +78,10 @@ def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) 
             )
 
 
-def _fetched(cached: Cached) -> ModelFiles:
-    return replace(_inspect(cached.folder), cached=cached)
+def _fetched(cached: Cached, file: str | None = None) -> ModelFiles:
+    """What was fetched, of which there may be more in the same folder. file: as a source has it."""
+    names = (str(fetched.path.relative_to(cached.folder)) for fetched in cached.files)
+    return ModelFiles(cached.folder, layout_of(names, cached.folder, file).gguf, cached)
 
 
 def _package_folder(name: str) -> Path:
@@ -96,7 +101,7 @@ def _inspect(path: Path) -> ModelFiles:
             f"there is no {path}: --model-path takes a folder, a GGUF file, a source or org/name on the hub"
         )
     if path.is_dir():
-        return ModelFiles(path, gguf_of((file.name for file in path.iterdir()), path))
+        return ModelFiles(path, layout_of((file.name for file in path.iterdir()), path).gguf)
     if path.suffix != ".gguf":
         raise LoadError(f"{path} is no model: a single file must be a .gguf")
     return ModelFiles(path.parent, path.name)

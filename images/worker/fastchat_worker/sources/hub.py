@@ -2,8 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,28 @@ from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.download import Download, disk_refusal, require_room
 from fastchat_worker.sources.integrity import Cached, Record, corrupt, discard, named_by_digest
-from fastchat_worker.sources.layout import NOT_NEEDED, needed
+from fastchat_worker.sources.layout import layout_of
 from fastchat_worker.sources.lock import Lock
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 10  # seconds, for the first response: the library itself would wait for ever
 _ABANDONED = 600  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What is wanted of a repository on the hub; `names` are paths below it."""
+
+    source: ModelSource
+    names: frozenset[str]
+
+    def snapshot(self, **options: Any) -> Any:
+        """The folder that has them, once they are here; with dry_run=True what the library would do."""
+        patterns = [escape(name) for name in sorted(self.names)]
+        return snapshot_download(self.source.root, revision=self.source.revision, allow_patterns=patterns, **options)
+
+    def fetch(self, **options: Any) -> Cached:
+        return _cached(Path(self.snapshot(**options)), self.names)
 
 
 def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
@@ -55,13 +73,15 @@ def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
 def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cached:
     report(f"looking for {name}")
     try:
-        model_info(source.root, revision=source.revision or constants.DEFAULT_REVISION, timeout=_PATIENCE)
+        info = model_info(source.root, revision=source.revision or constants.DEFAULT_REVISION, timeout=_PATIENCE)
     except RevisionNotFoundError:
         raise
     except (HTTPError, OfflineModeIsEnabled) as error:
         return _last_downloaded(source, error, report)
-    if not any(file.will_download for file in _snapshot(source, dry_run=True)):
-        cached = _cached(_snapshot(source))
+    names = [sibling.rfilename for sibling in info.siblings or ()]
+    files = _Files(source, layout_of(names, source, source.file).files)
+    if not any(file.will_download for file in files.snapshot(dry_run=True)):
+        cached = files.fetch()
         if not cached.broken(report):
             return cached
     cache = Path(constants.HF_HUB_CACHE)
@@ -71,17 +91,17 @@ def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cac
     lock.wait(lock.take, report)
     try:
         _remove_abandoned(cache / folder / "blobs")
-        return _verified(source, name, cache, lock.publishing(report))
+        return _verified(files, name, cache, lock.publishing(report))
     finally:
         lock.release()
 
 
-def _verified(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+def _verified(files: _Files, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
     """Downloads missing files, and once more those that are broken. Raises: LoadError where they still are."""
-    cached = _download(source, name, cache, report)
+    cached = _download(files, name, cache, report)
     if broken := cached.broken(report):
         discard(broken)
-        cached = _download(source, name, cache, report)
+        cached = _download(files, name, cache, report)
     if broken := cached.broken(report):
         discard(broken)
         raise LoadError(
@@ -90,16 +110,16 @@ def _verified(source: ModelSource, name: str, cache: Path, report: Callable[[str
     return cached
 
 
-def _download(source: ModelSource, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
-    files = _snapshot(source, dry_run=True)  # again: another worker may have fetched them meanwhile
+def _download(wanted: _Files, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+    files = wanted.snapshot(dry_run=True)  # again: another worker may have fetched them meanwhile
     total = sum(file.file_size or 0 for file in files)
     need = sum(file.file_size or 0 for file in files if file.will_download)
     require_room(cache, need, name, "HF_HOME")
     if not need:
-        return _cached(_snapshot(source))
+        return wanted.fetch()
     with Download(name, total, total - need, report) as download:
         try:
-            return _cached(_snapshot(source, tqdm_class=_counter(download)))
+            return wanted.fetch(tqdm_class=_counter(download))
         except (OSError, RuntimeError) as error:
             missing = sum(file.file_size or 0 for file in files if not Path(file.local_path).exists())
             if refusal := disk_refusal(error, cache, missing, name, "HF_HOME"):
@@ -110,9 +130,14 @@ def _download(source: ModelSource, name: str, cache: Path, report: Callable[[str
 def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
     """What an earlier start downloaded, where the hub cannot be reached. Raises: the error where there is nothing."""
     try:
-        cached = _cached(_snapshot(source, local_files_only=True))
+        folder = Path(snapshot_download(source.root, revision=source.revision, local_files_only=True))
     except LocalEntryNotFoundError:
         raise error from None
+    try:
+        layout = layout_of(_names(folder), source, source.file)
+    except LoadError as unknown:
+        raise LoadError(f"{unknown} in the cache, and the hub does not tell what else ({_reason(error)})") from None
+    cached = _cached(folder, layout.files)
     if broken := cached.broken(report):
         discard(broken)
         raise LoadError(
@@ -122,27 +147,26 @@ def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[st
     return cached
 
 
-def _cached(snapshot: str) -> Cached:
-    """The cache entry of a snapshot: a folder of links to files that are named by their digests.
+def _cached(folder: Path, names: Iterable[str]) -> Cached:
+    """Files of a snapshot, a folder of links to files that are named by their digests.
 
     On a volume without links the folder has the files themselves, of which no digest is known.
     """
-    folder = Path(snapshot)
-    paths = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+    paths = {name: folder / name for name in sorted(names)}
     files = [
         named_by_digest(path.readlink().name if path.is_symlink() else f"{folder.name}/{name}", path)
         for name, path in paths.items()
-        if needed(name)
     ]
     return Cached(folder, files, Record(folder.parents[1] / "fastchat-checked.json"))
 
 
+def _names(folder: Path) -> list[str]:
+    """The files below a folder, also those whose links lead nowhere."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
+
+
 def _reason(error: Exception) -> str:
     return (str(error.__cause__ or error) or type(error).__name__).partition("\n")[0]
-
-
-def _snapshot(source: ModelSource, **options: Any) -> Any:
-    return snapshot_download(source.root, revision=source.revision, ignore_patterns=NOT_NEEDED, **options)
 
 
 def _counter(download: Download) -> type[Any]:

@@ -1,29 +1,115 @@
 """Which files make a model."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from fastchat_worker.errors import LoadError
 
-NOT_NEEDED = ["*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "original/*", "*.md", "*.png", "*.jpg"]
+_NOT_NEEDED = (
+    *("*.md", "*.png", "*.jpg", "*.jpeg", "*.gif", "*.svg", "*.pdf", "*.ipynb", ".git*", "*/.git*", "*.imatrix"),
+    *("*.onnx", "*.onnx_data", "onnx/*", "openvino/*", "coreml/*", "*.mlmodel", "*.mlpackage/*", "*.tflite"),
+    *("*.h5", "*.msgpack", "*.ot", "*.ckpt*", "*.npz", "*.nemo", "*.mlx", "original/*", "metal/*"),
+    *("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*", "trainer_state.json", "*tfevents*"),
+    *("checkpoint-*/*", "runs/*", "*.log", "adapter_model.*", "imatrix*", "mmproj*", "*/mmproj*"),
+)
+"""Other programs' copies of the weights, and what is left of training."""
+_SAFE, _PICKLED = "*.safetensors", ("*.bin", "*.pt", "*.pth")
+_COPIES = ("consolidated*", "*.fp16.*", "*.fp32.*", "*.bf16.*", "*.non_ema.*")
+"""Of the weights beside them, in another layout or type."""
+_SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 
 
-def needed(path: str) -> bool:
-    """Whether a file, named by its path below the model's folder, is worth a download."""
-    return not any(fnmatchcase(path, pattern) for pattern in NOT_NEEDED)
+@dataclass(frozen=True)
+class Layout:
+    """The files of a model, by their paths below its folder. gguf: the GGUF file; None: transformers' layout."""
+
+    files: frozenset[str]
+    gguf: str | None = None
 
 
-def gguf_of(paths: Iterable[str], folder: object) -> str | None:
-    """The GGUF file of a folder, None where it is in transformers' layout; LoadError where it is neither.
+def layout_of(paths: Iterable[str], source: object, file: str | None = None) -> Layout:
+    """The files that are loaded, of all that a folder has.
 
-    paths: of its files, below it. folder: what the error calls it.
+    paths: of its files, below it. source: what an error calls it. file: the path of a GGUF file, or which of several it
+    is by a part of its name, such as Q4_K_M. Raises: LoadError where there is no model, or more than one.
     """
-    names = {path for path in paths if "/" not in path}
-    if names & {"config.json", "modules.json"}:
-        return None
-    files = sorted(name for name in names if name.endswith(".gguf"))
-    if not files:
-        raise LoadError(f"{folder} holds no model: neither config.json nor a .gguf file")
-    if len(files) > 1:
-        raise LoadError(f"{folder} holds several GGUF files; name one of {', '.join(files)}")
-    return files[0]
+    found = [path for path in paths if not any(fnmatchcase(path, pattern) for pattern in _NOT_NEEDED)]
+    names = {path for path in found if "/" not in path}
+    if file is None and names & {"config.json", "modules.json"}:
+        return Layout(frozenset(_transformers(found, sentences="modules.json" in names)))
+    gguf = _gguf([path for path in found if path.endswith(".gguf")], source, file, names)
+    return Layout(frozenset([gguf]), gguf)
+
+
+def _transformers(paths: Sequence[str], *, sentences: bool) -> Iterable[str]:
+    """All but GGUF files and second copies of weights; folders have weights in models of sentence-transformers only."""
+    safe_folders = {_folder(path) for path in paths if _is_weights(path, _SAFE)}
+    whole = {_folder(path) for path in paths if PurePosixPath(path).name == "model.safetensors"}
+    for path in paths:
+        if path.endswith(".gguf") or ("/" in path and not sentences and _is_weights(path, _SAFE, *_PICKLED)):
+            continue
+        if _folder(path) in safe_folders and _is_superseded(PurePosixPath(path).name, _folder(path) in whole):
+            continue
+        yield path
+
+
+def _is_superseded(name: str, whole: bool) -> bool:
+    """Whether other weights in the same folder are taken. whole: there is a model.safetensors."""
+    if fnmatchcase(name, _SAFE):
+        return any(fnmatchcase(name, copy) for copy in _COPIES) or (whole and bool(re.match(r"model-\d+-of-", name)))
+    return any(fnmatchcase(name, pattern) for pattern in (*_PICKLED, "*.bin.index.json"))
+
+
+def _is_weights(path: str, *patterns: str) -> bool:
+    name = PurePosixPath(path).name
+    return any(fnmatchcase(name, pattern) for pattern in patterns) and not any(
+        fnmatchcase(name, copy) for copy in _COPIES
+    )
+
+
+def _folder(path: str) -> str:
+    return str(PurePosixPath(path).parent)
+
+
+def _gguf(paths: Sequence[str], source: object, file: str | None, names: Iterable[str]) -> str:
+    """The one GGUF file that is meant. Raises: LoadError where there is none, or not one."""
+    if not paths:
+        raise LoadError(_without_gguf(source, file, names))
+    wanted = [path for path in paths if file is None or path == file] or [path for path in paths if _has(path, file)]
+    models = sorted({_SPLIT.sub("", path) for path in wanted})
+    if not models:
+        raise LoadError(f"{source} has no GGUF file {file}; it has {', '.join(_choices(paths))}")
+    if len(models) > 1:
+        raise LoadError(f"{source} holds several GGUF files; name one of {_named(source, _choices(wanted))}")
+    if split := _SPLIT.search(wanted[0]):
+        raise LoadError(
+            f"{source}: {models[0]} is split into {int(split[1])} files, which transformers cannot read: merge them by "
+            "llama-gguf-split --merge, or take one that is a single file"
+        )
+    return wanted[0]
+
+
+def _without_gguf(source: object, file: str | None, names: Iterable[str]) -> str:
+    if file is not None:
+        return f"{source} has no GGUF file at all: leave {file} out"
+    if "adapter_config.json" in names:
+        return f"{source} holds an adapter and no model: merge it into its base model, and serve what comes of it"
+    return f"{source} holds no model: neither config.json nor a .gguf file"
+
+
+def _choices(paths: Sequence[str]) -> list[str]:
+    """What can be named: each once, whether it is split or not."""
+    return sorted({_SPLIT.sub("-*.gguf", path) for path in paths})
+
+
+def _named(source: object, choices: Sequence[str]) -> str:
+    whole = str(source).partition(":")[0] == "hf"
+    return ", ".join(choices) + (f", such as hf://ORG/NAME:{choices[0]}" if whole else "")
+
+
+def _has(path: str, part: str | None) -> bool:
+    """Whether a name, or that of its folder, has a word such as Q4_K_M in it."""
+    return bool(re.search(rf"(^|[-._/]){re.escape(part or '')}([-./]|$)", path, re.IGNORECASE))

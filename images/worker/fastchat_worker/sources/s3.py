@@ -10,7 +10,7 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.bucket import Bucket, UnreachableError
 from fastchat_worker.sources.download import disk_refusal
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
-from fastchat_worker.sources.layout import gguf_of, needed
+from fastchat_worker.sources.layout import layout_of
 from fastchat_worker.sources.lock import Lock
 from fastchat_worker.sources.snapshot import Snapshot, snapshot_of, snapshots
 
@@ -42,10 +42,11 @@ def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Ca
 def _current(source: ModelSource, home: Path, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
     report(f"looking for {source}")
     bucket = Bucket(source.root)
-    items = [item for item in bucket.objects(source.path.strip("/")) if needed(item.path)]
+    items = bucket.objects(source.path.strip("/"))
     if not items:
         raise LoadError(f"{source} holds no files: check the prefix")
-    gguf_of((item.path for item in items), source)  # before gigabytes are fetched for nothing
+    layout = layout_of((item.path for item in items), source)
+    items = [item for item in items if item.path in layout.files]
     snapshot = snapshot_of(items, home)
 
     def download(lock: Lock) -> None:

@@ -17,6 +17,7 @@ def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
         "--host=0.0.0.0",
         f"--port={WORKER_PORT}",
         f"--grace-period-seconds={deployment.spec.termination_grace_period_seconds}",
+        *(["--trust-remote-code"] if model.trust_remote_code else []),
         *engine.args,
     ]
     return Launch(

@@ -2,6 +2,7 @@
 
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat.v1alpha1.names import WORKER_PORT
+from fastchat.v1alpha1.source import ModelSource
 from fastchat_operator.plan import source
 from fastchat_operator.plan.engines.launch import Launch, caches
 from fastchat_operator.settings import Settings
@@ -26,7 +27,7 @@ def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
 
 def _args(deployment: ModelDeployment) -> list[str]:
     model, gpus = deployment.spec.model, deployment.spec.gpus
-    served = model.source.root if model.source.scheme == "hf" else source.path(deployment)
+    served = _on_the_hub(model.source) if model.source.scheme == "hf" else source.path(deployment)
     args = [served, f"--served-model-name={deployment.name}", "--host=0.0.0.0", f"--port={WORKER_PORT}"]
     if model.source.revision:
         args.append(f"--revision={model.source.revision}")
@@ -36,4 +37,13 @@ def _args(deployment: ModelDeployment) -> list[str]:
         args.append("--runner=pooling")
     if gpus > 1:
         args.append(f"--tensor-parallel-size={gpus}")
+    if model.trust_remote_code:
+        args.append("--trust-remote-code")
     return args
+
+
+def _on_the_hub(model: ModelSource) -> str:
+    """A repository, or one GGUF file of it, which vLLM writes with a slash by its path and with a colon by its type."""
+    if model.file is None:
+        return model.root
+    return f"{model.root}{'/' if model.file.endswith('.gguf') else ':'}{model.file}"

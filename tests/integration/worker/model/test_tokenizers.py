@@ -34,8 +34,8 @@ def _describe(folder: Path, **settings) -> None:
 @pytest.mark.parametrize("model_type", ["llama", "mistral"])
 @pytest.mark.parametrize(
     "described",
-    [None, {"tokenizer_class": "LlamaTokenizer"}, {"tokenizer_class": "LlamaTokenizer", "legacy": False, "add_bos_token": True}],
-)  # fmt: skip
+    [None, {"tokenizer_class": "LlamaTokenizer"}, {"tokenizer_class": "LlamaTokenizer", "legacy": False}],
+)
 def test_sentencepiece_splits_as_sentencepiece_does(folder, load, edit_json, model_type, described):
     write_sentencepiece(folder / "tokenizer.model")
     edit_json(folder / "config.json", model_type=model_type, architectures=None)
