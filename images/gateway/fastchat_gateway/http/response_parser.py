@@ -213,7 +213,13 @@ class ResponseParser:
         return None
 
     def _read_chunks(self, stream: Chunked, data: bytes) -> bytes:
-        """What comes next of a stream, apart from what the reader has taken as it came."""
+        """What comes next of a stream, apart from what the reader has got already."""
+        missing = stream.missing
+        if 0 < missing < len(data):
+            part = stream.feed(data[:missing])  # so that what follows can be taken as it came
+            if part and self._reader is not None:
+                self._reader.on_body(part)
+            data = data[missing:]
         reader = self._reader
         if reader is None or not stream.is_between:
             return stream.feed(data)

@@ -114,8 +114,17 @@ def test_a_connection_with_surplus_bytes_is_not_used_again() -> None:
 def test_a_reader_of_chunks_gets_those_that_end_with_an_event_as_they_came() -> None:
     chunk = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
     reader = read(ResponseParser(), STREAM + chunk * 2, chunk + b"3\r\nx", b"yz\r\n0\r\n\r\n", chunks=True)
-    assert reader.events == ["head", "2 chunks", "1 chunks", "body", "reusable", "complete"]
+    assert reader.events == ["head", "2 chunks", "1 chunks", "body", "body", "reusable", "complete"]
     assert (reader.chunks, reader.body) == (chunk * 3, b"xyz")
+
+
+@pytest.mark.parametrize("cut", range(1, len(EVENT) + 2))
+def test_after_the_rest_of_a_cut_chunk_the_next_ones_go_on_as_they_came(cut: int) -> None:
+    chunk = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
+    at = chunk.index(EVENT) + cut
+    reader = read(ResponseParser(), STREAM + chunk[:at], chunk[at:] + chunk * 2, chunks=True)
+    assert (reader.body, reader.chunks) == (EVENT, chunk * 2)
+    assert reader.events[-1] == "2 chunks"
 
 
 def test_chunks_that_come_with_the_end_say_that_more_follows() -> None:

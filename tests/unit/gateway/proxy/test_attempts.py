@@ -8,6 +8,7 @@ import pytest
 
 from fastchat_gateway.clock import Clock
 from fastchat_gateway.errors import RefusedError
+from fastchat_gateway.http.chunked import Chunked
 from fastchat_gateway.proxy.attempts import Attempts
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.context import RelayContext
@@ -99,7 +100,7 @@ class Client:
         self.status = status
 
     def write(self, data: bytes, *, chunks: int = 0, more: bool = False) -> None:
-        self.body += data
+        self.body += Chunked().feed(data) if chunks else data
 
     def end(self, data: bytes) -> None:
         self.body += data
@@ -119,7 +120,9 @@ class Client:
 class Scene:
     """Workers of one model, of which each has an idle connection, and a request for it."""
 
-    def __init__(self, workers: int, *, stream: bool = False, queue: QueueLimits | None = None) -> None:
+    def __init__(
+        self, workers: int, *, stream: bool = False, chunks: bool = False, queue: QueueLimits | None = None
+    ) -> None:
         self.catalog = Catalog()
         self.pool = Pool(Clock(), connect_timeout=1)
         urls = [f"http://worker-{number}" for number in range(workers)]
@@ -134,7 +137,7 @@ class Scene:
         assert model is not None
         self.model = model
         call = Call("m", b"/v1/chat/completions", BODY, b"", stream, hides_usage=stream)
-        self.attempts = Attempts(self.context, call, self.client, model)
+        self.attempts = Attempts(self.context, call, self.client, model, chunks=chunks)
         self.attempts.start(time.monotonic())
 
     @property
@@ -230,6 +233,23 @@ async def test_a_stream_goes_on_in_whole_events_without_the_usage_that_its_clien
     worker.end()
     assert (scene.client.body, scene.client.tokens, scene.client.over) == (EVENT * 2 + DONE, (3, 5), "ended")
     assert scene.outstanding == 0
+
+
+def chunked(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+async def test_a_stream_is_the_same_to_its_client_wherever_it_is_cut() -> None:
+    sent = STREAM + chunked(EVENT, EVENT, EVENT * 2 + EVENT[:5], EVENT[5:], EVENT, USAGE, DONE) + b"0\r\n\r\n"
+    cuts = [[sent[:place], sent[place:]] for place in range(1, len(sent))]
+    cuts += [[sent[at : at + size] for at in range(0, len(sent), size)] for size in range(1, 80)]
+    for pieces in cuts:
+        scene = Scene(1, stream=True, chunks=True)
+        worker = scene.busy
+        for piece in pieces:
+            worker.upstream.data_received(piece)
+        assert (scene.client.body, scene.client.tokens) == (EVENT * 6 + DONE, (3, 5))
+        assert (scene.client.over, worker.transport.aborted) == ("ended", False)
 
 
 async def test_a_stream_that_has_begun_is_not_sent_elsewhere() -> None:
