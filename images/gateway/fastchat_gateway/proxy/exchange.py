@@ -4,7 +4,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from fastchat_gateway.access.keyring import NO_KEY
 from fastchat_gateway.errors import RefusedError, from_worker, shutting_down
@@ -22,7 +22,9 @@ _JSON = b"content-type: application/json\r\n"
 _WAITING = b": waiting for a worker\n\n"
 _EVENT_STREAM = b"content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _FIRST_BYTES = 2**16
-_CHUNK_FRAMING = 6
+_MOST_UNCOUNTED: Final = 2**14
+"""Bytes of a stream that are kept until its events are counted."""
+_CHUNK_FRAMING: Final = 6
 """Bytes of a chunk that are none of its body, as a rule; each has two line ends besides those of its events."""
 
 Stopped = Literal["client_gone", "shutdown", None]
@@ -76,12 +78,12 @@ class Exchange:
     sent = 0
     _delivered = 0
     """Bytes of the worker's response that were sent on in parts."""
-    _events = 0
-    """Events of a stream that were sent on before the last write."""
     _first = b""
     _last = b""
-    """What the first write and the last one had of them."""
-    _last_chunks = 0
+    """What the first write of a stream and the last one had of its events."""
+    _counted = 0
+    """Events of it that were counted so far."""
+    _uncounted_bytes = 0
     _tokens: Tokens | None = None
     first_byte: float | None = None
 
@@ -98,6 +100,8 @@ class Exchange:
         self.path = head.path
         self.body = body
         self.request_bytes = len(body)
+        self._uncounted: list[tuple[bytes, int]] = []
+        """Parts of a stream whose events were not counted yet, and their chunks."""
         given = head.named.get(b"x-request-id")
         self.request_id = given if given and _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
 
@@ -140,11 +144,13 @@ class Exchange:
         self.sent += size
         self._delivered += size - chunks * _CHUNK_FRAMING
         if self.streams and size > _CHUNK_FRAMING:
-            if self._last:
-                self._events += self._last_events
-            else:
+            if not self._first:
                 self._first = data[:_FIRST_BYTES]
-            self._last, self._last_chunks = data, chunks
+            self._last = data
+            self._uncounted.append((data, chunks))
+            self._uncounted_bytes += size
+            if self._uncounted_bytes > _MOST_UNCOUNTED:
+                self._count_events()
         self._downstream.write_part(data, last=last, framed=chunks > 0, more=more)
 
     def end(self, data: bytes) -> None:
@@ -197,14 +203,16 @@ class Exchange:
         if self.status != 200 or not self._delivered:
             return self._about(0) if self.stopped else (0, 0)
         if self.streams:
-            events = self._events + self._last_events
-            return self._about(usage.of_events(self._delivered, events, self._first, self._last))
+            self._count_events()
+            return self._about(usage.of_events(self._delivered, self._counted, self._first, self._last))
         return self._about(usage.of_bytes(self._delivered))
 
-    @property
-    def _last_events(self) -> int:
-        """Counted only where the next write comes or an estimate is needed: mostly the last one brings usage."""
-        return self._last.count(b"\n") // 2 - self._last_chunks
+    def _count_events(self) -> None:
+        """It goes through all bytes, so it is put off: mostly the last of them tell usage, and nobody has to know."""
+        for data, chunks in self._uncounted:
+            self._counted += data.count(b"\n") // 2 - chunks
+        self._uncounted = []
+        self._uncounted_bytes = 0
 
     def _about(self, completion: int) -> Tokens:
         return usage.of_bytes(self.request_bytes), 0 if self.path.endswith("embeddings") else completion
