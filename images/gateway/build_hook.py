@@ -26,8 +26,10 @@ MODULES = (
     "http/response_head",
     "http/response_parser",
     "proxy/attempts",
+    "proxy/body",
     "proxy/call",
     "proxy/context",
+    "proxy/documents",
     "proxy/drain",
     "proxy/exchange",
     "proxy/gateway",
@@ -42,6 +44,9 @@ MODULES = (
     "server/connection",
     "server/parser",
     "server/writer",
+    "telemetry/access_log",
+    "telemetry/counts",
+    "telemetry/metrics",
 )
 """What a request passes through. Not what inherits from others' classes: mypyc would gain nothing there."""
 

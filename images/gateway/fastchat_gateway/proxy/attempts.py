@@ -248,8 +248,10 @@ class Attempts:
         body = self._call.body_for(self._dispatch.model.name, with_usage=asks_usage)
         head = self._call.head(upstream.host_line, self._context.identity(self._call.key), len(body))
         response = self._stage = Response(self, endpoint, upstream, self._sink, asks_usage=asks_usage)
-        parts = (head + body,) if len(body) < BUFFERED_BYTES else (head, body)
-        upstream.send(response, *parts, chunks=self._takes_chunks)
+        if len(body) < BUFFERED_BYTES:
+            upstream.send(response, head + body, chunks=self._takes_chunks)
+        else:
+            upstream.send(response, head, body, chunks=self._takes_chunks)
 
     def _release(self, endpoint: Endpoint) -> None:
         """The worker does not have the request any more; there may be room for one that is held."""

@@ -2,63 +2,37 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from fastchat.api import structure
 from fastchat_gateway.errors import RefusedError, bad_request, too_complex
+from fastchat_gateway.proxy import shapes
+from fastchat_gateway.proxy.shapes import Request, Value
 
-MOST_SEQUENCES = 2048
+MOST_SEQUENCES: Final = 2048
 """For so many a request counts at most: more than that no worker takes."""
 
-_BRACKET = ord("[")
-_Value = msgspec.Raw | msgspec.UnsetType
+_BRACKET: Final = ord("[")
 
 
-class Parameters(msgspec.Struct):
-    """What a request asks for, as far as it matters here; what is wrong with its other fields is for its worker."""
+class Parameters:
+    """What a request asks for, as far as it matters here."""
 
-    model: str
-    stream: bool | None = None
-    n: _Value = msgspec.UNSET
-    prompt: _Value = msgspec.UNSET
-    input: _Value = msgspec.UNSET
-    stream_options: _Value = msgspec.UNSET
-
-    @property
-    def sequences(self) -> int:
+    def __init__(self, request: Request) -> None:
+        self.model = request.model
+        self.stream = bool(request.stream)
+        self.sequences = _sequences(request.n, request.input if request.prompt is msgspec.UNSET else request.prompt)
         """Answers to be generated, or inputs to be embedded: `n` for each prompt; at least 1."""
-        texts = self.input if isinstance(self.prompt, msgspec.UnsetType) else self.prompt
-        if isinstance(self.n, msgspec.UnsetType) and isinstance(texts, msgspec.UnsetType):
-            return 1
-        return min(_number(self.n) * _length(texts), MOST_SEQUENCES)
-
-    @property
-    def has_stream_options(self) -> bool:
-        return self.stream_options is not msgspec.UNSET
-
-    @property
-    def asks_for_usage(self) -> bool:
+        self.has_stream_options = request.stream_options is not msgspec.UNSET
+        self.asks_for_usage = _asks_for_usage(request.stream_options)
         """The client wants usage at the stream's end, or something of which only the worker knows what it means."""
-        if isinstance(self.stream_options, msgspec.UnsetType):
-            return False
-        try:
-            options = _options.decode(self.stream_options)
-        except msgspec.DecodeError:
-            return True
-        return bool(options and options.include_usage)
 
 
-class _Options(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-_parameters = msgspec.json.Decoder(Parameters)
-_options = msgspec.json.Decoder(_Options | None)
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
-_LARGE = 2**14
-_MOST_PARAMETERS = 1024
+_LARGE: Final = 2**14
+_MOST_PARAMETERS: Final = 1024
 
 
 def read(body: bytes) -> Parameters:
@@ -66,38 +40,55 @@ def read(body: bytes) -> Parameters:
 
     Of two values of a key another reader, the worker, might take the other one.
     """
+    size = len(body)
     try:
-        if structure.has_more_colons(body, structure.MOST_MEMBERS):
-            _parameters.decode(body)  # builds nothing of what is not read: what is wrong there comes first
+        if size > structure.MOST_MEMBERS and structure.has_more_colons(body, structure.MOST_MEMBERS):
+            shapes.request.decode(body)  # builds nothing of what is not read: what is wrong there comes first
             check_structure(body)
-        fields = _fields.decode(body)
-        parameters = _parameters.decode(body) if len(body) < _LARGE else _parameters_in(fields)
+        members = shapes.fields.decode(body)
+        request = shapes.request.decode(body) if size < _LARGE else _request_of(members)
         if not body.isascii():  # which needs no copy
             body.decode()  # msgspec does not look into strings that it skips
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _what_is_wrong(body, error) from None
-    if len(fields) > _MOST_PARAMETERS:
+    if len(members) > _MOST_PARAMETERS:
         raise too_complex(f"it has more than {_MOST_PARAMETERS} parameters")
-    if not _is_each_once(body, fields.values()):
-        raise _twice(body, fields)
-    return parameters
+    if not _is_each_once(body, members.values()):
+        raise _twice(body, members)
+    return Parameters(request)
 
 
-def _parameters_in(fields: Mapping[str, msgspec.Raw]) -> Parameters:
+def _request_of(members: Mapping[str, msgspec.Raw]) -> Request:
     """From the values that were found: to go through a long document twice would cost."""
-    typed = [b'"%b":%b' % (name.encode(), fields[name]) for name in ("model", "stream") if name in fields]
-    parameters = _parameters.decode(b"{%b}" % b",".join(typed))
+    typed = [b'"%b":%b' % (name.encode(), members[name]) for name in ("model", "stream") if name in members]
+    request = shapes.request.decode(b"{%b}" % b",".join(typed))
     for name in ("n", "prompt", "input", "stream_options"):
-        setattr(parameters, name, fields.get(name, msgspec.UNSET))
-    return parameters
+        setattr(request, name, members.get(name, msgspec.UNSET))
+    return request
 
 
-def _number(n: _Value) -> int:
+def _sequences(n: Value, texts: Value) -> int:
+    if n is msgspec.UNSET and texts is msgspec.UNSET:
+        return 1
+    return min(_number(n) * _length(texts), MOST_SEQUENCES)
+
+
+def _asks_for_usage(options: Value) -> bool:
+    if isinstance(options, msgspec.UnsetType):
+        return False
+    try:
+        given = shapes.stream_options.decode(options)
+    except msgspec.DecodeError:
+        return True
+    return given is not None and bool(given.include_usage)
+
+
+def _number(n: Value) -> int:
     digits = b"" if isinstance(n, msgspec.UnsetType) else bytes(n)
     return max(1, int(digits[:9])) if digits.isdigit() else 1  # with more of them it is too much anyway
 
 
-def _length(texts: _Value) -> int:
+def _length(texts: Value) -> int:
     """How many texts these are, by their quotes or brackets: to make an object of each would take longer."""
     if isinstance(texts, msgspec.UnsetType) or memoryview(texts)[0] != _BRACKET:
         return 1

@@ -1,6 +1,5 @@
 """A request on its way to a worker."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,27 +14,40 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
-@dataclass(slots=True)
 class Call:
     """A request on its way to some worker of a model."""
 
-    model: str
-    """As the client named it: a name or an alias."""
-    path: bytes
-    """At the worker."""
-    body: bytes
-    lines: bytes
-    """What the worker gets to know of the client's head, as header lines."""
-    stream: bool = False
-    key: str = ""
-    """Name of the API key."""
-    sequences: int = 1
-    """Completions to be generated, or inputs to be embedded."""
-    hides_usage: bool = False
-    """It is a stream whose client did not ask for usage: the gateway does, and takes it out of the stream again."""
-    has_stream_options: bool = False
-    trace: "Trace | None" = None
-    """Its spans, where traces are switched on."""
+    def __init__(
+        self,
+        model: str,
+        path: bytes,
+        body: bytes,
+        lines: bytes,
+        stream: bool = False,
+        *,
+        key: str = "",
+        sequences: int = 1,
+        hides_usage: bool = False,
+        has_stream_options: bool = False,
+        trace: "Trace | None" = None,
+    ) -> None:
+        self.model = model
+        """As the client named it: a name or an alias."""
+        self.path = path
+        """At the worker."""
+        self.body = body
+        self.lines = lines
+        """What the worker gets to know of the client's head, as header lines."""
+        self.stream = stream
+        self.key = key
+        """Name of the API key."""
+        self.sequences = sequences
+        """Completions to be generated, or inputs to be embedded."""
+        self.hides_usage = hides_usage
+        """It is a stream whose client did not ask for usage: the gateway does, and takes it out of the stream again."""
+        self.has_stream_options = has_stream_options
+        self.trace = trace
+        """Its spans, where traces are switched on."""
 
     def head(self, host_line: bytes, token_line: bytes, length: int) -> bytes:
         """The whole head a worker gets; the body has been checked to be JSON, whatever the client called it."""

@@ -32,7 +32,8 @@ from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.routing.catalog import Model
-from fastchat_gateway.telemetry.access_log import AccessLog, AccessRecord
+from fastchat_gateway.telemetry.access_log import AccessLog
+from fastchat_gateway.telemetry.access_record import AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class Gateway:
 
     def _infer(self, exchange: Exchange) -> None:
         parameters, path = body.read(exchange.body), INFERENCE[exchange.path]
-        name, stream, generates = parameters.model, bool(parameters.stream), path in _GENERATES
+        name, stream, generates = parameters.model, parameters.stream, path in _GENERATES
         sequences = parameters.sequences
         exchange.sequences = sequences if generates else _places(exchange.key, sequences)
         model = self.admit(exchange, name)
@@ -204,8 +205,8 @@ class Gateway:
             body.check_structure(exchange.body)  # it is put together anew under the model's own name
         exchange.model = model.name
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
-        call = Call(name, path, exchange.body, to_worker(exchange, with_trace=trace is None), stream)
-        call.key, call.sequences, call.trace = exchange.key.name, sequences, trace
+        lines = to_worker(exchange, with_trace=trace is None)
+        call = Call(name, path, exchange.body, lines, stream, key=exchange.key.name, sequences=sequences, trace=trace)
         if stream and generates:
             call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
         exchange.attempts = Attempts(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
@@ -289,8 +290,8 @@ class Gateway:
                 exchange.endpoint,
                 status,
                 outcome,
-                None if first_byte is None else round(first_byte * 1000, 2),
-                round(exchange.duration * 1000, 2),
+                None if first_byte is None else _milliseconds(first_byte),
+                _milliseconds(exchange.duration),
                 exchange.sent,
             )
             self._access_log.write(record)
@@ -305,6 +306,11 @@ def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
 def _places(key: Key, inputs: int) -> int:
     """Of a key's for a request to embed so many: at most all, for they are embedded in batches, one after another."""
     return inputs if key.max_concurrent is None else min(inputs, key.max_concurrent)
+
+
+def _milliseconds(seconds: float) -> float:
+    """To the hundredth; `round` would take a microsecond."""
+    return int(seconds * 100_000 + 0.5) / 100
 
 
 def _outcome(exchange: Exchange, status: int) -> str:

@@ -59,14 +59,14 @@ class Upstream:
         self.sent = 0.0
         self._taken = 0.0
 
-    def send(self, reader: Reader, *data: bytes, chunks: bool = False) -> None:
-        """Send a whole request; the response goes to `reader`, with `chunks` a stream's body in chunks."""
+    def send(self, reader: Reader, data: bytes, rest: bytes = b"", *, chunks: bool = False) -> None:
+        """Send a whole request, in one piece or two; the response goes to `reader`, with `chunks` in chunks."""
         self._parser.expect(reader, chunks=chunks)
-        self.heard = self.sent = self._taken = self._pool.clock.now
-        self._taken += _TAKEN_SECONDS
-        for part in data:
-            self._taken += len(part) / _TAKEN_BYTES_PER_SECOND
-            self._transport.write(part)
+        self.heard = self.sent = self._pool.clock.now
+        self._taken = self.sent + _TAKEN_SECONDS + (len(data) + len(rest)) / _TAKEN_BYTES_PER_SECOND
+        self._transport.write(data)
+        if rest:
+            self._transport.write(rest)
 
     @property
     def is_active(self) -> bool:

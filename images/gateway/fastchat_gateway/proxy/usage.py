@@ -4,11 +4,14 @@ Inside a JSON string quotes are escaped, so that no text of a model looks like t
 """
 
 import re
+from typing import Final
+
+import msgspec
 
 from fastchat_gateway.proxy import documents
 from fastchat_gateway.proxy.documents import Tokens
 
-FIELD = b'"usage"'
+FIELD: Final = b'"usage"'
 _BYTES_PER_TOKEN = 4
 _LONGEST = 4096
 """Bytes from the field's name to the end of its value, where a response is searched and not parsed."""
@@ -81,9 +84,9 @@ class StreamUsage:
         if chunk is None:
             self._look(event)
             return event
-        said = chunk.said
-        if said is None:
+        if isinstance(chunk.usage, msgspec.UnsetType):
             return event
+        said = bytes(chunk.usage)
         self.found = documents.usage(said) or self.found
         if not self.hidden:
             return event

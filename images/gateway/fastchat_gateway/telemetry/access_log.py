@@ -7,29 +7,11 @@ from collections import deque
 
 import msgspec
 
+from fastchat_gateway.telemetry.access_record import AccessRecord
+
 FLUSH_SECONDS = 0.1
 KEPT_LINES = 10_000
 _PIPE_BUF = 4096  # what a pipe that says it is writable takes without blocking: pipe(7)
-
-
-class AccessRecord(msgspec.Struct):
-    """What is written of a request."""
-
-    time: str
-    request_id: str
-    method: str
-    path: str
-    model: str
-    key: str
-    """Name of its API key."""
-    endpoint: str
-    """URL of the worker that had it last."""
-    status: int
-    outcome: str
-    ttfb_ms: float | None
-    duration_ms: float
-    bytes: int
-    """Of the response's body."""
 
 
 class AccessLog:

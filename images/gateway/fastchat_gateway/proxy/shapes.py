@@ -1,0 +1,63 @@
+"""What is read of the JSON of requests, responses and a stream's events. By msgspec's classes, so not compiled."""
+
+from typing import Annotated
+
+import msgspec
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+"""Anything else a worker says is as if it had said nothing."""
+Value = msgspec.Raw | msgspec.UnsetType
+
+
+class Request(msgspec.Struct):
+    """What is wrong with its other fields is for the worker."""
+
+    model: str
+    stream: bool | None = None
+    n: Value = msgspec.UNSET
+    prompt: Value = msgspec.UNSET
+    input: Value = msgspec.UNSET
+    stream_options: Value = msgspec.UNSET
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class Usage(msgspec.Struct):
+    prompt_tokens: _Count
+    completion_tokens: _Count | None = None
+
+
+class Document(msgspec.Struct):
+    usage: Usage | None = None
+
+
+class Chunk(msgspec.Struct):
+    """An event's document, as far as it matters for usage."""
+
+    usage: Value = msgspec.UNSET
+    choices: list[msgspec.Raw] | None = None
+
+
+class Text(msgspec.Struct):
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    text: str | None = None
+    delta: Text | None = None
+    message: Text | None = None
+
+
+class Answer(msgspec.Struct):
+    choices: list[Choice] | None = None
+
+
+request = msgspec.json.Decoder(Request)
+stream_options = msgspec.json.Decoder(StreamOptions | None)
+usage = msgspec.json.Decoder(Usage)
+document = msgspec.json.Decoder(Document)
+chunk = msgspec.json.Decoder(Chunk)
+answer = msgspec.json.Decoder(Answer)
+fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
