@@ -13,6 +13,7 @@ LONGEST_LINE = 4096
 _MOST_TRAILERS = 64
 _HEX: Final = bytes(int(chr(byte), 16) if chr(byte) in "0123456789abcdefABCDEF" else 16 for byte in range(256))
 """The value of each hexadecimal digit, 16 for all other bytes."""
+_MOST_OF_DIGIT: Final = 15
 _MOST_DIGITS: Final = 3
 _CR: Final = 13
 _LF: Final = 10
@@ -64,8 +65,8 @@ class Chunked(Body):
                 continue
             if not (self._line_end or self._in_trailers):
                 at = self._read_plain(data, at, parts)
-                if at == size:
-                    break
+                if at == size or self._left:
+                    continue
             end = data.find(b"\n", at, at + LONGEST_LINE)
             if end < 0:
                 self._keep_line(data[at:])
@@ -76,12 +77,16 @@ class Chunked(Body):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _read_plain(self, data: bytes, at: int, parts: list[bytes]) -> int:
-        """Read the plain chunks that come next, and the body's end where nothing else is left; returns up to where."""
+        """Read what comes next and is plain, and the body's end where nothing else is left; returns up to where.
+
+        After whole chunks that may be the size of one that is not whole yet.
+        """
         size = len(data)
         while size - at != len(_LAST) or not data.endswith(_LAST):
             start, end = plain_chunk(data, at, size)
             if not end:
-                return at
+                start, self._left = plain_size(data, at, size)
+                return start or at
             parts.append(data[start : end - 2])
             at = end
         self.complete = True
@@ -115,26 +120,35 @@ class Chunked(Body):
             self._in_trailers = not self._left
 
 
-def plain_chunk(data: bytes, at: "i64", limit: "i64") -> tuple[int, int]:
-    """Where the data of the chunk that begins here starts, and where the next chunk begins.
+def plain_size(data: bytes, at: "i64", limit: "i64") -> tuple[int, int]:
+    """Where the data of the chunk that begins here starts, and how much it is, 1 to 4,095 bytes.
 
-    (0, 0) where there is no whole chunk before `limit`, or not a plain one: of 1 to 4,095 bytes, without extensions.
+    (0, 0) where the line with its size does not end before `limit`, or is not a plain one, without extensions.
     """
     table: bytes = _HEX
     start: i64 = at
     length: i64 = 0
     while start < limit and start < at + _MOST_DIGITS:
         digit: i64 = table[data[start]]
-        if digit > 15:
+        if digit > _MOST_OF_DIGIT:
             break
         length = length * 16 + digit
         start += 1
-    end: i64 = start + 2 + length
-    if not length or end + 2 > limit or data[start] != _CR or data[start + 1] != _LF:
+    if not length or start + 2 > limit or data[start] != _CR or data[start + 1] != _LF:
         return 0, 0
-    if data[end] != _CR or data[end + 1] != _LF:
+    return start + 2, length
+
+
+def plain_chunk(data: bytes, at: "i64", limit: "i64") -> tuple[int, int]:
+    """Where the data of the chunk that begins here starts, and where the next chunk begins.
+
+    (0, 0) where it is not whole before `limit`, or its size is not plain.
+    """
+    start, length = plain_size(data, at, limit)
+    end: i64 = start + length
+    if not start or end + 2 > limit or data[end] != _CR or data[end + 1] != _LF:
         return 0, 0
-    return start + 2, end + 2
+    return start, end + 2
 
 
 def whole_events(data: bytes, limit: int) -> tuple[int, int]:

@@ -119,7 +119,7 @@ class _StreamingEvents(_Streaming):
     def part(self, data: bytes) -> bytes:
         if self._rest or not data.endswith(_EVENT_ENDS):
             data, self._rest = _split(self._rest + data)
-        return self._read(data)
+        return self._read(data) if data else data
 
     def last(self, data: bytes) -> bytes:
         data, self._rest = self._rest + data, b""

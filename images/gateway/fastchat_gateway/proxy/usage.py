@@ -61,24 +61,36 @@ class StreamUsage:
     def read(self, events: bytes) -> bytes:
         """Note what events say; returns those that the client gets."""
         end = b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
-        *whole, rest = events.split(end)
-        kept: list[bytes] = []
-        for event in whole:
+        at = self._skip_cut(events, end) if self.is_cut else 0
+        kept, done = b"", 0
+        field = events.find(FIELD, at)
+        while field >= 0:
+            start = _after_last(events, end, at, field)
+            stop = events.find(end, field)
+            if stop < 0:
+                break
+            at = stop + len(end)
+            event = events[start:stop]
             given = self._read(event)
-            if given is not None:
-                kept += given, end
-        if rest:
-            self._look(rest)
-        self.is_cut = bool(rest)
-        return b"".join(kept) + rest
+            if given is not event:
+                kept += events[done:start] if given is None else events[done:start] + given + end
+                done = at
+            field = events.find(FIELD, at)
+        if events and not events.endswith(end):
+            self._look(events[_after_last(events, end, at, len(events)) :])
+            self.is_cut = True
+        return kept + events[done:] if done else events
+
+    def _skip_cut(self, events: bytes, end: bytes) -> int:
+        """Where the first whole event begins."""
+        stop = events.find(end)
+        self.is_cut = stop < 0
+        if self.is_cut:
+            return 0
+        self._look(events[:stop])
+        return stop + len(end)
 
     def _read(self, event: bytes) -> bytes | None:
-        if self.is_cut:
-            self.is_cut = False
-            self._look(event)
-            return event
-        if FIELD not in event:
-            return event
         start = event.find(b"data:") + len(b"data:")
         chunk = documents.chunk(event[start:])
         if chunk is None:
@@ -99,6 +111,12 @@ class StreamUsage:
         search = self._search = self._search or Search()
         search.feed(event)
         self.found = search.found or self.found
+
+
+def _after_last(data: bytes, mark: bytes, start: int, stop: int) -> int:
+    """Behind the last `mark` between two places; the first of them where there is none."""
+    at = data.rfind(mark, start, stop)
+    return start if at < 0 else at + len(mark)
 
 
 def says_usage(data: bytes, start: int) -> bool:

@@ -26,7 +26,7 @@ class Times:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.by_labels: dict[Labels, Histogram] = {}
-        self._bounds = bounds
+        self._bounds = [float(bound) for bound in bounds]
 
     def add(self, labels: Labels, seconds: float) -> None:
         histogram = self.by_labels.get(labels)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from fastchat.keys.record import digest
-from fastchat_gateway.proxy import body
+from fastchat_gateway.proxy import shapes
 
 CHAT = "/v1/chat/completions"
 
@@ -65,10 +65,10 @@ async def test_head_is_get_without_a_body(gateway, path) -> None:
 
 
 async def test_a_fault_of_our_own_is_a_500_in_the_same_shape(gateway, caplog, monkeypatch) -> None:
-    monkeypatch.setattr(body, "read", lambda data: data.nothing_that_there_is)
+    monkeypatch.setattr(shapes, "request", None)
     answer = await gateway.chat()
     assert (answer.status_code, error_of(answer)["type"]) == (500, "server_error")
-    assert "has no attribute 'nothing_that_there_is'" in caplog.text
+    assert "has no attribute 'decode'" in caplog.text
 
 
 async def test_a_fault_of_a_page_is_a_500_in_the_same_shape(gateway, monkeypatch) -> None:

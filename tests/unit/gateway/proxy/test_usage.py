@@ -65,6 +65,28 @@ def test_an_event_that_only_has_such_a_field_deeper_is_left_alone() -> None:
     assert usage.found is None
 
 
+@given(
+    st.lists(st.sampled_from(["text", "null", "usage", "both"]), max_size=6),
+    st.sampled_from([b"\n\n", b"\r\n\r\n"]),
+    st.booleans(),
+)
+def test_of_a_streams_events_only_what_was_not_asked_for_is_taken_out(kinds, end, hidden) -> None:
+    said = json.dumps(SAID).encode()
+    sent = {
+        "text": b'data: {"choices":[1]}',
+        "null": b'data: {"choices":[1],"usage":null}',
+        "usage": b'data: {"choices":[],"usage":%b}' % said,
+        "both": b'data: {"choices":[1],"usage":%b}' % said,
+    }
+    given = {**sent, "null": sent["text"], "usage": b""} if hidden else sent
+    usage = StreamUsage(hidden=hidden)
+    assert usage.read(b"".join(sent[kind] + end for kind in kinds)) == b"".join(
+        given[kind] + end for kind in kinds if given[kind]
+    )
+    assert usage.found == ((7, 5) if {"usage", "both"}.intersection(kinds) else None)
+    assert not usage.is_cut
+
+
 def test_an_estimate_of_one_token_an_event_is_their_number_without_the_opening() -> None:
     opening, *others = [
         b'data: {"choices": [{"delta": {"content": "%b"}}]}\n\n' % text for text in (b"", b" one", b" two")
