@@ -63,7 +63,16 @@ class Settings:
             "action": "store_true",
         },
     )
-    chat_template: str | None = _option(None, "file with a Jinja chat template; default: the model's own")
+    chat_template: str | None = _option(
+        None,
+        "file with a Jinja chat template, or name of one that ships, such as vicuna_v1.1; default: the model's own, "
+        "else one that ships for its name",
+    )
+    control_text: str = _option(
+        "text",
+        "what control text in messages, such as <|im_end|>, is read as; tokens: as if the template had written it",
+        choices=("text", "tokens"),
+    )
     max_model_len: int | None = _option(
         None,
         "longest prompt and completion together, in tokens; default: the model's limit or what memory allows",

@@ -1,31 +1,163 @@
 """Conversations through a model's chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import TemplateError
-
 from fastchat.api import Message
-from fastchat_worker.errors import bad_request
+from fastchat_worker.chat.control import ControlText, unmarked
+from fastchat_worker.chat.jinja import ChatProgram, ChatTemplateError, RefusedError
+from fastchat_worker.errors import RequestError, bad_request
+from fastchat_worker.model.language_model import LanguageModel
 
 _ROLES = {"developer": "system"}  # templates know the older name only
+_OURS = frozenset(("messages", "add_generation_prompt", "continue_final_message", "tools"))
+_END = "\U000f0002"  # private use: no language and no tokenizer has it
+
+Turn = dict[str, Any]
 
 
-def render(tokenizer: Any, messages: Sequence[Message]) -> str:
-    """The conversation as one text, ready for the assistant's turn.
+@dataclass(frozen=True, kw_only=True)
+class ChatTemplate:
+    """How a model puts conversations into words; chosen once, when it is loaded.
 
-    tokenizer: transformers' one, which carries the template. Raises: RequestError 400 where it has none, or where the
-    template refuses the messages.
+    program, program_for_tools: the template, and the one where tools are given. variables: what both read beside the
+    conversation, such as bos_token. wants_parts: it reads the content of a turn as a list of parts. drops_system: it
+    leaves the system's text out without a word. prefix: tokens that stand before what it writes. control: finds control
+    text in messages; None: it is read as tokens. stop_texts, stop_tokens: what ends an answer beside the model's own
+    end tokens. about: which template it is and why, for the log.
     """
-    if tokenizer.chat_template is None:
+
+    program: ChatProgram
+    program_for_tools: ChatProgram
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    wants_parts: bool = False
+    drops_system: bool = False
+    prefix: tuple[int, ...] = ()
+    control: ControlText | None = None
+    stop_texts: tuple[str, ...] = ()
+    stop_tokens: frozenset[int] = frozenset()
+    about: str = ""
+
+    def write(self, turns: Sequence[Turn], **variables: Any) -> str:
+        """What the template makes of these turns. Raises: ChatTemplateError."""
+        program = self.program_for_tools if variables.get("tools") else self.program
+        return program.render({"tools": None, "documents": None, **self.variables, **variables, "messages": turns})
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as text. marked: the same with marks around control text, where there is any in the messages."""
+
+    text: str
+    template: ChatTemplate
+    marked: str | None = None
+
+    def tokens(self, model: LanguageModel) -> list[int]:
+        """The prompt. Raises: TooLongError where it cannot fit, without spending the time to split all of it."""
+        if self.marked is None or self.template.control is None:
+            ids = model.rendered_tokens(self.text, "messages")
+        else:
+            model.refuse_hopeless(self.text, "messages")
+            ids = self.template.control.split(self.marked)
+        prefix = self.template.prefix
+        return ids if tuple(ids[: len(prefix)]) == prefix else [*prefix, *ids]
+
+
+def render(
+    template: ChatTemplate | None,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    add_generation_prompt: bool = True,
+    continue_final_message: bool = False,
+) -> Rendered:
+    """The conversation as one text, which ends where the assistant's turn begins.
+
+    tools: as JSON has them. variables: further ones for the template, `chat_template_kwargs` of a request.
+    continue_final_message: the text ends within the last message instead, which the model is to continue.
+    Raises: RequestError 400 where the model has no template, or where the template does not take the conversation.
+    """
+    if template is None:
         raise bad_request(
             "This model has no chat template, so messages cannot be put into its words: use /v1/completions, "
             "or start the worker with --chat-template.",
             "messages",
             "no_chat_template",
         )
-    turns = [{"role": _ROLES.get(each.role, each.role), "content": each.text} for each in messages]
+    own = dict(variables or {})
+    if reserved := sorted(_OURS & own.keys()):
+        raise bad_request(f"{reserved[0]} is not for chat_template_kwargs.", "chat_template_kwargs")
+    if continue_final_message and add_generation_prompt:
+        raise bad_request(
+            "continue_final_message needs add_generation_prompt false: either the last message goes on, or a new one "
+            "begins.",
+            "continue_final_message",
+        )
+    asked = {"tools": list(tools) if tools else None, **own}
+    return _write(template, _turns(template, messages), asked, add_generation_prompt, continue_final_message)
+
+
+def _turns(template: ChatTemplate, messages: Sequence[Message]) -> list[Turn]:
+    """The messages as templates know them. Raises: RequestError 400 for a text that the template would leave out."""
+    turns = []
+    for index, message in enumerate(messages):
+        role = _ROLES.get(message.role, message.role)
+        if role == "system" and template.drops_system:
+            raise bad_request(
+                f"The model's chat template leaves {message.role} messages out: put messages[{index}] into the first "
+                "user message.",
+                "messages",
+            )
+        turns.append({"role": role, "content": as_parts(message.text) if template.wants_parts else message.text})
+    return turns
+
+
+def as_parts(text: str) -> list[Turn]:
+    """A text as content for templates that read parts."""
+    return [{"type": "text", "text": text}]
+
+
+def _write(
+    template: ChatTemplate, turns: list[Turn], asked: dict[str, Any], generation_prompt: bool, continued: bool
+) -> Rendered:
+    control = template.control
+    marked, marked_asked = turns, asked
+    if control:
+        marked = [control.mark(turn, by_model=turn["role"] == "assistant") for turn in turns]
+        marked_asked = control.mark(asked)
+    has_marks = marked != turns or marked_asked != asked
+    if continued:
+        marked = [*marked[:-1], _open_ended(marked[-1])]
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
+        text = template.write(marked, add_generation_prompt=generation_prompt, **marked_asked)
+    except RefusedError as error:
         raise bad_request(f"The model's chat template refuses these messages: {error}.", "messages") from None
+    except ChatTemplateError as error:
+        raise bad_request(f"The model's chat template fails on these messages: {error}.", "messages") from None
+    if continued:
+        text = _cut(text)
+    return Rendered(unmarked(text), template, text) if has_marks else Rendered(text, template)
+
+
+def _open_ended(turn: Turn) -> Turn:
+    """The turn with a sign at the end of its text. Raises: RequestError 400 where it has none."""
+    content = turn.get("content")
+    if isinstance(content, str):
+        return {**turn, "content": f"{content}{_END} "}
+    if isinstance(content, list) and content and isinstance(content[-1].get("text"), str):
+        return {**turn, "content": [*content[:-1], {**content[-1], "text": f"{content[-1]['text']}{_END} "}]}
+    raise _not_continued()
+
+
+def _cut(text: str) -> str:
+    """What stands before the sign; without blanks at its end where the template cuts them off a message."""
+    before, sign, after = text.rpartition(_END)
+    if not sign:
+        raise _not_continued()
+    return before if after.startswith(" ") else before.rstrip()
+
+
+def _not_continued() -> RequestError:
+    return bad_request("The last message cannot be continued: the chat template changes its text.", "messages")

@@ -29,7 +29,7 @@ class LanguageModel:
         Raises: without `keep` TooLongError where the text cannot fit, without spending the time to split all of it.
         """
         if keep is None:
-            self._refuse_hopeless(text, param)
+            self.refuse_hopeless(text, param)
         else:
             text = self._measure.beginning(text, keep)
         ids: list[int] = self.tokenizer(text)["input_ids"]
@@ -44,7 +44,7 @@ class LanguageModel:
 
         Raises: TooLongError where it cannot fit, without spending the time to split all of it.
         """
-        self._refuse_hopeless(text, param)
+        self.refuse_hopeless(text, param)
         return self._split(text)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -54,7 +54,8 @@ class LanguageModel:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _refuse_hopeless(self, text: str, param: str) -> None:
+    def refuse_hopeless(self, text: str, param: str) -> None:
+        """Raises: TooLongError where a text cannot fit, without spending the time to split all of it."""
         least = self._measure.least(text, self.max_len)
         if least is not None:
             raise TooLongError(self.max_len, least, "your prompt has", param)

@@ -36,8 +36,6 @@ def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -
         report("loading the weights")
         model = _load_weights(files, settings, pick_dtype(settings.dtype, device)).to(device)
         ends = told_end_tokens(model, tokenizer, end_ids(opened(files.folder / files.gguf)) if files.gguf else ())
-    if settings.chat_template:
-        tokenizer.chat_template = _read(settings.chat_template)
     text_config = model.config.get_text_config()
     limit = context_limit(text_config, tokenizer.model_max_length)
     check_limit(settings.max_model_len, limit, name)
@@ -94,10 +92,3 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype | str:
         return torch.float32 if device.type == "cpu" else "auto"
     dtype: torch.dtype = getattr(torch, name)
     return dtype
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise LoadError(f"--chat-template {path}: {error.strerror}") from None

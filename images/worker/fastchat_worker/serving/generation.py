@@ -46,11 +46,12 @@ class Generation:
         self._counted = 0
         self._began = time.monotonic()
         model, sampling, n = generator.language_model, sampling_of(request), request.n or 1
+        ends = model.end_tokens | prompts.end_tokens
         for prompt in prompts.tokens:
             for choice in range(n):
                 own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + choice)
                 listener = self._listener(len(self._sequences))
-                self._sequences.append(TokenSequence(prompt, prompts.max_tokens, model.end_tokens, own, listener))
+                self._sequences.append(TokenSequence(prompt, prompts.max_tokens, ends, own, listener))
                 self._outputs.append(ChoiceOutput(model.decode, prompt, prompts.stops, prompts.parser()))
 
     @property

@@ -1,10 +1,14 @@
 """From a model's files to a model that serves."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from pathlib import Path
 
+from fastchat_worker.chat.choice import Known, choose
+from fastchat_worker.chat.template import ChatTemplate, as_parts
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.memory import free_bytes, plan
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
@@ -36,15 +40,36 @@ def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report
         embedder = SentenceEmbedder(files, settings, report)
         return ServedModel(embedder, _batcher(embedder, settings, metrics))
     model = loader.load(files, settings, report)
-    model.end_tokens |= end_of_turn(model.tokenizer, partial(_rendered, model.tokenizer))
-    return _serve(model, settings, metrics, report)
+    template = _chat_template(model, files, settings)
+    if template:
+        model.end_tokens |= end_of_turn(model.tokenizer, partial(_rendered, template))
+    return _serve(model, template, settings, metrics, report)
 
 
-def _rendered(tokenizer: Any, turns: Sequence[Turn]) -> str:
-    return str(tokenizer.apply_chat_template(turns, tokenize=False))
+def _rendered(template: ChatTemplate, turns: Sequence[Turn]) -> str:
+    content = as_parts if template.wants_parts else str
+    return template.write(
+        [{**turn, "content": content(turn["content"])} for turn in turns], add_generation_prompt=False
+    )
 
 
-def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: Report) -> ServedModel:
+def _chat_template(model: LanguageModel, files: ModelFiles, settings: Settings) -> ChatTemplate | None:
+    source = settings.model_path
+    names = (Path(source).name, settings.model_name, _published_name(files), source)
+    known = Known(names, model.model.config.model_type, files.folder, files.gguf)
+    return choose(settings.chat_template, model.tokenizer, known, control_text=settings.control_text == "text")
+
+
+def _published_name(files: ModelFiles) -> str:
+    """What the model's configuration calls it; transformers overwrites that with the folder."""
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.loads((files.folder / "config.json").read_text()).get("_name_or_path") or "")
+    return ""
+
+
+def _serve(
+    model: LanguageModel, template: ChatTemplate | None, settings: Settings, metrics: Metrics, report: Report
+) -> ServedModel:
     report("making room for the cache")
     try:
         pack_linears(model.model)
@@ -67,7 +92,7 @@ def _serve(model: LanguageModel, settings: Settings, metrics: Metrics, report: R
     engine.start()
     metrics.watch_engine(engine, room.max_len)
     embedder = LanguageModelEmbedder(model, engine)
-    return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine))
+    return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine, template))
 
 
 def _batcher(embedder: Embedder, settings: Settings, metrics: Metrics) -> Batcher:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastchat.api import ModelCard, ModelList, Task, now
+from fastchat_worker.chat.template import ChatTemplate
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
 from fastchat_worker.model.language_model import LanguageModel
@@ -12,10 +13,11 @@ from fastchat_worker.serving.embedder import Embedder
 
 @dataclass(frozen=True)
 class Generator:
-    """A language model and the engine that runs it."""
+    """A language model, the engine that runs it, and how it is talked to; without a chat template it only completes."""
 
     language_model: LanguageModel
     engine: Engine
+    chat_template: ChatTemplate | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fastchat.api import ChatCompletionRequest, CompletionRequest
-from fastchat_worker.chat.template import render
+from fastchat_worker.chat.template import Rendered, render
 from fastchat_worker.errors import bad_request, context_length_exceeded, too_many_tokens
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.measure import MOST_TOKENS
@@ -21,13 +21,15 @@ class Prompts:
     """The tokens of each prompt, and how many may follow one of them at most.
 
     echo: the texts of the prompts where each choice is to begin with its own; else empty. stops: texts that end a
-    choice. parser: makes the parser of one choice. grammar: what every choice must keep to, in llguidance's notation.
+    choice. end_tokens: those that end one beside the model's own. parser: makes the parser of one choice. grammar: what
+    every choice must keep to, in llguidance's notation.
     """
 
     tokens: Sequence[list[int]]
     max_tokens: int
     echo: Sequence[str] = ()
     stops: Sequence[str] = ()
+    end_tokens: frozenset[int] = frozenset()
     parser: Callable[[], OutputParser] = ContentParser
     grammar: str | None = None
 
@@ -39,8 +41,23 @@ def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompt
     """
     _check_number(generator, 1, request.n or 1)
     model = generator.language_model
-    prompt = model.rendered_tokens(render(model.tokenizer, request.messages), "messages")
-    return Prompts([prompt], _room(model, prompt, request.limit, "messages"), stops=request.stops)
+    rendered = _rendered(generator, request)
+    prompt, template = rendered.tokens(model), rendered.template
+    stops = [*request.stops, *template.stop_texts]
+    room = _room(model, prompt, request.limit, "messages")
+    return Prompts([prompt], room, stops=stops, end_tokens=template.stop_tokens)
+
+
+def _rendered(generator: Generator, request: ChatCompletionRequest) -> Rendered:
+    effort = {"reasoning_effort": request.reasoning_effort} if request.reasoning_effort else {}
+    continued = bool(request.continue_final_message)
+    return render(
+        generator.chat_template,
+        request.messages,
+        variables=effort | (request.chat_template_kwargs or {}),
+        add_generation_prompt=not continued if request.add_generation_prompt is None else request.add_generation_prompt,
+        continue_final_message=continued,
+    )
 
 
 def completion_prompts(generator: Generator, request: CompletionRequest) -> Prompts:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fastchat_worker.chat.choice import check_option
 from fastchat_worker.errors import LoadError, not_ready
 from fastchat_worker.serving.loading import load
 from fastchat_worker.serving.models import ServedModels
@@ -37,6 +38,8 @@ class Service:
 
     def load(self) -> None:
         """Loads the model. Raises: LoadError, which says what to change, and what the libraries raise."""
+        self._report("reading the chat template")
+        check_option(self.settings.chat_template)
         files = locate(self.settings.model_path, Path(self.settings.cache_dir), self._report)
         try:
             self.models.add(load(files, self.settings, self.metrics, self._report))
