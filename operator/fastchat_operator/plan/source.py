@@ -7,6 +7,7 @@ from fastchat.v1alpha1.deployment import ModelDeployment
 
 CACHE = "/cache"
 _MODEL = "/model"
+_TEMPLATES, _TEMPLATE = "/chat-template", "template.jinja"
 _DOWNLOADED = ("hf", "s3")
 
 
@@ -33,6 +34,23 @@ def mounts(deployment: ModelDeployment, size_limit: str) -> list[Mounted]:
         return [Mounted("fastchat-cache", CACHE, {"persistentVolumeClaim": {"claimName": cache.claim_name}})]
     limit = size_limit if cache.size_limit is None else str(cache.size_limit)
     return [Mounted("fastchat-cache", CACHE, {"emptyDir": {"sizeLimit": limit}})]
+
+
+def chat_template(deployment: ModelDeployment) -> list[Mounted]:
+    """The volume with a chat template of the team's own, where there is one."""
+    given = deployment.spec.model.chat_template_from
+    if given is None:
+        return []
+    entry = given.config_map_key_ref
+    volume = {"configMap": {"name": entry.name, "items": [{"key": entry.key, "path": _TEMPLATE}]}}
+    return [Mounted("fastchat-chat-template", _TEMPLATES, volume, read_only=True)]
+
+
+def chat_template_args(deployment: ModelDeployment) -> list[str]:
+    """The option that names a chat template; engines Transformers and VLLM call it the same."""
+    model = deployment.spec.model
+    named = f"{_TEMPLATES}/{_TEMPLATE}" if model.chat_template_from else model.chat_template
+    return [f"--chat-template={named}"] if named else []
 
 
 def path(deployment: ModelDeployment) -> str:

@@ -149,7 +149,12 @@ def _volumes(deployment: ModelDeployment, settings: Settings, started: Launch) -
     own_paths = {mount.mount_path.rstrip("/") for mount in deployment.spec.volume_mounts}
     limits = settings.worker.size_limits
     temporary = source.Mounted("fastchat-tmp", TMP, {"emptyDir": {"sizeLimit": str(limits.tmp)}})
-    ours = [temporary, *source.mounts(deployment, str(limits.cache)), *started.mounts]
+    ours = [
+        temporary,
+        *source.mounts(deployment, str(limits.cache)),
+        *source.chat_template(deployment),
+        *started.mounts,
+    ]
     return [each for each in ours if each.path not in own_paths]
 
 

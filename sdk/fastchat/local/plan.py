@@ -81,6 +81,9 @@ def _needs_a_cluster(manifest: Manifest) -> Iterator[str]:
     if spec.model.source.scheme == "pvc":
         what = "pvc:// needs a cluster; use hf://, s3://, file:// or package://"
         yield manifest.problem(("spec", "model", "source"), what)
+    if spec.model.chat_template_from is not None:
+        what = "needs a cluster; on one machine name the file with engine.args [--chat-template=FILE]"
+        yield manifest.problem(("spec", "model", "chatTemplateFrom"), what)
     for index, variable in enumerate(spec.engine.env):
         if variable.value_from is not None:
             loc: Loc = ("spec", "engine", "env", index, "valueFrom")
@@ -128,6 +131,7 @@ def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[
             *("--model-name", deployment.name, "--model-path", str(spec.model.source)),
             *("--task", spec.model.task.lower(), "--host", "127.0.0.1", "--port", str(port)),
             *(["--trust-remote-code"] if spec.model.trust_remote_code else []),
+            *(("--chat-template", spec.model.chat_template) if spec.model.chat_template else ()),
             *spec.engine.args,
         ]
         label = deployment.name if spec.replicas == 1 else f"{deployment.name}-{index + 1}"

@@ -31,7 +31,6 @@ _REFUSED = {
         ("--enable-exllama", "--exllama-max-seq-len", "--exllama-gpu-split", "--exllama-cache-8bit"), _QUANTIZED
     ),
     **dict.fromkeys(("--enable-xft", "--xft-max-seq-len", "--xft-dtype"), "use --dtype and --max-model-len"),
-    "--conv-template": "a model's own chat template is used, or the Jinja file that --chat-template names",
     "--embed-in-truncate": "send truncate_prompt_tokens -1 with the request",
     "--seed": "send seed with the request",
     "--ssl": "put a proxy that speaks TLS in front of the gateway",
@@ -55,6 +54,12 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     parser.add_argument("--limit-worker-concurrency", "--limit-model-concurrency", dest="max_batch_size")
     for flag in _PASSED_ON:
         parser.add_argument(flag, help="as `python -m fastchat_worker` has it")
+    parser.add_argument(
+        "--conv-template",
+        dest="chat_template",
+        metavar="NAME",
+        help="how conversations are put into words, such as vicuna_v1.1; default: as the model says, or its name",
+    )
     parser.set_defaults(host="localhost", port="21002")
     parser.note(_NOTES)
     parser.refuse(_REFUSED)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue
 
-from fastchat.api import Task
+from fastchat.v1alpha1.model import Model
 from fastchat.v1alpha1.primitives import (
     QUALIFIED_NAME,
     EnvVar,
@@ -20,52 +20,9 @@ from fastchat.v1alpha1.primitives import (
     Volume,
     VolumeMount,
 )
-from fastchat.v1alpha1.source import ModelSource
 
 GROUP = "fastchat.io"
 VERSION = "v1alpha1"
-
-ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z0-9]([-A-Za-z0-9._:/]*[A-Za-z0-9])?$")]
-
-
-class Model(Part):
-    """What is served, and under which names."""
-
-    source: ModelSource = Field(
-        description="Where the model's files come from: hf://org/name[@revision][:file], pvc://claim/path, "
-        "s3://bucket/prefix, file:///path (in the image or a mounted volume) or package://python_package/file. "
-        "Of a repository with several GGUF files, file is the path of one or a part of its name, such as Q4_K_M."
-    )
-    name: ServedName | None = Field(
-        None, description="Name of the model in API requests. Default: the name of the resource."
-    )
-    aliases: Annotated[list[ServedName], Unique()] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Further names under which the model is served, for programs written for another model.",
-    )
-    task: Task = Field(
-        "Generate",
-        description="Generate: chat, completions and embeddings by a language model. Embed: embeddings only.",
-    )
-    secret_name: ResourceName | None = Field(
-        None, description="Secret whose keys are the environment of the download, such as HF_TOKEN."
-    )
-    trust_remote_code: bool = Field(
-        False,
-        description="Runs the Python code that the model brings along, for models that need it. It can do whatever "
-        "the worker can: read its secrets and volumes, answer in its place, reach its network. Only for code that you "
-        "have read, of a fixed revision. Engines Transformers and VLLM.",
-    )
-
-    rules = (
-        Rule(
-            "!has(self.secretName) || self.source.startsWith('hf://') || self.source.startsWith('s3://')",
-            lambda model: model.secret_name is None or model.source.scheme in ("hf", "s3"),
-            "is for the download from hf:// or s3://; this source needs none",
-            field=".secretName",
-        ),
-    )
 
 
 class Engine(Part):
@@ -249,6 +206,18 @@ class Spec(Part):
             lambda spec: spec.engine.type != "VLLM" or spec.model.source.scheme != "package",
             "engine VLLM cannot read package://; use hf://, pvc://, s3:// or file://",
             field=".model.source",
+        ),
+        Rule(
+            "self.engine.type == 'Transformers' || !has(self.model.chatTemplate)",
+            lambda spec: spec.engine.type == "Transformers" or spec.model.chat_template is None,
+            "names a template of engine Transformers; give VLLM one with chatTemplateFrom, and Custom what it takes",
+            field=".model.chatTemplate",
+        ),
+        Rule(
+            "self.engine.type != 'Custom' || !has(self.model.chatTemplateFrom)",
+            lambda spec: spec.engine.type != "Custom" or spec.model.chat_template_from is None,
+            "is for engines Transformers and VLLM; mount the ConfigMap with volumes and volumeMounts",
+            field=".model.chatTemplateFrom",
         ),
         Rule(
             "self.model.task != 'Embed' || self.loadBalancing != 'PrefixHash'",

@@ -78,6 +78,13 @@ def planned(engine: str) -> dict[str, Any]:
     plain = {name: _template(engine, {"model": {"source": url}}) for name, url in sources.items()}
     model = OPTIONS["model"] | {"source": SOURCES["hub"]}
     options = OPTIONS | {"model": model, "engine": ENGINES[engine] | ENGINE_OPTIONS}
+    if engine != "custom":
+        entry = {"configMapKeyRef": {"name": "templates", "key": "own.jinja"}}
+        plain["chat-template-from"] = _template(
+            engine, {"model": {"source": SOURCES["hub"], "chatTemplateFrom": entry}}
+        )
+    if engine == "transformers":
+        plain["chat-template"] = _template(engine, {"model": {"source": SOURCES["hub"], "chatTemplate": "vicuna_v1.1"}})
     return plain | {
         "gpus": _template(engine, {"model": {"source": SOURCES["hub"]}, "gpus": 2}),
         "options": _template(engine, options),

@@ -16,7 +16,7 @@ def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
     return Launch(
         engine.image or settings.image("vllm"),
         engine.ready_path or "/health",
-        [*_args(deployment), *engine.args],
+        [*_args(deployment), *source.chat_template_args(deployment), *engine.args],
         command=["vllm", "serve"],
         # torch asks for the name of its user, and an image that is made for root does not know ours.
         env=caches() | {"USER": "fastchat", "VLLM_CACHE_ROOT": f"{source.CACHE}/vllm"},

@@ -13,7 +13,7 @@ def test_a_file_that_never_comes_ends_the_worker_with_one_clear_line(start_worke
     assert worker.status("/health") == 200
     assert worker.process.wait(60) == 1
     assert worker.log.read_text().strip().splitlines()[-1] == (
-        "fastchat-worker: loading stands still: for 2 s nothing moved while loading the weights; "
+        "fastchat-worker: loading stands still: for 2 s nothing moved while reading the chat template; "
         "check what the model is read from, or raise --load-timeout-seconds"
     )
 

@@ -55,6 +55,12 @@ def test_a_worker_gets_name_source_task_and_the_engines_arguments() -> None:
     assert worker.env.items() >= {"HF_HOME": "/cache", "EMPTY": ""}.items()
 
 
+def test_a_chat_template_of_the_manifest_is_the_workers_unless_its_arguments_name_another() -> None:
+    spec = {"model": {"chatTemplate": "vicuna_v1.1"}, "engine": {"args": ["--chat-template=own.jinja"]}}
+    (worker,) = planned(deployment(**spec)).workers
+    assert list(worker.argv[-3:]) == ["--chat-template", "vicuna_v1.1", "--chat-template=own.jinja"]
+
+
 def test_workers_share_a_token_with_the_gateway_that_no_other_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN, raising=False)
     variable = {"env": [{"name": TOKEN, "value": "known"}]}
@@ -154,6 +160,10 @@ def test_a_deployment_without_replicas_has_no_worker_and_no_alias() -> None:
     [
         ({"engine": {"type": "VLLM"}, "model": {"source": "hf://a/b"}}, "spec.engine.type: VLLM needs a cluster"),
         ({"engine": {"type": "Custom", "image": "x"}}, "spec.engine.type: Custom needs a cluster"),
+        (
+            {"model": {"chatTemplateFrom": {"configMapKeyRef": {"name": "t", "key": "k"}}}},
+            "spec.model.chatTemplateFrom: needs a cluster",
+        ),
         ({"model": {"source": "pvc://claim/x"}}, "spec.model.source: pvc:// needs a cluster"),
         ({"engine": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}}, "valueFrom: needs a cluster"),
         ({"replicas": 0}, "spec.replicas: nothing would run"),

@@ -27,6 +27,7 @@ def test_the_worker_of_fastchats_document_listens_on_21002(tmp_path: Path) -> No
         ("--limit-worker-concurrency 8", "--max-batch-size 8"),
         ("--limit-model-concurrency 8", "--max-batch-size 8"),
         ("--num-gpus 1", ""),
+        ("--conv-template vicuna_v1.1", "--chat-template vicuna_v1.1"),
         ("--max-model-len 512 --max-queue 9 --task embed", "--task embed --max-model-len 512 --max-queue 9"),
     ],
 )
@@ -78,7 +79,6 @@ def test_what_changes_nothing_is_accepted_with_a_note(given: str, capsys: pytest
         ("--load-8bit", "GGUF"),
         ("--num-gpus 2", "engine VLLM"),
         ("--max-gpu-memory 13GiB", "--max-model-len"),
-        ("--conv-template vicuna", "--chat-template"),
         ("--awq-wbits 4", "VLLM"),
         ("--model-names a,b", "--alias"),
         ("--ssl", "proxy"),
