@@ -7,14 +7,12 @@ from typing import Any
 from fastchat.api import Message
 from fastchat_worker.chat.control import ControlText, unmarked
 from fastchat_worker.chat.jinja import ChatProgram, ChatTemplateError, RefusedError
+from fastchat_worker.chat.turns import Turn, role_of, turn_of
 from fastchat_worker.errors import RequestError, bad_request
 from fastchat_worker.model.language_model import LanguageModel
 
-_ROLES = {"developer": "system"}  # templates know the older name only
 _OURS = frozenset(("messages", "add_generation_prompt", "continue_final_message", "tools"))
 _END = "\U000f0002"  # private use: no language and no tokenizer has it
-
-Turn = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,20 +101,14 @@ def _turns(template: ChatTemplate, messages: Sequence[Message]) -> list[Turn]:
     """The messages as templates know them. Raises: RequestError 400 for a text that the template would leave out."""
     turns = []
     for index, message in enumerate(messages):
-        role = _ROLES.get(message.role, message.role)
-        if role == "system" and template.drops_system:
+        if template.drops_system and role_of(message) == "system":
             raise bad_request(
                 f"The model's chat template leaves {message.role} messages out: put messages[{index}] into the first "
                 "user message.",
                 "messages",
             )
-        turns.append({"role": role, "content": as_parts(message.text) if template.wants_parts else message.text})
+        turns.append(turn_of(message, parts=template.wants_parts))
     return turns
-
-
-def as_parts(text: str) -> list[Turn]:
-    """A text as content for templates that read parts."""
-    return [{"type": "text", "text": text}]
 
 
 def _write(

@@ -4,7 +4,8 @@ import logging
 from dataclasses import replace
 
 from fastchat_worker.chat.jinja import ChatTemplateError, RefusedError
-from fastchat_worker.chat.template import ChatTemplate, Turn, as_parts
+from fastchat_worker.chat.template import ChatTemplate
+from fastchat_worker.chat.turns import Turn, as_parts
 from fastchat_worker.errors import LoadError
 
 logger = logging.getLogger(__name__)

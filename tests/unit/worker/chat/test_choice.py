@@ -219,3 +219,19 @@ def test_templates_are_read_as_transformers_saves_them(tmp_path: Path):
         own = transformers.AutoTokenizer.from_pretrained(folder).chat_template
         assert Model(own=own, folder=folder).text(USER) == "new:Hello"
         assert Model(own=own, folder=folder).text(USER, tools=[{}]) == "tools:Hello"
+
+
+def test_calls_results_and_reasoning_reach_the_template_as_it_knows_them():
+    model = Model(own="{% for m in messages %}{{ m.role }} {{ m | tojson(sort_keys=true) }}\n{% endfor %}")
+    call = {"id": "c1", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    messages = [
+        USER,
+        Message.model_validate({"role": "assistant", "content": None, "reasoning": "Hm", "tool_calls": [call]}),
+        Message.model_validate({"role": "tool", "content": "42", "tool_call_id": "c1"}),
+    ]
+    called, result = [json.loads(line.partition(" ")[2]) for line in model.text(*messages).splitlines()[1:]]
+    function = {"name": "f", "arguments": {"a": 1}}
+    assert called["tool_calls"] == [{"type": "function", "id": "c1", "function": function}]
+    assert called["reasoning_content"] == "Hm"
+    assert "content" not in called
+    assert result == {"role": "tool", "content": "42", "tool_call_id": "c1"}
