@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from fastchat_worker.chat.choice import Known, choose
-from fastchat_worker.chat.template import ChatTemplate, as_parts
+from fastchat_worker.chat.template import ChatTemplate
+from fastchat_worker.chat.turns import as_parts
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.memory import free_bytes, plan
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
