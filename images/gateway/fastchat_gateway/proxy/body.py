@@ -144,6 +144,7 @@ def check_structure(body: bytes) -> None:
     """Raises RefusedError where there is more in a body than may be built of one."""
     try:
         structure.check(body)
+        structure.check_objects(body)
     except structure.TooComplexError as error:
         raise too_complex(str(error)) from None
 
