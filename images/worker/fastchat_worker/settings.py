@@ -21,6 +21,14 @@ def _flag(text: str) -> Any:
 _count = between(1, 2**31)
 
 
+def _dimensions(text: str) -> str:
+    """`any`, or numbers with commas. Raises: ArgumentTypeError for anything else."""
+    if text and text != "any":
+        for number in text.split(","):
+            _count(number)
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a worker serves and how; `--help` says what each field means."""
@@ -34,9 +42,10 @@ class Settings:
     )
     task: str = _option(
         "generate",
-        "generate: chat, completions and embeddings by a language model; embed: a sentence-transformers model",
+        "generate: chat, completions and embeddings by a language model; embed: a sentence-transformers model; "
+        "rerank: a cross-encoder",
         parse=str.lower,
-        choices=("generate", "embed"),
+        choices=("generate", "embed", "rerank"),
     )
     host: str = _option("127.0.0.1", "address to listen on")
     port: int = _option(8000, "port to listen on; 0: any free one", parse=between(0, 65535))
@@ -87,6 +96,12 @@ class Settings:
     max_queue: int = _option(256, "sequences that may wait; with more a request is refused with 429", parse=_count)
     max_sequences_per_request: int | None = _option(
         None, "choices that one request may have, n for each prompt; default: as many as run at once", parse=_count
+    )
+    matryoshka_dimensions: str = _option(
+        "",
+        "to how many dimensions embeddings may be cut, for a model that was trained for it: numbers with commas, or "
+        "any; default: what the model's configuration says",
+        parse=_dimensions,
     )
     # A gateway takes 8 MiB, and puts the model's own name and what it wants to know itself into what it passes on.
     max_body_bytes: int = _option(8 * 2**20 + 2**14, "largest request body", parse=_count)

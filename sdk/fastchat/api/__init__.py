@@ -35,13 +35,32 @@ from fastchat.api.common import (
     now,
 )
 from fastchat.api.completions import Completion, CompletionChoice, CompletionRequest
-from fastchat.api.embeddings import EmbeddingData, EmbeddingRequest, EmbeddingResponse
+from fastchat.api.embeddings import (
+    INPUT_TYPES,
+    EmbeddingData,
+    EmbeddingInputs,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    EngineEmbeddingRequest,
+    InputType,
+)
 from fastchat.api.errors import Error, ErrorResponse, request_error
 from fastchat.api.models import ModelCard, ModelList, Task
+from fastchat.api.rerank import (
+    RerankDocument,
+    RerankRequest,
+    RerankResponse,
+    RerankResult,
+    Score,
+    ScoreRequest,
+    ScoreResponse,
+)
+from fastchat.api.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from fastchat.api.tokens import TokenCheckItem, TokenCheckRequest, TokenCheckResponse, TokenCheckResult
 from fastchat.api.tools import CalledFunction, Function, ResponseToolCall, ToolCall
 
 __all__ = [
+    "INPUT_TYPES",
     "CalledFunction",
     "ChatChoice",
     "ChatChunkChoice",
@@ -53,13 +72,18 @@ __all__ = [
     "CompletionChoice",
     "CompletionRequest",
     "CompletionTokensDetails",
+    "DetokenizeRequest",
+    "DetokenizeResponse",
     "EmbeddingData",
+    "EmbeddingInputs",
     "EmbeddingRequest",
     "EmbeddingResponse",
+    "EngineEmbeddingRequest",
     "Error",
     "ErrorResponse",
     "FinishReason",
     "Function",
+    "InputType",
     "Message",
     "ModelCard",
     "ModelList",
@@ -67,8 +91,15 @@ __all__ = [
     "Part",
     "PromptTokensDetails",
     "Refused",
+    "RerankDocument",
+    "RerankRequest",
+    "RerankResponse",
+    "RerankResult",
     "Response",
     "ResponseToolCall",
+    "Score",
+    "ScoreRequest",
+    "ScoreResponse",
     "StopText",
     "StreamOptions",
     "Task",
@@ -78,6 +109,8 @@ __all__ = [
     "TokenCheckRequest",
     "TokenCheckResponse",
     "TokenCheckResult",
+    "TokenizeRequest",
+    "TokenizeResponse",
     "Tokens",
     "ToolCall",
     "Usage",

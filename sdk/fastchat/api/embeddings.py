@@ -1,32 +1,93 @@
 """`/v1/embeddings`."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from fastchat.api.common import Name, Request, Response, Texts, Usage, as_list
+from fastchat.api.common import Name, Request, Response, Text, Tokens, Usage, as_list
+
+InputType = Literal["query", "search_query", "document", "passage", "search_document", "classification", "clustering"]
+"""What a text is embedded for, in the words of Voyage, NVIDIA and Cohere."""
+INPUT_TYPES: tuple[InputType, ...] = get_args(InputType)
+
+_Many = Field(fail_fast=True, min_length=1, max_length=2048)
 
 
-class EmbeddingRequest(Request):
-    """`POST /v1/embeddings`, and `/v1/create_embeddings`, FastChat's first name for it."""
+def _shape(value: Any) -> str:
+    """Which branch of `Inputs` a value is meant to be, so that an error is about that branch alone.
 
-    model: Name
-    input: Texts
+    With blanks, for a word by itself would be taken for a field's name (`request_error`).
+    """
+    if not isinstance(value, list):
+        return "a text"
+    first = value[0] if value else ""
+    if isinstance(first, list):
+        return "lists of tokens"
+    return "a list of tokens" if isinstance(first, int) else "a list of texts"
+
+
+Inputs = Annotated[
+    Annotated[Text, Tag("a text")]
+    | Annotated[Tokens, Tag("a list of tokens")]
+    | Annotated[list[Text], _Many, Tag("a list of texts")]
+    | Annotated[list[Tokens], _Many, Tag("lists of tokens")],
+    Discriminator(_shape),
+]
+"""One text or several, each also as token ids."""
+
+
+class EmbeddingInputs(Request):
+    """What to embed and how, whatever names the model."""
+
+    input: Inputs
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="base64: little-endian float32. Default float."
     )
     dimensions: int | None = Field(
-        None, ge=1, lt=2**31, description="Only the model's own number of dimensions is served."
+        None,
+        ge=1,
+        lt=2**31,
+        description="Cut the vectors to so many numbers; for models that were trained for it (Matryoshka).",
+    )
+    input_type: InputType | None = Field(
+        None,
+        description="What the texts are embedded for: the model's prompt for it is put before them, and a model of "
+        "two halves takes the one for queries or for documents.",
+    )
+    prompt_name: str | None = Field(
+        None, min_length=1, max_length=256, description="The model's prompt of this name is put before the texts."
     )
     truncate_prompt_tokens: int | None = Field(
         None, ge=-1, lt=2**31, description="Cut inputs to so many tokens (-1: what the model takes), not refuse them."
+    )
+    truncate: Literal["NONE", "END"] | None = Field(
+        None, description="END, as NVIDIA's clients say it: cut inputs to what the model takes. NONE: refuse them."
     )
     user: str | None = None
 
     @property
     def inputs(self) -> Sequence[str | list[int]]:
         return as_list(self.input)
+
+    @property
+    def keep(self) -> int | None:
+        """To how many tokens an input may be cut: -1 for what the model takes, None to refuse a longer one."""
+        if self.truncate_prompt_tokens is None and self.truncate == "END":
+            return -1
+        return self.truncate_prompt_tokens
+
+
+class EmbeddingRequest(EmbeddingInputs):
+    """`POST /v1/embeddings`, and `/v1/create_embeddings`, FastChat's first name for it."""
+
+    model: Name
+
+
+class EngineEmbeddingRequest(EmbeddingInputs):
+    """`POST /v1/engines/{model}/embeddings`, as the first clients of OpenAI's had it."""
+
+    model: Name | None = Field(None, description="Default: the one in the path.")
 
 
 class EmbeddingData(Response):

@@ -49,7 +49,7 @@ def request_error(invalid: ValidationError) -> Error:
     elif param is None:
         message = f"Invalid request: {_sentence(first['msg'])}"
     else:
-        message = f"Invalid value for '{param}': {_sentence(first['msg'])}"
+        message = f"Invalid value for '{param}': {_sentence(_said(first))}"
     return Error(message=message, param=param, code=_CODES.get(kind, "invalid_value"))
 
 
@@ -78,6 +78,11 @@ def _param(fields: Iterable[int | str]) -> str | None:
     for part in fields:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path[:_LONGEST_PARAM] or None
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    is_empty = error["type"] == "string_too_short" and error["ctx"]["min_length"] == 1
+    return "the text is empty" if is_empty else str(error["msg"])
 
 
 def _sentence(text: str) -> str:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fastchat.api.common import Response
 
-Task = Literal["Generate", "Embed"]
+Task = Literal["Generate", "Embed", "Rerank"]
 
 
 class ModelCard(Response):

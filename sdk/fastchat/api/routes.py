@@ -1,8 +1,8 @@
 """The routes of the API: the one table that gateway, worker, traces and client read.
 
-A new route is one entry of `ROUTES`, and its code in the worker's `http/inference.py`. The gateway relays it because
-the entry says what a worker does with it (`task`); OpenAPI documents, metrics and traces have it from here. The
-Responses API would be
+A new route is one entry of `ROUTES`, and its code in one of the files of the worker's `http/`. The gateway relays it
+because the entry says what a worker does with it (`task`); OpenAPI documents, metrics and traces have it from here.
+The Responses API would be
 
     Route("/v1/responses", "/v1/responses", name="responses", description="Respond to an input.",
           request=ResponsesRequest, response=ResponsesResponse, event=ResponsesEvent,
@@ -18,8 +18,10 @@ from typing import Literal
 from fastchat.api.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from fastchat.api.common import Request, Response
 from fastchat.api.completions import Completion, CompletionRequest
-from fastchat.api.embeddings import EmbeddingRequest, EmbeddingResponse
+from fastchat.api.embeddings import EmbeddingRequest, EmbeddingResponse, EngineEmbeddingRequest
 from fastchat.api.models import ModelCard, ModelList
+from fastchat.api.rerank import RerankRequest, RerankResponse, ScoreRequest, ScoreResponse
+from fastchat.api.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from fastchat.api.tokens import TokenCheckRequest, TokenCheckResponse
 
 
@@ -40,10 +42,10 @@ class Route:
     """The body of a POST; None: it is a GET."""
     event: type[Response] | None = None
     """What an event of its stream holds; None: it does not stream."""
-    task: Literal["generate", "embed"] | None = None
+    task: Literal["generate", "embed", "rerank", "tokenize"] | None = None
     """What a worker does with the request that the gateway relays to it; None: the gateway responds itself."""
     operation: str = ""
-    """`gen_ai.operation.name` in traces, one of OpenTelemetry's names; empty: none."""
+    """`gen_ai.operation.name` in traces, one of OpenTelemetry's names where it has one; empty: none."""
 
 
 CHAT_COMPLETIONS = Route(
@@ -56,6 +58,12 @@ CHAT_COMPLETIONS = Route(
     event=ChatCompletionChunk,
     task="generate",
     operation="chat",
+)
+API_CHAT_COMPLETIONS = replace(
+    CHAT_COMPLETIONS,
+    path="/api/v1/chat/completions",
+    name="api_chat_completions",
+    description="FastChat's other path for `/v1/chat/completions`.",
 )
 COMPLETIONS = Route(
     "/v1/completions",
@@ -84,6 +92,53 @@ CREATE_EMBEDDINGS = replace(
     name="create_embeddings",
     description="FastChat's first name for `/v1/embeddings`.",
 )
+ENGINE_EMBEDDINGS = replace(
+    EMBEDDINGS,
+    path="/v1/engines/{model:path}/embeddings",
+    name="engine_embeddings",
+    description="OpenAI's first path for `/v1/embeddings`, with the model in it.",
+    request=EngineEmbeddingRequest,
+)
+RERANK = Route(
+    "/v1/rerank",
+    "/v1/rerank",
+    name="rerank",
+    description="How well documents match a query, the best first.",
+    request=RerankRequest,
+    response=RerankResponse,
+    task="rerank",
+    operation="rerank",
+)
+SCORE = Route(
+    "/v1/score",
+    "/v1/score",
+    name="score",
+    description="How well two texts match, for each pair.",
+    request=ScoreRequest,
+    response=ScoreResponse,
+    task="rerank",
+    operation="score",
+)
+TOKENIZE = Route(
+    "/tokenize",
+    "/tokenize",
+    name="tokenize",
+    description="The tokens of a text or a conversation.",
+    request=TokenizeRequest,
+    response=TokenizeResponse,
+    task="tokenize",
+    operation="tokenize",
+)
+DETOKENIZE = Route(
+    "/detokenize",
+    "/detokenize",
+    name="detokenize",
+    description="The text of tokens.",
+    request=DetokenizeRequest,
+    response=DetokenizeResponse,
+    task="tokenize",
+    operation="detokenize",
+)
 TOKEN_CHECK = Route(
     "/api/v1/token_check",
     "/api/v1/token_check",
@@ -107,7 +162,29 @@ MODEL = Route(
     response=ModelCard,
 )
 
-ROUTES = (CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, CREATE_EMBEDDINGS, TOKEN_CHECK, MODELS, MODEL)
+RERANK_ALIASES = (
+    replace(RERANK, path="/rerank", name="rerank_bare", description="`/v1/rerank`."),
+    replace(RERANK, path="/v2/rerank", name="rerank_v2", description="`/v1/rerank`, where Cohere's clients look."),
+)
+SCORE_ALIASES = (replace(SCORE, path="/score", name="score_bare", description="`/v1/score`."),)
+
+ROUTES = (
+    CHAT_COMPLETIONS,
+    API_CHAT_COMPLETIONS,
+    COMPLETIONS,
+    EMBEDDINGS,
+    CREATE_EMBEDDINGS,
+    ENGINE_EMBEDDINGS,
+    RERANK,
+    *RERANK_ALIASES,
+    SCORE,
+    *SCORE_ALIASES,
+    TOKENIZE,
+    DETOKENIZE,
+    TOKEN_CHECK,
+    MODELS,
+    MODEL,
+)
 
 OPERATIONS: Mapping[str, str] = {route.path: route.operation for route in ROUTES if route.operation}
 """Operation by path."""

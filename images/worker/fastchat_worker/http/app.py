@@ -10,7 +10,7 @@ from fastchat._runtime.version import version
 from fastchat.api import Error, ErrorResponse
 from fastchat.api.routes import MODEL, MODELS
 from fastchat_worker.errors import RequestError, server_error
-from fastchat_worker.http import inference, openapi
+from fastchat_worker.http import embedding_routes, inference, openapi, token_routes
 from fastchat_worker.http.auth import Auth
 from fastchat_worker.http.middleware import Middleware
 from fastchat_worker.http.openapi import described
@@ -21,12 +21,13 @@ logger = logging.getLogger(__name__)
 
 def create_app(service: Service) -> FastAPI:
     """The routes of a worker over one service; the design page has the contract that they keep."""
-    app = FastAPI(title="FastChat worker", version=version(), redoc_url=None)
+    app = FastAPI(title="FastChat worker", version=version(), redoc_url=None, redirect_slashes=False)
     openapi.describe(app)
     _add_errors(app)
     inference.add_generation(app, service)
-    inference.add_embeddings(app, service)
-    inference.add_token_check(app, service)
+    embedding_routes.add_embeddings(app, service)
+    embedding_routes.add_reranking(app, service)
+    token_routes.add_tokens(app, service)
     _add_models(app, service)
     _add_probes(app, service)
     if token := service.settings.internal_token:

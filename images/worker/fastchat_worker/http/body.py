@@ -9,11 +9,21 @@ from pydantic import ValidationError
 from fastchat.api import request_error, structure
 from fastchat.api.common import Request as ApiRequest
 from fastchat_worker.errors import RequestError, too_complex, too_large
+from fastchat_worker.http.unknown import note_unknown
+from fastchat_worker.serving.service import Service
 
 _QUICK_BYTES = 4096
 """A body of this size takes less time to validate, right or wrong, than to hand to a thread."""
 
 R = TypeVar("R", bound=ApiRequest)
+
+
+async def parse_serving(request: Request, model: type[R], service: Service) -> R:
+    """Like `parse`, with a note of what nobody knows in it. Raises also: RequestError 503 where the worker drains."""
+    wanted = await parse(request, model, service.settings.max_body_bytes)
+    note_unknown(request, wanted, service)
+    service.check_serving()
+    return wanted
 
 
 async def parse(request: Request, model: type[R], limit: int) -> R:

@@ -1,4 +1,4 @@
-"""The routes that run a model: chat, completions, embeddings, token counts."""
+"""The routes that generate: chat and completions."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from fastchat.api import ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest
-from fastchat.api.routes import CHAT_COMPLETIONS, COMPLETIONS, CREATE_EMBEDDINGS, EMBEDDINGS, TOKEN_CHECK
+from fastchat.api import ChatCompletionRequest, CompletionRequest
+from fastchat.api.routes import API_CHAT_COMPLETIONS, CHAT_COMPLETIONS, COMPLETIONS
 from fastchat_worker.http.auth import key_of
-from fastchat_worker.http.body import R, parse
+from fastchat_worker.http.body import parse_serving
 from fastchat_worker.http.openapi import described
 from fastchat_worker.http.streaming import EventStream, unless_disconnected
-from fastchat_worker.http.unknown import note_unknown
-from fastchat_worker.serving.embeddings import embed
 from fastchat_worker.serving.generation import Generation
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts, chat_prompts, completion_prompts
@@ -22,7 +20,6 @@ from fastchat_worker.serving.replies.chat import ChatReply
 from fastchat_worker.serving.replies.completion import CompletionReply
 from fastchat_worker.serving.replies.reply import Reply, document, events
 from fastchat_worker.serving.service import Service
-from fastchat_worker.serving.token_check import check_tokens
 
 if TYPE_CHECKING:
     from fastchat_worker.telemetry.trace import Trace
@@ -33,54 +30,21 @@ G = TypeVar("G", ChatCompletionRequest, CompletionRequest)
 def add_generation(app: FastAPI, service: Service) -> None:
     """Chat and completions."""
 
-    @app.post(CHAT_COMPLETIONS.path, **described(CHAT_COMPLETIONS))
     async def chat_completions(request: Request) -> Response:
         """Continues a conversation."""
-        wanted = await _parse(request, ChatCompletionRequest, service)
+        wanted = await parse_serving(request, ChatCompletionRequest, service)
         generation = await _prepare(service, wanted, chat_prompts)
         return await _respond(request, service, generation, ChatReply(wanted), wanted)
+
+    for route in (CHAT_COMPLETIONS, API_CHAT_COMPLETIONS):
+        app.post(route.path, name=route.name, **described(route))(chat_completions)
 
     @app.post(COMPLETIONS.path, **described(COMPLETIONS))
     async def completions(request: Request) -> Response:
         """Continues one or more prompts."""
-        wanted = await _parse(request, CompletionRequest, service)
+        wanted = await parse_serving(request, CompletionRequest, service)
         generation = await _prepare(service, wanted, completion_prompts)
         return await _respond(request, service, generation, CompletionReply(wanted, generation.echo), wanted)
-
-
-def add_embeddings(app: FastAPI, service: Service) -> None:
-    """Embeddings, under OpenAI's path and FastChat's."""
-
-    async def embeddings(request: Request) -> Response:
-        """Turns texts into vectors."""
-        wanted = await _parse(request, EmbeddingRequest, service)
-        model, _ = service.models.find(wanted.model)
-        embedded = await unless_disconnected(request, embed(model.embedder, model.batcher, wanted, key_of(request)))
-        service.metrics.tokens.labels("prompt").inc(embedded.tokens)
-        if trace := request.scope["trace"]:
-            trace.record(wanted.model, input_tokens=embedded.tokens)
-        return Response(embedded.document, media_type="application/json")
-
-    for route in (EMBEDDINGS, CREATE_EMBEDDINGS):
-        app.post(route.path, name=route.path, **described(route))(embeddings)
-
-
-def add_token_check(app: FastAPI, service: Service) -> None:
-    """FastChat's check whether prompts fit."""
-
-    @app.post(TOKEN_CHECK.path, **described(TOKEN_CHECK))
-    async def token_check(request: Request) -> Response:
-        """Counts the tokens of prompts and says whether they fit the context with what is to follow them."""
-        wanted = await _parse(request, TokenCheckRequest, service)
-        checked = await asyncio.to_thread(check_tokens, service.models, wanted)
-        return Response(checked.to_json(), media_type="application/json")
-
-
-async def _parse(request: Request, model: type[R], service: Service) -> R:
-    wanted = await parse(request, model, service.settings.max_body_bytes)
-    note_unknown(request, wanted, service)
-    service.check_serving()  # the body may have taken until the worker drains
-    return wanted
 
 
 async def _prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:

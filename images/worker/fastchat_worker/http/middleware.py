@@ -16,6 +16,8 @@ class Middleware:
         self._app, self._service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = scope["path"].rstrip("/") or "/"  # a slash at the end does no harm
         if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
         if self._service.phase == "draining":

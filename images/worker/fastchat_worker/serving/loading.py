@@ -10,6 +10,11 @@ from pathlib import Path
 from fastchat_worker.chat.choice import Known, choose
 from fastchat_worker.chat.template import ChatTemplate
 from fastchat_worker.chat.turns import as_parts
+from fastchat_worker.encoders.batcher import Batcher
+from fastchat_worker.encoders.cross_encoder import CrossEncoder
+from fastchat_worker.encoders.encoder import Encoder
+from fastchat_worker.encoders.language import LanguageModelEmbedder
+from fastchat_worker.encoders.sentence import SentenceEmbedder
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.memory import free_bytes, plan
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
@@ -20,8 +25,6 @@ from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears
-from fastchat_worker.serving.batcher import Batcher
-from fastchat_worker.serving.embedder import Embedder, LanguageModelEmbedder, SentenceEmbedder
 from fastchat_worker.serving.models import Generator, ServedModel
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
@@ -40,6 +43,9 @@ def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report
     if settings.task == "embed":
         embedder = SentenceEmbedder(files, settings, report)
         return ServedModel(embedder, _batcher(embedder, settings, metrics))
+    if settings.task == "rerank":
+        ranker = CrossEncoder(files, settings, report)
+        return ServedModel(ranker, _batcher(ranker, settings, metrics))
     model = loader.load(files, settings, report)
     template = _chat_template(model, files, settings)
     if template:
@@ -92,11 +98,11 @@ def _serve(
     engine = Engine(runner, scheduler, settings.max_sequences_per_request)
     engine.start()
     metrics.watch_engine(engine, room.max_len)
-    embedder = LanguageModelEmbedder(model, engine)
+    embedder = LanguageModelEmbedder(model, engine, settings.matryoshka_dimensions)
     return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine, template))
 
 
-def _batcher(embedder: Embedder, settings: Settings, metrics: Metrics) -> Batcher:
-    batcher = Batcher(embedder, max(settings.max_batched_tokens, embedder.max_len), 8 * settings.max_queue)
-    metrics.watch("embeddings_waiting", "Texts that wait to be embedded.", lambda: batcher.waiting)
+def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:
+    batcher = Batcher(encoder, max(settings.max_batched_tokens, encoder.max_len), 8 * settings.max_queue)
+    metrics.watch("embeddings_waiting", "Texts that wait to be embedded or scored.", lambda: batcher.waiting)
     return batcher

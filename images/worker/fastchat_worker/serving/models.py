@@ -1,14 +1,15 @@
 """Which models requests can name, and what serves them."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from fastchat.api import ModelCard, ModelList, Task, now
 from fastchat_worker.chat.template import ChatTemplate
+from fastchat_worker.encoders.batcher import Batcher
+from fastchat_worker.encoders.encoder import Embedder, PairEncoder
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
 from fastchat_worker.model.language_model import LanguageModel
-from fastchat_worker.serving.batcher import Batcher
-from fastchat_worker.serving.embedder import Embedder
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,16 @@ class Generator:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a loaded model can do; an embedding model has no generator."""
+    """What a loaded model can do; an embedding model and a cross-encoder have no generator."""
 
-    embedder: Embedder
+    encoder: Embedder | PairEncoder
     batcher: Batcher
     generator: Generator | None = None
 
     @property
     def max_len(self) -> int:
         """Longest prompt and completion together, in tokens."""
-        return self.embedder.max_len
+        return self.encoder.max_len
 
     @property
     def load(self) -> str:
@@ -83,8 +84,16 @@ class ServedModels:
         """Like `find`, for a model that generates text. Raises: RequestError 400 where it does not."""
         model, _ = self.find(name)
         if model.generator is None:
-            raise bad_request(f"The model '{name}' is served for embeddings only.", "model", "unsupported_task")
+            purpose = "embeddings" if self._task == "Embed" else "reranking"
+            raise bad_request(f"The model '{name}' is served for {purpose} only.", "model", "unsupported_task")
         return model.generator
+
+    def find_embedder(self, name: str) -> tuple[Embedder, Batcher]:
+        """Like `find`, for a model that embeds texts. Raises: RequestError 400 where it does not."""
+        model, _ = self.find(name)
+        if self._task == "Rerank":
+            raise bad_request(f"The model '{name}' is served for reranking only.", "model", "unsupported_task")
+        return cast(Embedder, model.encoder), model.batcher
 
     def cards(self) -> ModelList:
         """The response of `GET /v1/models`."""

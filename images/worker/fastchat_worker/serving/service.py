@@ -1,10 +1,12 @@
 """The life of a worker: it loads, is ready, and drains."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from fastchat.api import Task
 from fastchat_worker.chat.choice import check_option
 from fastchat_worker.errors import LoadError, not_ready
 from fastchat_worker.serving.loading import load
@@ -15,6 +17,8 @@ from fastchat_worker.telemetry.metrics import Metrics
 from fastchat_worker.telemetry.tracing import Tracer
 
 Phase = Literal["loading", "ready", "draining"]
+
+_TASKS: Mapping[str, Task] = {"generate": "Generate", "embed": "Embed", "rerank": "Rerank"}
 
 
 @dataclass
@@ -34,7 +38,7 @@ class Service:
     _drain_deadline: float = 0
 
     def __post_init__(self) -> None:
-        self.models = ServedModels(self.settings.model_name, "Embed" if self.settings.task == "embed" else "Generate")
+        self.models = ServedModels(self.settings.model_name, _TASKS[self.settings.task])
 
     def load(self) -> None:
         """Loads the model. Raises: LoadError, which says what to change, and what the libraries raise."""

@@ -19,7 +19,7 @@ def check_tokens(models: ServedModels, request: TokenCheckRequest) -> TokenCheck
 
 def _check(model: ServedModel, item: TokenCheckItem, param: str) -> TokenCheckResult:
     try:
-        count = len(model.embedder.tokens(item.prompt, param))
+        count = len(model.encoder.tokens(item.prompt, param))
     except TooLongError as error:
         count = error.at_least
     return TokenCheckResult(

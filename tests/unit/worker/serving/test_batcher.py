@@ -3,9 +3,8 @@
 import threading
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fastchat_worker.serving.batcher import Batcher
+from numpy.typing import NDArray
 
 
 class OneByOne:

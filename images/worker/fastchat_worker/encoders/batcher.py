@@ -1,0 +1,105 @@
+"""Texts of all requests, computed together."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastchat_worker.encoders.encoder import Encoder, Vector
+from fastchat_worker.encoders.text import Text
+from fastchat_worker.engine.scheduler import QueueFullError
+from fastchat_worker.engine.turns import Turns, has_room
+
+logger = logging.getLogger(__name__)
+
+
+class NotFiniteError(Exception):
+    """The model gave a text numbers that are none: infinite, or not a number."""
+
+
+@dataclass
+class _Job:
+    text: Text
+    future: "Future[Vector]"
+
+
+class Batcher:
+    """Collects the texts of all requests and encodes them together, by turns of key and request.
+
+    budget: tokens of a batch, padding included. max_waiting: texts that may wait.
+    A text whose numbers are not finite, or that makes the model fail, ends alone with an error.
+    """
+
+    def __init__(self, encoder: Encoder, budget: int, max_waiting: int) -> None:
+        self._encoder = encoder
+        self._budget = budget
+        self._max_waiting = max_waiting
+        self._waiting: Turns[_Job] = Turns()
+        self._wake = threading.Condition()
+        self.encoded = 0
+        threading.Thread(target=self._loop, name="encoder", daemon=True).start()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, texts: Sequence[Text], key: str = "") -> "list[Future[Vector]]":
+        """The numbers of one request's texts. Raises: QueueFullError where all of them are too many to wait.
+
+        key: name of the API key, empty where it is not known; one key does not get the whole queue.
+        """
+        jobs = [_Job(text, Future()) for text in texts]
+        request = object()
+        with self._wake:
+            waiting, of_key = len(self._waiting), self._waiting.count(key) if key else 0
+            if waiting and not has_room(self._max_waiting, waiting, of_key, len(jobs)):
+                raise QueueFullError
+            for job in sorted(jobs, key=lambda job: len(job.text.tokens)):  # alike lengths need little padding
+                self._waiting.add(key, request, job)
+            self._wake.notify()
+        return [job.future for job in jobs]
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting)
+                batch = self._take()
+            _encode(self._encoder, batch)
+            self.encoded += len(batch)
+
+    def _take(self) -> list[_Job]:
+        batch: list[_Job] = []
+        longest = 0
+        while self._waiting:
+            text = self._waiting.next.text
+            longest = max(longest, len(text.tokens))
+            if batch and (longest * (len(batch) + 1) > self._budget or text.kind != batch[0].text.kind):
+                break
+            job = self._waiting.pop()
+            if job.future.set_running_or_notify_cancel():
+                batch.append(job)
+        return batch
+
+
+def _encode(encoder: Encoder, batch: Sequence[_Job]) -> None:
+    """Sets the result of each job. After a failure each is tried by itself, to find whose it is."""
+    if not batch:
+        return
+    try:
+        rows = encoder.encode([job.text for job in batch])
+    except Exception as error:  # noqa: BLE001  # whatever the model raises belongs to the text that makes it
+        if len(batch) == 1:
+            batch[0].future.set_exception(error)
+            return
+        logger.warning("%d texts failed together, now each is tried by itself: %s", len(batch), error)
+        for job in batch:
+            _encode(encoder, [job])
+        return
+    for job, row in zip(batch, rows, strict=True):
+        if np.isfinite(row).all():
+            job.future.set_result(row)
+        else:
+            job.future.set_exception(NotFiniteError())

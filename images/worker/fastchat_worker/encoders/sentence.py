@@ -1,0 +1,147 @@
+"""Embedding models in sentence-transformers' layout."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastchat_worker.encoders.dimensions import Dimensions, served_by
+from fastchat_worker.encoders.encoder import REMEDY, checked, cut_to
+from fastchat_worker.encoders.features import Features, max_len_of, vocabulary_of
+from fastchat_worker.encoders.text import PLAIN, Kind, Reading, Text, TextTask
+from fastchat_worker.errors import LoadError, RequestError, TooLongError, bad_request
+from fastchat_worker.model.loader import pick_device, pick_dtype
+from fastchat_worker.model.measure import Measure, longest_token
+from fastchat_worker.settings import Settings
+from fastchat_worker.sources.files import ModelFiles
+
+_UNLIMITED = 512
+"""Tokens of a text where neither the model nor an option bounds it."""
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+"""Names of the prompt for documents, the first that a model has, as in `encode_document`."""
+
+
+class SentenceEmbedder:
+    """A sentence-transformers model: its own prompts, tokens, pooling and normalisation.
+
+    Its vectors are those of `encode`, and of `encode_query` and `encode_document` for texts that have a task.
+    """
+
+    def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
+        report("loading sentence-transformers")
+        from sentence_transformers import SentenceTransformer  # takes seconds to import; only encoders need it
+
+        if files.gguf:
+            raise LoadError(f"--task embed takes a folder in sentence-transformers' layout, not {files.gguf}")
+        device = pick_device(settings.device)
+        report("loading the weights")
+        self._model: Any = SentenceTransformer(
+            str(files.folder),
+            device=str(device),
+            local_files_only=True,
+            model_kwargs={"dtype": pick_dtype(settings.dtype, device)},
+        )
+        self._features = Features(self._model)
+        self._plain: TextTask | None = None if self._features.module(None) else "document"
+        module = self._features.module(self._plain)
+        limit = max_len_of(module, settings.max_model_len or _UNLIMITED)
+        self.max_len = min(limit, settings.max_model_len or limit)
+        self._measures: dict[TextTask | None, Measure] = {}
+        self.dimensions = self._measure_dimensions(settings.matryoshka_dimensions)
+
+    def _measure_dimensions(self, option: str) -> Dimensions:
+        """By a text: modules that do not know how many numbers they give are not few."""
+        full = self.encode([self.read("?", "", Reading(self._plain))]).shape[1]
+        default = min(full, self._model.truncate_dim or full)
+        served = served_by(self._model.config, truncated=default < full, option=option)
+        return Dimensions(full, default, served, unit=_normalises(self._model))
+
+    @property
+    def tokenizer(self) -> Any:
+        return self._features.tokenizer(self._plain)
+
+    def split(self, text: str, *, special: bool = True) -> list[int]:
+        return self._features.split(text, self._plain, special=special)
+
+    def tokens(self, text: str, param: str) -> list[int]:
+        return self.read(text, param, Reading(self._plain)).tokens
+
+    def read(self, text: str | Sequence[int], param: str, reading: Reading = PLAIN) -> Text:
+        module = self._module(reading.task)
+        max_len = min(self.max_len, getattr(module, f"{reading.task}_length", None) or self.max_len)
+        keep = cut_to(reading.keep, max_len)
+        if not isinstance(text, str):
+            found = Text(list(text)[:keep], kind=Kind(reading.task))
+        elif keep is not None:
+            found = self._beginning(text, reading, keep)
+        else:
+            self._refuse_hopeless(text, param, reading.task, max_len)
+            found = self._features.read(text, self._prompt(reading), reading.task, truncation=False)
+        return checked(found, param, vocabulary=vocabulary_of(module), max_len=max_len)
+
+    def _beginning(self, text: str, reading: Reading, keep: int) -> Text:
+        text = self._measure(reading.task).beginning(text, keep)
+        found = self._features.read(text, self._prompt(reading), reading.task, truncation=True, max_length=keep)
+        if len(found.tokens) <= keep:
+            return found
+        return Text(found.tokens[:keep], None, found.kind)  # so short that a tokenizer cuts nothing, or one that cannot
+
+    def _refuse_hopeless(self, text: str, param: str, task: TextTask | None, max_len: int) -> None:
+        least = self._measure(task).least(text, max_len)
+        if least is not None:
+            raise TooLongError(max_len, least, f"{param} has", param, REMEDY)
+
+    def _measure(self, task: TextTask | None) -> Measure:
+        if task not in self._measures:
+            longest = longest_token(self._features.tokenizer(task))
+            self._measures[task] = Measure(longest, lambda text: len(self._features.split(text, task, special=False)))
+        return self._measures[task]
+
+    def _module(self, task: TextTask | None) -> Any:
+        module = self._features.module(task)
+        if module is None:
+            raise _no_route(task)
+        return module
+
+    def _prompt(self, reading: Reading) -> str | None:
+        """The text put before; as `encode`, `encode_query` and `encode_document` choose it."""
+        prompts: dict[str, str] = self._model.prompts
+        name = reading.prompt_name
+        if name is not None and name not in prompts:
+            raise _no_prompt(name, [each for each, prompt in prompts.items() if prompt])
+        if name is None and reading.hint in prompts:
+            name = reading.hint
+        if name is None and reading.task is not None:
+            candidates = ("query",) if reading.task == "query" else _DOCUMENT_PROMPTS
+            name = next((each for each in candidates if each in prompts), None)
+        if name is None:
+            name = self._model.default_prompt_name
+        return None if name is None else prompts.get(name)
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._features.forward(texts)["sentence_embedding"].float().cpu().numpy()
+        return vectors
+
+
+def _normalises(modules: Any) -> bool:
+    """Vectors leave these modules with length one: that is what the last one does, or all ways through a router."""
+    last = modules[-1]
+    if hasattr(last, "sub_modules"):
+        return all(map(_normalises, last.sub_modules.values()))
+    return type(last).__name__ == "Normalize"
+
+
+def _no_prompt(name: str, known: Sequence[str]) -> RequestError:
+    listed = f"its prompts are {', '.join(known)}" if known else "it has none"
+    return bad_request(f"This model has no prompt '{name}': {listed}.", "prompt_name")
+
+
+def _no_route(task: TextTask | None) -> RequestError:
+    if task is None:
+        message = "This model embeds queries and documents differently: say 'input_type', query or document."
+    else:
+        message = f"This model has no part for input_type {task}."
+    return bad_request(message, "input_type")
