@@ -38,9 +38,7 @@ class CrossEncoder:
             model_kwargs={"dtype": pick_dtype(settings.dtype, device)},
         )
         if self._model.num_labels != 1:
-            raise LoadError(
-                f"--task rerank takes models that give one score, and this one has {self._model.num_labels}"
-            )
+            raise LoadError(f"--task rerank takes models with one score; this one gives {self._model.num_labels}")
         self._features = Features(self._model)
         module = self._features.module(None)
         limit = max_len_of(module, settings.max_model_len or _UNLIMITED)

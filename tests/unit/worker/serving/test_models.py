@@ -7,7 +7,7 @@ from fastchat_worker.serving.models import ServedModel, ServedModels
 
 
 class Embedder:
-    max_len, dimensions = 8, 1
+    max_len = 8
 
 
 class Batcher:

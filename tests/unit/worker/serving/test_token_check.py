@@ -9,9 +9,9 @@ from fastchat_worker.serving.token_check import check_tokens
 class Embedder:
     """A token a character, up to 8; a longer text is not split to its end."""
 
-    max_len, dimensions = 8, 1
+    max_len = 8
 
-    def tokens(self, text: str, param: str, keep: int | None = None) -> list[int]:
+    def tokens(self, text: str, param: str) -> list[int]:
         if len(text) > 2 * self.max_len:
             raise TooLongError(self.max_len, len(text), f"{param} has", param)
         return list(range(len(text)))
