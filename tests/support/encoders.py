@@ -3,16 +3,35 @@
 from pathlib import Path
 from typing import Any
 
-WORDS = ["a", "b", "c", "query", "document", ":", "the", "cat", "dog", "sat", "on", "mat", "and", "ran", "far", ".", "?", "!"]
+WORDS = (
+    "a",
+    "b",
+    "c",
+    "query",
+    "document",
+    ":",
+    "the",
+    "cat",
+    "dog",
+    "sat",
+    "on",
+    "mat",
+    "and",
+    "ran",
+    "far",
+    ".",
+    "?",
+    "!",
+)
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def tokenizer(spare: int = 0, **kwargs: Any) -> Any:
+def tokenizer(spare: int = 0, extra: tuple[str, ...] = (), **kwargs: Any) -> Any:
     """BERT's in small, with so many tokens more than `bert` knows."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    names = [*SPECIAL, *WORDS, *(f"spare{number}" for number in range(spare))]
+    names = [*SPECIAL, *WORDS, *extra, *(f"spare{number}" for number in range(spare))]
     vocabulary = {name: number for number, name in enumerate(names)}
     words = Tokenizer(models.WordLevel(vocabulary, "[UNK]"))
     words.normalizer = normalizers.Lowercase()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.encoders import save_bert
+from support.encoders import save_bert, tokenizer
 
 from fastchat_worker.errors import LoadError, RequestError
 
@@ -57,3 +57,21 @@ def test_a_pair_that_is_too_long_is_refused_where_it_may_not_be_cut(folder, load
 def test_a_model_with_several_scores_is_refused_at_load(tmp_path, load_cross_encoder):
     with pytest.raises(LoadError, match="one score; this one gives 3"):
         load_cross_encoder(save_bert(tmp_path / "three", "BertForSequenceClassification", num_labels=3))
+
+
+def test_a_language_model_that_answers_yes_or_no_has_the_scores_of_predict(tmp_path, load_cross_encoder):
+    import torch
+    import transformers
+
+    torch.manual_seed(5)
+    folder, words = tmp_path / "causal", tokenizer(extra=("yes", "no"))
+    words.chat_template = "{% for turn in messages %}{{ turn.role }} : {{ turn.content }} {% endfor %}?"
+    words.save_pretrained(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.Qwen2Config(vocab_size=len(words), num_key_value_heads=2, initializer_range=0.5, **sizes)
+    transformers.Qwen2ForCausalLM(config).save_pretrained(folder)
+    encoder, yardstick = load_cross_encoder(folder)
+    pairs = [(QUERY, document) for document in DOCUMENTS]
+    found = scores(encoder, pairs)
+    np.testing.assert_allclose(found, yardstick.predict(pairs), atol=1e-5)
+    assert np.ptp(found) > 0.01
