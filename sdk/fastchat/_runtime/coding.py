@@ -43,7 +43,7 @@ def expand(body: bytes, coding: str, most: int) -> bytes:
 
 
 def coding_of(header: str) -> str:
-    """The coding that a `Content-Encoding` names; empty for none. Raises: RefusalError 415 for one that is not served."""
+    """The coding that a `Content-Encoding` names; empty: none. Raises: RefusalError 415 for one that is not served."""
     name = header.strip().lower().removeprefix("x-")
     if name in ("", "identity"):
         return ""

@@ -1,6 +1,6 @@
 """What `fastchat up` prints once all models are served."""
 
-from fastchat.api.routes import CHAT_COMPLETIONS, EMBEDDINGS
+from fastchat.api.routes import CHAT_COMPLETIONS, EMBEDDINGS, RERANK
 from fastchat.local.plan import API_KEYS, Plan
 from fastchat.local.progress import table
 
@@ -25,6 +25,8 @@ def _curl(plan: Plan) -> str:
     deployment = next(deployment for deployment in plan.deployments if deployment.spec.replicas)
     if deployment.spec.model.task == "Embed":
         route, body = EMBEDDINGS, '"input": "Hello!"'
+    elif deployment.spec.model.task == "Rerank":
+        route, body = RERANK, '"query": "Hello!", "documents": ["Hi.", "Goodbye."]'
     else:
         route, body = CHAT_COMPLETIONS, '"messages": [{"role": "user", "content": "Hello!"}]'
     key = '-H "Authorization: Bearer $KEY" ' if API_KEYS in plan.gateway.env else ""

@@ -220,9 +220,9 @@ class Spec(Part):
             field=".model.chatTemplateFrom",
         ),
         Rule(
-            "self.model.task != 'Embed' || self.loadBalancing != 'PrefixHash'",
-            lambda spec: spec.model.task != "Embed" or spec.load_balancing != "PrefixHash",
-            "PrefixHash is for task Generate: embeddings reuse no prefix",
+            "self.model.task == 'Generate' || self.loadBalancing != 'PrefixHash'",
+            lambda spec: spec.model.task == "Generate" or spec.load_balancing != "PrefixHash",
+            "PrefixHash is for task Generate: embeddings and reranking reuse no prefix",
             field=".loadBalancing",
         ),
         Rule(

@@ -46,7 +46,8 @@ class Model(Part):
     )
     task: Task = Field(
         "Generate",
-        description="Generate: chat, completions and embeddings by a language model. Embed: embeddings only.",
+        description="Generate: chat, completions and embeddings by a language model. Embed: an embedding model. "
+        "Rerank: a cross-encoder, which sorts documents by how well they match a query.",
     )
     secret_name: ResourceName | None = Field(
         None, description="Secret whose keys are the environment of the download, such as HF_TOKEN."
@@ -77,8 +78,8 @@ class Model(Part):
             field=".chatTemplateFrom",
         ),
         Rule(
-            "self.task != 'Embed' || !(has(self.chatTemplate) || has(self.chatTemplateFrom))",
-            lambda model: model.task != "Embed" or (model.chat_template or model.chat_template_from) is None,
+            "self.task == 'Generate' || !(has(self.chatTemplate) || has(self.chatTemplateFrom))",
+            lambda model: model.task == "Generate" or (model.chat_template or model.chat_template_from) is None,
             "a chat template is for task Generate",
             field=".task",
         ),

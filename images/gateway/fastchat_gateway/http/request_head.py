@@ -16,7 +16,7 @@ _ONCE = frozenset({b"x-request-id", b"transfer-encoding", b"expect", b"upgrade",
 class RequestHead:
     """What a client's head says. An API key is kept as its SHA-256 only."""
 
-    __slots__ = ("bearer", "http_1_0", "keep_alive", "method", "named", "path", "to_worker", "trace", "url")
+    __slots__ = ("bearer", "coding", "http_1_0", "keep_alive", "method", "named", "path", "to_worker", "trace", "url")
 
     def __init__(self, method: str, url: bytes, headers: Headers, *, http_1_0: bool, keep_alive: bool) -> None:
         """Raises httptools.HttpParserError for a URL that is none."""
@@ -24,9 +24,11 @@ class RequestHead:
         self.method = method
         self.url = url
         self.path = _path(url)
-        """Without the query, and decoded."""
+        """Without the query and slashes at its end, and decoded."""
         self.bearer = _bearer(named.pop(b"authorization", b""))
         """SHA-256 of the key that it carries; None without one."""
+        self.coding = named.pop(b"content-encoding", b"")
+        """How its body is compressed; empty: it is plain."""
         self.named: Mapping[bytes, bytes] = named
         """The other headers, by their names in lower case; of two with one name the last."""
         self.http_1_0 = http_1_0
@@ -50,4 +52,4 @@ def _bearer(authorization: bytes) -> bytes | None:
 
 def _path(url: bytes) -> str:
     path = httptools.parse_url(url).path or b"/"
-    return urllib.parse.unquote(path.decode("ascii"))
+    return urllib.parse.unquote(path.decode("ascii")).rstrip("/") or "/"

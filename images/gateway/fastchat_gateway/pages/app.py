@@ -72,6 +72,7 @@ def _add_token_check(app: FastAPI, gateway: Gateway) -> None:
 
     @app.post(TOKEN_CHECK.path, include_in_schema=False)
     async def measure(request: Request) -> Response:
+        await gateway.unpack(request["exchange"])
         return _json(await check.measure(request["exchange"], await request.body()))
 
 
@@ -117,7 +118,8 @@ def _describe_hot_path(app: FastAPI) -> None:
     """Put into the OpenAPI document the routes that the gateway serves before a request gets here."""
     for route in ROUTES:
         if route.request is not None:
-            app.post(route.path, **_described(route))(_never_called(route.request))
+            made = _never_called_for_model if "{model" in route.path else _never_called
+            app.post(route.path, **_described(route))(made(route.request))
 
 
 def _never_called(request: type[BaseModel]) -> Callable[..., Coroutine[Any, Any, NoReturn]]:
@@ -125,6 +127,15 @@ def _never_called(request: type[BaseModel]) -> Callable[..., Coroutine[Any, Any,
 
     async def endpoint(body: request) -> NoReturn:  # type: ignore[valid-type]  # FastAPI reads it at run time
         raise NotImplementedError(body)
+
+    return endpoint
+
+
+def _never_called_for_model(request: type[BaseModel]) -> Callable[..., Coroutine[Any, Any, NoReturn]]:
+    """Likewise, with the model in its path."""
+
+    async def endpoint(model: str, body: request) -> NoReturn:  # type: ignore[valid-type]  # FastAPI reads it
+        raise NotImplementedError(model, body)
 
     return endpoint
 

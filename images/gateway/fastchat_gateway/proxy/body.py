@@ -14,6 +14,9 @@ from fastchat_gateway.proxy.shapes import Request, Value
 MOST_SEQUENCES: Final = 2048
 """For so many a request counts at most: more than that no worker takes."""
 
+MISSING: Final = "missing_required_parameter"
+"""Code of the error about a body without a model."""
+
 _BRACKET: Final = ord("[")
 
 
@@ -81,6 +84,19 @@ def _asks_for_usage(options: Value) -> bool:
     except msgspec.DecodeError:
         return True
     return given is not None and bool(given.include_usage)
+
+
+def documents(body: bytes) -> int:
+    """How many texts are to be matched with others, in a body that has been read; at least 1."""
+    pairs = shapes.pairs.decode(body)
+    return min(max(_length(pairs.documents), _length(pairs.text_2)), MOST_SEQUENCES)
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """A JSON object that names no model, with one."""
+    rest = body[body.index(b"{") + 1 :]
+    comma = b"," if shapes.fields.decode(body) else b""
+    return b'{"model":%b%b%b' % (msgspec.json.encode(model), comma, rest)
 
 
 def _number(n: Value) -> int:
@@ -165,7 +181,7 @@ def _what_is_wrong(body: bytes, error: Exception) -> RefusedError:
 def _wrong_field(said: str) -> RefusedError:
     """msgspec says it in words only."""
     if "missing required field `model`" in said:
-        return bad_request("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+        return bad_request("Missing required parameter: 'model'.", "model", MISSING)
     if said.endswith("`$.model`"):
         return bad_request("Invalid value for 'model': it must be a string.", "model", "invalid_value")
     if said.endswith("`$.stream`"):

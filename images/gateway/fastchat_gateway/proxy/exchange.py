@@ -83,6 +83,12 @@ class Exchange:
     """The key may use its model now."""
     sequences = 1
     """It counts for so many of them."""
+    engine = ""
+    """The model that its path names."""
+    generates = True
+    """Its response has a completion."""
+    is_free = False
+    """It costs no tokens."""
     model = ""
     endpoint = ""
     attempts: "Attempts | None" = None
@@ -235,7 +241,9 @@ class Exchange:
         self._uncounted_bytes = 0
 
     def _about(self, completion: int) -> Tokens:
-        return usage.of_bytes(self.request_bytes), 0 if self.path.endswith("embeddings") else completion
+        if self.is_free:
+            return 0, 0
+        return usage.of_bytes(self.request_bytes), completion if self.generates else 0
 
     # How it ends.
 

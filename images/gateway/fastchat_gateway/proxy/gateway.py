@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat import demand
-from fastchat.api.routes import ROUTES
+from fastchat.api.routes import ENGINE_EMBEDDINGS, ROUTES
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Key, Keyring
@@ -24,13 +24,13 @@ from fastchat_gateway.errors import (
     server_error,
     shutting_down,
 )
-from fastchat_gateway.http.request_head import RequestHead
 from fastchat_gateway.proxy import body
 from fastchat_gateway.proxy.attempts import Attempts
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
+from fastchat_gateway.proxy.expansion import expand_aside, expand_at_once
 from fastchat_gateway.routing.catalog import Model
 from fastchat_gateway.telemetry.access_log import AccessLog
 from fastchat_gateway.telemetry.access_record import AccessRecord
@@ -51,6 +51,9 @@ INFERENCE: Mapping[str, bytes] = {route.path: route.worker_path.encode() for rou
 """Our path → the worker's."""
 
 _GENERATES = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "generate")
+_RERANKS = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "rerank")
+_TOKENIZES = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "tokenize")
+_BEFORE_MODEL, _AFTER_MODEL = ENGINE_EMBEDDINGS.path.split("{model:path}")
 
 _REPORT_SECONDS = 0.1
 _MOST_UNREPORTED = 64
@@ -113,16 +116,12 @@ class Gateway:
         self._cors = cors
         self._buffered = 0
         self._in_flight = drain.in_flight
+        self._unpacking: set[asyncio.Task[None]] = set()
         self._unreported: deque[Exchange] = deque()
         self._flush_timer: asyncio.TimerHandle | None = None
         context.metrics.watch("open_connections", lambda: len(self.connections))
         context.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
         context.metrics.watch("keys", lambda: len(keyring))
-
-    @staticmethod
-    def infers(head: RequestHead) -> bool:
-        """It is a request for a worker."""
-        return head.path in INFERENCE and head.method == "POST"
 
     def take_memory(self, size: int) -> bool:
         """Room for a piece of a request; False where all requests together would take too much."""
@@ -168,9 +167,13 @@ class Gateway:
             raise shutting_down()
         if len(self._in_flight) > self.limits.max_concurrent_requests:
             raise overloaded()
-        if not self.infers(exchange.head):
+        head = exchange.head
+        if head.method != "POST" or not (exchange.path in INFERENCE or _is_for_engine(exchange)):
             return True
-        self._infer(exchange)
+        if head.coding:
+            self._infer_packed(exchange)
+        else:
+            self._infer(exchange)
         return False
 
     def is_over(self) -> bool:
@@ -195,11 +198,58 @@ class Gateway:
         if name not in self._hosts:
             raise host_not_allowed(host.decode("latin-1"))
 
+    def _infer_packed(self, exchange: Exchange) -> None:
+        """Relay a request whose body is compressed: at once, or when it has been expanded aside."""
+        plain = expand_at_once(exchange.body, exchange.head.coding, self.max_body_bytes)
+        if plain is not None:
+            self._replace_body(exchange, plain)
+            self._infer(exchange)
+            return
+        task = asyncio.get_running_loop().create_task(self._infer_unpacked(exchange))
+        self._unpacking.add(task)
+        task.add_done_callback(self._unpacking.discard)
+
+    async def _infer_unpacked(self, exchange: Exchange) -> None:
+        refusal: RefusedError | None = None
+        try:
+            await self.unpack(exchange)
+            if not exchange.is_over:
+                self._infer(exchange)
+        except RefusedError as refused:
+            refusal = refused
+        except Exception:
+            logger.exception("request %s %s failed", exchange.request_id.decode(), exchange.path)
+            refusal = server_error()
+        if refusal is not None and not exchange.is_over:
+            exchange.refuse(refusal)
+
+    async def unpack(self, exchange: Exchange) -> None:
+        """Put the plain body in place of a compressed one; raises RefusedError."""
+        most = self.max_body_bytes
+        if not exchange.head.coding:
+            return
+        if not self.take_memory(most):
+            raise overloaded()
+        try:
+            plain = await expand_aside(exchange.body, exchange.head.coding, most)
+        finally:
+            self.give_memory(most)
+        if not exchange.is_over:
+            self._replace_body(exchange, plain)
+
+    def _replace_body(self, exchange: Exchange, plain: bytes) -> None:
+        if not self.take_memory(len(plain) - exchange.request_bytes):
+            raise overloaded()
+        exchange.body, exchange.request_bytes = plain, len(plain)
+
     def _infer(self, exchange: Exchange) -> None:
-        parameters, path = body.read(exchange.body), INFERENCE[exchange.path]
+        parameters = self._read_for_engine(exchange) if exchange.engine else body.read(exchange.body)
+        path = INFERENCE[exchange.path]
         name, stream, generates = parameters.model, parameters.stream, path in _GENERATES
         sequences = parameters.sequences
-        exchange.sequences = sequences if generates else _places(exchange.key, sequences)
+        if not generates:
+            sequences = self._classify(exchange, path, sequences)
+        exchange.sequences = sequences
         model = self.admit(exchange, name)
         if name != model.name:
             body.check_structure(exchange.body)  # it is put together anew under the model's own name
@@ -211,6 +261,26 @@ class Gateway:
             call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
         exchange.attempts = Attempts(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.attempts.start(exchange.started)
+
+    @staticmethod
+    def _read_for_engine(exchange: Exchange) -> body.Parameters:
+        """The parameters of a request whose path names the model, which it has in its body from here on."""
+        try:
+            return body.read(exchange.body)
+        except RefusedError as refusal:
+            if refusal.error.code != body.MISSING:
+                raise
+        exchange.body = body.with_model(exchange.body, exchange.engine)
+        return body.read(exchange.body)
+
+    @staticmethod
+    def _classify(exchange: Exchange, path: bytes, texts: int) -> int:
+        """Note what a request that does not generate costs; returns for how many sequences it counts."""
+        exchange.generates = False
+        if path in _TOKENIZES:
+            exchange.is_free = True
+            return 1
+        return _places(exchange.key, body.documents(exchange.body) if path in _RERANKS else texts)
 
     def admit(self, exchange: Exchange, name: str) -> Model:
         """The model of this name, if the request's key may use it now; raises RefusedError."""
@@ -301,6 +371,16 @@ def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
     """Header lines by which a worker knows the request; without a trace of our own, the client's."""
     head = exchange.head
     return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
+
+
+def _is_for_engine(exchange: Exchange) -> bool:
+    """Its path names the model: it is noted, and the path from here on that of the route."""
+    path = exchange.path
+    end = len(path) - len(_AFTER_MODEL)
+    if not (path.startswith(_BEFORE_MODEL) and path.endswith(_AFTER_MODEL) and end > len(_BEFORE_MODEL)):
+        return False
+    exchange.engine, exchange.path = path[len(_BEFORE_MODEL) : end], ENGINE_EMBEDDINGS.path
+    return True
 
 
 def _places(key: Key, inputs: int) -> int:

@@ -20,6 +20,13 @@ class Request(msgspec.Struct):
     stream_options: Value = msgspec.UNSET
 
 
+class Pairs(msgspec.Struct):
+    """The texts that others are matched with, by either of their names."""
+
+    documents: Value = msgspec.UNSET
+    text_2: Value = msgspec.UNSET
+
+
 class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
@@ -55,6 +62,7 @@ class Answer(msgspec.Struct):
 
 
 request = msgspec.json.Decoder(Request)
+pairs = msgspec.json.Decoder(Pairs)
 stream_options = msgspec.json.Decoder(StreamOptions | None)
 usage = msgspec.json.Decoder(Usage)
 document = msgspec.json.Decoder(Document)

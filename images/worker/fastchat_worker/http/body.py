@@ -6,6 +6,8 @@ from typing import TypeVar
 from fastapi import Request
 from pydantic import ValidationError
 
+from fastchat._runtime.coding import ACCEPTED, TooLargeError, coding_of, expand
+from fastchat._runtime.refusal import RefusalError
 from fastchat.api import request_error, structure
 from fastchat.api.common import Request as ApiRequest
 from fastchat_worker.errors import RequestError, too_complex, too_large
@@ -14,6 +16,8 @@ from fastchat_worker.serving.service import Service
 
 _QUICK_BYTES = 4096
 """A body of this size takes less time to validate, right or wrong, than to hand to a thread."""
+
+_UNSUPPORTED = 415
 
 R = TypeVar("R", bound=ApiRequest)
 
@@ -28,10 +32,25 @@ async def parse_serving(request: Request, model: type[R], service: Service) -> R
 
 async def parse(request: Request, model: type[R], limit: int) -> R:
     """The body, of at most `limit` bytes, as a request. Raises: RequestError, which names what is wrong with it."""
-    body = await _read(request, limit)
+    body = await _plain(request, await _read(request, limit), limit)
     if len(body) <= _QUICK_BYTES:
         return validated(body, model)
     return await asyncio.to_thread(validated, body, model)
+
+
+async def _plain(request: Request, body: bytes, limit: int) -> bytes:
+    """The body without its `Content-Encoding`. Raises: RequestError 413 for more than `limit` bytes, 400, 415."""
+    header = request.headers.get("content-encoding")
+    if header is None:
+        return body
+    try:
+        coding = coding_of(header)
+        return await asyncio.to_thread(expand, body, coding, limit) if coding else body
+    except TooLargeError:
+        raise too_large(limit) from None
+    except RefusalError as refusal:
+        accepted = {"Accept-Encoding": ACCEPTED} if refusal.status == _UNSUPPORTED else {}
+        raise RequestError(refusal.status, refusal.error, accepted) from None
 
 
 def validated(body: bytes, model: type[R]) -> R:

@@ -33,7 +33,7 @@ def _args(deployment: ModelDeployment) -> list[str]:
         args.append(f"--revision={model.source.revision}")
     if model.source.scheme == "s3":
         args.append("--load-format=runai_streamer")
-    if model.task == "Embed":
+    if model.task != "Generate":
         args.append("--runner=pooling")
     if gpus > 1:
         args.append(f"--tensor-parallel-size={gpus}")

@@ -182,9 +182,10 @@ def test_the_variables_that_workers_get_are_those_that_no_setting_may_name(model
     assert {name for engine in ENGINES for name in env(model(engine=engine))} == RESERVED_IN_WORKERS
 
 
-def test_an_embedding_model_is_started_for_embeddings(model):
-    assert "--task=embed" in container(model(model={"task": "Embed"}))["args"]
-    assert "--runner=pooling" in container(model(engine={"type": "VLLM"}, model={"task": "Embed"}))["args"]
+@pytest.mark.parametrize(("task", "option"), [("Embed", "--task=embed"), ("Rerank", "--task=rerank")])
+def test_a_model_that_does_not_generate_is_started_for_its_task(model, task, option):
+    assert option in container(model(model={"task": task}))["args"]
+    assert "--runner=pooling" in container(model(engine={"type": "VLLM"}, model={"task": task}))["args"]
 
 
 def test_images_are_the_settings_unless_the_team_names_one(model):

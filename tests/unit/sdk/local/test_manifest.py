@@ -66,7 +66,7 @@ spec:
     assert sorted(problems(file), key=lambda problem: int(problem.split(":")[1])) == [
         "m.yaml:6: spec.replicas: should be a valid integer, not 'two'",
         "m.yaml:9: spec.model.source: unknown scheme 'ftp'; use one of hf://, pvc://, s3://, file://, package://",
-        "m.yaml:10: spec.model.task: should be 'Generate' or 'Embed', not 'embed'",
+        "m.yaml:10: spec.model.task: should be 'Generate', 'Embed' or 'Rerank', not 'embed'",
         "m.yaml:16: spec.tolerations[1].value: operator Exists takes no value",
         "m.yaml:17: spec.modle: is not a field; did you mean model?",
         "m.yaml:23: spec.model.source: is missing",
