@@ -19,7 +19,7 @@ from fastchat._client.protocol import Call
 from fastchat._client.stream import AsyncStream
 from fastchat._client.transport import AsyncTransport, Transport
 from fastchat._client.vectors import read_embeddings
-from fastchat.api.routes import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, MODELS
+from fastchat.api.routes import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, MODELS, RERANK, SCORE
 
 W = TypeVar("W")
 S = TypeVar("S")
@@ -211,6 +211,76 @@ class Embeddings(Generic[W]):
         return self._request(Call(EMBEDDINGS.path, read, body, timeout))
 
 
+class Rerank(Generic[W]):
+    """`POST /v1/rerank`: documents by how well they match a query."""
+
+    def __init__(self, request: Callable[[Call[api.RerankResponse]], W]) -> None:
+        self._request = request
+
+    def create(
+        self,
+        *,
+        model: str,
+        query: str,
+        documents: Sequence[str | Mapping[str, Any]],
+        timeout: float | None = None,
+        **params: Any,
+    ) -> W:
+        """Sort documents by how well they match a query.
+
+        Args:
+            model: name or alias of a cross-encoder, or of a model that embeds texts.
+            query: what is asked.
+            documents: what may answer it, each a text or `{"text": …}`.
+            timeout: seconds the server may be silent, instead of the client's.
+            params: `top_n`, `return_documents`, … as the server knows them.
+
+        Returns:
+            The ranking; `results` has the best first, each with `index` (in `documents`) and `relevance_score`.
+
+        Raises:
+            fastchat.errors.FastChatError: see there for the kinds.
+            TypeError, ValueError: a parameter that JSON cannot carry.
+        """
+        body = {"model": model, "query": query, "documents": documents, **params}
+        return self._request(Call(RERANK.path, api.RerankResponse.model_validate_json, body, timeout))
+
+
+class Scores(Generic[W]):
+    """`POST /v1/score`: how well two texts match."""
+
+    def __init__(self, request: Callable[[Call[api.ScoreResponse]], W]) -> None:
+        self._request = request
+
+    def create(
+        self,
+        *,
+        model: str,
+        text_1: str | Sequence[str],
+        text_2: str | Sequence[str],
+        timeout: float | None = None,
+        **params: Any,
+    ) -> W:
+        """Say how well texts match, for each pair of them.
+
+        Args:
+            model: name or alias of a cross-encoder, or of a model that embeds texts.
+            text_1: one text for all of `text_2`, or one for each.
+            text_2: one or several.
+            timeout: seconds the server may be silent, instead of the client's.
+            params: `truncate_prompt_tokens`, … as the server knows them.
+
+        Returns:
+            The scores; `data[i].score` is that of pair i, a higher one better.
+
+        Raises:
+            fastchat.errors.FastChatError: see there for the kinds.
+            TypeError, ValueError: a parameter that JSON cannot carry.
+        """
+        body = {"model": model, "text_1": text_1, "text_2": text_2, **params}
+        return self._request(Call(SCORE.path, api.ScoreResponse.model_validate_json, body, timeout))
+
+
 class Models(Generic[L, W]):
     """`GET /v1/models`: what is served."""
 
@@ -274,6 +344,16 @@ class AsyncEmbeddings(Embeddings[Awaited[api.EmbeddingResponse]]):
 
 
 @_awaited
+class AsyncRerank(Rerank[Awaited[api.RerankResponse]]):
+    """`Rerank`, to be awaited."""
+
+
+@_awaited
+class AsyncScores(Scores[Awaited[api.ScoreResponse]]):
+    """`Scores`, to be awaited."""
+
+
+@_awaited
 class AsyncModels(Models[Awaited[api.ModelList], Awaited[api.ModelCard]]):
     """`Models`, to be awaited."""
 
@@ -285,6 +365,8 @@ class Resources:
         self.chat = Chat(ChatCompletions(transport.request, transport.stream))
         self.completions = Completions(transport.request, transport.stream)
         self.embeddings = Embeddings(transport.request)
+        self.rerank = Rerank(transport.request)
+        self.score = Scores(transport.request)
         self.models = Models(transport.request, transport.request)
 
 
@@ -295,4 +377,6 @@ class AsyncResources:
         self.chat = Chat(AsyncChatCompletions(transport.request, transport.stream))
         self.completions = AsyncCompletions(transport.request, transport.stream)
         self.embeddings = AsyncEmbeddings(transport.request)
+        self.rerank = AsyncRerank(transport.request)
+        self.score = AsyncScores(transport.request)
         self.models = AsyncModels(transport.request, transport.request)

@@ -262,13 +262,23 @@ async def test_a_batch_counts_for_its_sequences_against_what_a_key_may_have_at_o
     assert (answer.status_code, code_of(answer)) == (400, "too_many_sequences")
 
 
-async def test_many_inputs_to_embed_take_all_of_a_keys_places_and_are_served(start_gateway, worker, folder) -> None:
+MANY_TEXTS = {
+    "inputs": ("/v1/embeddings", {"input": ["a"] * 2000}),
+    "inputs of an engine": ("/v1/engines/m/embeddings", {"input": ["a"] * 2000}),
+    "documents": ("/v1/rerank", {"query": "q", "documents": ["a", {"text": "b"}] * 1000}),
+    "pairs": ("/v1/score", {"text_1": "a", "text_2": ["b"] * 2000}),
+    "queries and documents": ("/score", {"queries": "a", "documents": ["b"] * 2000}),
+}
+
+
+@pytest.mark.parametrize(("path", "texts"), MANY_TEXTS.values(), ids=MANY_TEXTS)
+async def test_many_texts_take_all_of_a_keys_places_and_are_served(start_gateway, worker, folder, path, texts) -> None:
     add(folder, "alice", max_concurrent=4)
     gateway = await start_gateway(worker, keys_dir=folder)
     over = asyncio.Event()
     worker.behaviour = worker.waits_for(over, worker.says())
-    body = {"model": "m", "input": ["a"] * 2000}
-    first = asyncio.create_task(gateway.client.post("/v1/embeddings", json=body, headers=bearer("alice")))
+    body = {"model": "m", **texts}
+    first = asyncio.create_task(gateway.client.post(path, json=body, headers=bearer("alice")))
     await worker.arrived.wait()
     assert (await ask(gateway, "alice")).status_code == 429
     over.set()

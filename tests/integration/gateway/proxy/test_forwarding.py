@@ -17,6 +17,17 @@ CHAT = "/v1/chat/completions"
         ("/v1/completions", "/v1/completions"),
         ("/v1/embeddings", "/v1/embeddings"),
         ("/v1/create_embeddings", "/v1/embeddings"),
+        ("/v1/engines/org/x/embeddings", "/v1/embeddings"),
+        ("/v1/rerank", "/v1/rerank"),
+        ("/rerank", "/v1/rerank"),
+        ("/v2/rerank", "/v1/rerank"),
+        ("/v1/score", "/v1/score"),
+        ("/score", "/v1/score"),
+        ("/tokenize", "/tokenize"),
+        ("/detokenize", "/detokenize"),
+        ("/api/v1/chat/completions", CHAT),
+        (CHAT + "/", CHAT),
+        ("/v1/embeddings//?x=1", "/v1/embeddings"),
     ],
 )
 async def test_each_route_reaches_the_worker(gateway, worker, path, at_the_worker) -> None:
@@ -24,6 +35,38 @@ async def test_each_route_reaches_the_worker(gateway, worker, path, at_the_worke
     assert answer.status_code == 200
     assert answer.json() == {"answer": "hello"}
     assert worker.requests[0].path == at_the_worker
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/models/m/", "/health/", "/docs/", "/openapi.json/"])
+async def test_a_slash_at_the_end_does_no_harm(gateway, path) -> None:
+    assert (await gateway.client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "reaches"),
+    [
+        (b'{"input":"x"}', b'{"model":"m","input":"x"}'),
+        (b' { "input" : "x", "y": 1.10 } ', b'{"model":"m", "input" : "x", "y": 1.10 } '),
+        (b'{"input":"x","model":"m"}', b'{"input":"x","model":"m"}'),
+        (b"{}", b'{"model":"m"}'),
+    ],
+)
+async def test_the_path_of_an_engine_names_the_model_where_the_body_does_not(gateway, worker, sent, reaches) -> None:
+    assert (await gateway.client.post("/v1/engines/m/embeddings", content=sent)).status_code == 200
+    assert worker.requests[0].body == reaches
+    assert await gateway.metric("requests_total", model="m", route="/v1/engines/{model:path}/embeddings") == 1
+
+
+@pytest.mark.parametrize("sent", [b"", b"[]", b'{"input":', b'{"model":5}', b'{"input":"x","input":"y"}'])
+async def test_what_is_wrong_with_a_body_is_told_on_the_path_of_an_engine_too(gateway, worker, sent) -> None:
+    assert (await gateway.client.post("/v1/engines/m/embeddings", content=sent)).status_code == 400
+    assert not worker.requests
+
+
+async def test_an_engine_that_there_is_not_is_404(gateway) -> None:
+    answer = await gateway.client.post("/v1/engines/other/embeddings", json={"input": "x"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+    assert (await gateway.client.post("/v1/engines//embeddings", json={"input": "x"})).status_code == 404
 
 
 async def test_the_body_passes_byte_for_byte(gateway, worker) -> None:

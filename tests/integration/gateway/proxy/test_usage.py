@@ -85,6 +85,9 @@ WHOLE = {
         COMPLETIONS, {"prompt": ["a", "b"]}, whole({"choices": [{"text": TRICKY}] * 2, "usage": USAGE})
     ),
     "embeddings": (EMBEDDINGS, {"input": ["a"] * 3}, whole({"data": VECTORS, "usage": USAGE})),
+    "documents to rerank": (
+        "/v1/rerank", {"query": "q", "documents": ["a"]}, whole({"results": [], "usage": USAGE})
+    ),
     "usage before everything else": (CHAT, {}, whole({"usage": USAGE, "choices": CHOICES, "x": "y" * 9000})),
     "usage in the middle": (CHAT, {}, whole({"x": "y" * 9000, "usage": USAGE, "z": TRICKY * 90})),
     "another usage deeper": (CHAT, {}, whole({"usage": USAGE, "x": {"usage": {"prompt_tokens": 9}}})),
@@ -244,6 +247,28 @@ async def test_numbers_that_make_no_sense_are_as_if_nothing_was_said(start_with_
     gateway = await start_with_keys(worker, keys=["alice"])
     assert (await gateway.client.post(CHAT, json={"model": "m", "stream": stream}, headers=bearer("alice"))).is_success
     assert 0 < await charged(gateway, "alice") == sum(await counted(gateway, "alice")) < 200
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize"])
+async def test_tokens_that_are_only_counted_cost_nothing(start_with_keys, worker, path) -> None:
+    gateway = await start_with_keys(worker, keys=["k"])
+    worker.behaviour = worker.says(200, {"count": 3, "tokens": [1, 2, 3]})
+    answer = await gateway.client.post(path, json={"model": "m", "prompt": "x" * 999}, headers=bearer("k"))
+    assert answer.status_code == 200
+    assert await charged(gateway, "k") == 0
+    assert await counted(gateway, "k") == (0, 0)
+
+
+@pytest.mark.parametrize("path", [EMBEDDINGS, "/v1/rerank", "/v1/score", "/v1/engines/m/embeddings"])
+async def test_what_has_no_completion_is_charged_none_where_the_worker_says_nothing(
+    start_with_keys, worker, path
+) -> None:
+    gateway = await start_with_keys(worker, keys=["k"])
+    worker.behaviour = worker.says(200, {"data": ["x" * 9999]})
+    await gateway.client.post(path, json={"model": "m", "input": "x" * 400, "documents": ["x"]}, headers=bearer("k"))
+    read, generated = await counted(gateway, "k")
+    assert read > 50
+    assert generated == 0
 
 
 async def test_what_the_worker_refuses_costs_nothing(start_with_keys, worker) -> None:

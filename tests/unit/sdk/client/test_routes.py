@@ -1,13 +1,24 @@
-"""What the client calls is in the table of routes, and of the table everything but FastChat's own."""
+"""What the client calls is in the table of routes, and of the table everything but other names of the same."""
 
 import re
 
 import httpx
 
 from fastchat import Client
-from fastchat.api.routes import CREATE_EMBEDDINGS, ROUTES, TOKEN_CHECK
+from fastchat.api.routes import (
+    API_CHAT_COMPLETIONS,
+    CREATE_EMBEDDINGS,
+    DETOKENIZE,
+    ENGINE_EMBEDDINGS,
+    RERANK_ALIASES,
+    ROUTES,
+    SCORE_ALIASES,
+    TOKEN_CHECK,
+    TOKENIZE,
+)
 
-NOT_CALLED = {CREATE_EMBEDDINGS.path, TOKEN_CHECK.path}
+OTHER_NAMES = (API_CHAT_COMPLETIONS, CREATE_EMBEDDINGS, ENGINE_EMBEDDINGS, *RERANK_ALIASES, *SCORE_ALIASES)
+NOT_CALLED = {route.path for route in (*OTHER_NAMES, TOKEN_CHECK, TOKENIZE, DETOKENIZE)}
 
 
 def route_of(request: httpx.Request) -> str:
@@ -30,6 +41,8 @@ def test_each_resource_calls_its_route():
         client.chat.completions.create(model="m", messages=[])
         client.completions.create(model="m", prompt="x")
         client.embeddings.create(model="m", input="x")
+        client.rerank.create(model="m", query="x", documents=["y"])
+        client.score.create(model="m", text_1="x", text_2=["y"])
         client.models.list()
         client.models.retrieve("org/m")
     assert sorted(called) == sorted({route.path for route in ROUTES} - NOT_CALLED)
