@@ -21,8 +21,8 @@ class Client(Resources):
                 messages=[{"role": "user", "content": "Hello!"}],
             )
 
-    Its resources are `chat.completions`, `completions`, `embeddings`, `rerank`, `score` and `models`. What is set here is of this client
-    alone: neither another client nor `fastchat.client.set_…` changes it.
+    Its resources are `chat.completions`, `completions`, `embeddings`, `rerank`, `score` and `models`. What is set here
+    is of this client alone: neither another client nor `fastchat.client.set_…` changes it.
     """
 
     def __init__(

@@ -24,13 +24,13 @@ from fastchat_gateway.errors import (
     server_error,
     shutting_down,
 )
+from fastchat_gateway.http.expansion import expand_aside, expand_at_once
 from fastchat_gateway.proxy import body
 from fastchat_gateway.proxy.attempts import Attempts
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
-from fastchat_gateway.proxy.expansion import expand_aside, expand_at_once
 from fastchat_gateway.routing.catalog import Model
 from fastchat_gateway.telemetry.access_log import AccessLog
 from fastchat_gateway.telemetry.access_record import AccessRecord
@@ -377,7 +377,7 @@ def _is_for_engine(exchange: Exchange) -> bool:
     """Its path names the model: it is noted, and the path from here on that of the route."""
     path = exchange.path
     end = len(path) - len(_AFTER_MODEL)
-    if not (path.startswith(_BEFORE_MODEL) and path.endswith(_AFTER_MODEL) and end > len(_BEFORE_MODEL)):
+    if not (path.startswith(_BEFORE_MODEL) and path.endswith(_AFTER_MODEL) and end >= len(_BEFORE_MODEL)):
         return False
     exchange.engine, exchange.path = path[len(_BEFORE_MODEL) : end], ENGINE_EMBEDDINGS.path
     return True

@@ -66,7 +66,8 @@ async def test_what_is_wrong_with_a_body_is_told_on_the_path_of_an_engine_too(ga
 async def test_an_engine_that_there_is_not_is_404(gateway) -> None:
     answer = await gateway.client.post("/v1/engines/other/embeddings", json={"input": "x"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
-    assert (await gateway.client.post("/v1/engines//embeddings", json={"input": "x"})).status_code == 404
+    unnamed = await gateway.client.post("/v1/engines//embeddings", json={"input": "x"})
+    assert (unnamed.status_code, unnamed.json()["error"]["param"]) == (400, "model")
 
 
 async def test_the_body_passes_byte_for_byte(gateway, worker) -> None:
