@@ -91,7 +91,7 @@ class ScoreRequest(Request):
         left, right = map(_length, (self.left, self.right))
         if left != right and left != 1:
             words = "'{one}' has {left} texts and '{other}' {right}: as many, or one text in '{one}'"
-            about = {"one": given[0], "other": given[1], "left": left, "right": right}
+            about = {"one": given[0], "other": given[1], "left": left, "right": right, "param": given[0]}
             raise PydanticCustomError("score_sides", words, about)
         return self
 

@@ -5,11 +5,14 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from fastchat.api.chat import Message
+from fastchat.api.chat import ChatCompletionRequest, Message
 from fastchat.api.common import Name, Request, Response
+from fastchat.api.tools import ToolUse
+
+_OF_TEMPLATE = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
 
 
-class TokenizeRequest(Request):
+class TokenizeRequest(ToolUse):
     """`POST /tokenize`: which tokens does a model make of a text, or of a conversation?"""
 
     model: Name
@@ -19,12 +22,27 @@ class TokenizeRequest(Request):
         None, description="Put before and after a prompt what the model wants there. Default true; not for messages."
     )
     return_token_strs: bool | None = Field(None, description="Say the tokens as texts too.")
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, max_length=64, description="Of messages: variables of the model's chat template."
+    )
+    add_generation_prompt: bool | None = Field(
+        None, description="Of messages: open the assistant's turn. Default true."
+    )
+    continue_final_message: bool | None = Field(
+        None, description="Of messages: continue the last one instead of a new turn."
+    )
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "TokenizeRequest":
         if (self.prompt is None) == (self.messages is None):
             raise PydanticCustomError("tokenize", "give 'prompt' or 'messages', and not both")
         return self
+
+    @property
+    def chat(self) -> ChatCompletionRequest:
+        """The chat whose prompt is asked for."""
+        fields = ("model", "messages", *ToolUse.model_fields, *_OF_TEMPLATE)
+        return ChatCompletionRequest.model_construct(**{name: getattr(self, name) for name in fields})
 
 
 class TokenizeResponse(Response):

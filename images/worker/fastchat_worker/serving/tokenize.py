@@ -3,9 +3,9 @@
 from typing import Any
 
 from fastchat.api import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
-from fastchat_worker.chat.template import render
 from fastchat_worker.errors import bad_request
-from fastchat_worker.serving.models import Generator, ServedModel, ServedModels
+from fastchat_worker.serving.models import ServedModel, ServedModels
+from fastchat_worker.serving.prompts import chat_prompts
 
 _LONGEST = 2**20
 """Characters of a text; it may have more tokens than the model takes, for that is what some ask about."""
@@ -26,16 +26,11 @@ def tokenize(models: ServedModels, wanted: TokenizeRequest) -> TokenizeResponse:
 
 def _tokens(models: ServedModels, model: ServedModel, wanted: TokenizeRequest) -> list[int]:
     if wanted.messages is not None:
-        return _conversation(models.find_generator(wanted.model), wanted)
+        return chat_prompts(models.find_generator(wanted.model), wanted.chat).tokens[0]
     text = wanted.prompt or ""
     if len(text) > _LONGEST:
         raise bad_request(f"The prompt has {len(text)} characters, more than {_LONGEST}: send it in parts.", "prompt")
     return model.encoder.split(text, special=wanted.add_special_tokens is not False)
-
-
-def _conversation(generator: Generator, wanted: TokenizeRequest) -> list[int]:
-    model = generator.language_model
-    return model.rendered_tokens(render(model.tokenizer, wanted.messages or []), "messages")
 
 
 def detokenize(models: ServedModels, wanted: DetokenizeRequest) -> DetokenizeResponse:
