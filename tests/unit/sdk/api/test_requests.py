@@ -5,7 +5,15 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from fastchat.api import ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenCheckRequest, request_error
+from fastchat.api import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    RerankRequest,
+    ScoreRequest,
+    TokenCheckRequest,
+    request_error,
+)
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 NAMES = {f"x{number}": 1 for number in range(32_000)}
@@ -71,3 +79,41 @@ UNKNOWN = {
 @pytest.mark.parametrize(("body", "names"), UNKNOWN.values(), ids=UNKNOWN)
 def test_fields_that_nobody_knows_are_kept_apart_with_their_paths(body, names):
     assert ChatCompletionRequest.model_validate_json(json.dumps(body)).unknown_fields == names
+
+
+EMPTY = {
+    "one text": (EmbeddingRequest, {"input": ""}, "input"),
+    "the first of several": (EmbeddingRequest, {"input": ["", "a"]}, "input[0]"),
+    "another of several": (EmbeddingRequest, {"input": ["a", ""]}, "input[1]"),
+    "a query": (RerankRequest, {"query": "", "documents": ["a"]}, "query"),
+    "a document": (RerankRequest, {"query": "a", "documents": ["a", ""]}, "documents[1]"),
+    "a document's text": (RerankRequest, {"query": "a", "documents": ["a", {"text": ""}]}, "documents[1].text"),
+    "a side of pairs": (ScoreRequest, {"text_1": "a", "text_2": ["a", ""]}, "text_2[1]"),
+}
+
+
+@pytest.mark.parametrize(("request_type", "body", "param"), EMPTY.values(), ids=EMPTY)
+def test_an_empty_text_is_called_so_and_by_its_place(request_type, body, param):
+    with pytest.raises(ValidationError) as invalid:
+        request_type.model_validate_json(json.dumps({"model": "m", **body}))
+    error = request_error(invalid.value)
+    assert (error.param, error.message) == (param, f"Invalid value for '{param}': the text is empty.")
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "told"),
+    [
+        (["a", 1], "input[1]", "valid string"),
+        ([1, "a"], "input[1]", "valid integer"),
+        ([[1], "a"], "input[1]", "valid array"),
+        ([[1], [-1]], "input[1][0]", "greater than or equal to 0"),
+        (5, "input", "valid string"),
+    ],
+)
+def test_what_is_said_of_an_input_is_about_the_branch_that_was_meant(given, param, told):
+    with pytest.raises(ValidationError) as invalid:
+        EmbeddingRequest.model_validate_json(json.dumps({"model": "m", "input": given}))
+    assert invalid.value.error_count() == 1
+    error = request_error(invalid.value)
+    assert error.param == param
+    assert told in error.message
