@@ -27,6 +27,7 @@ class Features:
         self._modules = {task: _first_module(model, task) for task in (None, "query", "document")}
         for module in filter(None, self._modules.values()):
             _keep_to_text(module)
+        self._kinds: dict[TextTask | None, Kind] = {}
         self._tokenizers = {task: _tokenizer_of(module) for task, module in self._modules.items() if module}
 
     def module(self, task: TextTask | None) -> Any:
@@ -41,6 +42,12 @@ class Features:
         shared = tuple(sorted((name, value) for name, value in found.items() if name not in _TENSORS))
         types = found.get("token_type_ids")
         return Text(_row(found["input_ids"]), _row(types) if types is not None else None, Kind(task, shared))
+
+    def kind(self, task: TextTask | None) -> Kind:
+        """Of a text of this task that has no prompt, such as one that comes as tokens."""
+        if task not in self._kinds:
+            self._kinds[task] = self.read("?", None, task).kind
+        return self._kinds[task]
 
     def tokenizer(self, task: TextTask | None) -> Any:
         """transformers' one, by which texts of a task are read."""
@@ -60,14 +67,13 @@ class Features:
     def _padded(self, texts: Sequence[Text], task: TextTask | None) -> dict[str, torch.Tensor]:
         """[texts, longest] each."""
         columns = {"input_ids": [text.tokens for text in texts]}
-        if texts[0].types is not None:
+        if any(text.types is not None for text in texts):
             columns["token_type_ids"] = [text.types or [0] * len(text.tokens) for text in texts]
         return dict(self._tokenizers[task].pad(columns, return_tensors="pt"))
 
     def forward(self, texts: Sequence[Text]) -> dict[str, Any]:
         """What the model computes of texts of one kind."""
         kind = texts[0].kind
-        assert isinstance(kind, Kind)  # noqa: S101  # read above
         computed: dict[str, Any] = self._model(self.batch(texts, kind), **_tasked(kind.task))
         return computed
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastchat_worker.encoders.dimensions import Dimensions, served_by
 from fastchat_worker.encoders.encoder import REMEDY, checked, cut_to
 from fastchat_worker.encoders.features import Features, max_len_of, vocabulary_of
-from fastchat_worker.encoders.text import PLAIN, Kind, Reading, Text, TextTask
+from fastchat_worker.encoders.text import PLAIN, Reading, Text, TextTask
 from fastchat_worker.errors import LoadError, RequestError, TooLongError, bad_request
 from fastchat_worker.model.loader import pick_device, pick_dtype
 from fastchat_worker.model.measure import Measure, longest_token
@@ -73,7 +73,7 @@ class SentenceEmbedder:
         max_len = min(self.max_len, getattr(module, f"{reading.task}_length", None) or self.max_len)
         keep = cut_to(reading.keep, max_len)
         if not isinstance(text, str):
-            found = Text(list(text)[:keep], kind=Kind(reading.task))
+            found = Text(list(text)[:keep], kind=self._features.kind(reading.task))
         elif keep is not None:
             found = self._beginning(text, reading, keep)
         else:

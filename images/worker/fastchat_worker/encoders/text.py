@@ -1,6 +1,5 @@
 """A text as an encoder takes it."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,4 +39,4 @@ class Text:
 
     tokens: list[int]
     types: list[int] | None = None
-    kind: Hashable = Kind()
+    kind: Kind = Kind()

@@ -118,6 +118,13 @@ def test_the_last_token_of_a_language_model_counts_whichever_side_is_padded(load
     same(vectors(embedder, DOCUMENT), yardstick.encode_document(TEXTS))
 
 
+def test_texts_that_come_as_tokens_have_the_vectors_of_the_same_texts_without_a_prompt(bert, load, modules):
+    embedder, yardstick = load(bert(), modules.pooling(32), prompts=PROMPTS)
+    tokens = [yardstick.tokenizer(text)["input_ids"] for text in TEXTS]
+    same(vectors(embedder, texts=[TEXTS[0], *tokens[1:]]), yardstick.encode(TEXTS))
+    same(vectors(embedder, QUERY, tokens), yardstick.encode_query(TEXTS, prompt=""))
+
+
 def test_what_a_truncate_dim_leaves_is_not_made_longer_again(bert, load, modules):
     embedder, yardstick = load(bert(), modules.pooling(32), modules.normalize(), truncate_dim=8)
     same(vectors(embedder), yardstick.encode(TEXTS))
