@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fastchat_worker.encoders.encoder import REMEDY, checked, cut_to
+from fastchat_worker.encoders.encoder import REMEDY, Name, checked, cut_to
 from fastchat_worker.encoders.features import Features, max_len_of, vocabulary_of
 from fastchat_worker.encoders.text import Text
 from fastchat_worker.errors import LoadError, TooLongError
@@ -45,7 +45,7 @@ class CrossEncoder:
         self.max_len = min(limit, settings.max_model_len or limit)
         self._vocabulary = vocabulary_of(module)
         self._measure = Measure(longest_token(self.tokenizer), lambda text: len(self.split(text, special=False)))
-        self.encode([self.pair("?", "!", "", None)])  # one that cannot read pairs is found out now
+        self.encode(self.read_pairs([("?", "!")], str, None))  # one that cannot read pairs is found out now
 
     @property
     def tokenizer(self) -> Any:
@@ -56,18 +56,23 @@ class CrossEncoder:
 
     def tokens(self, text: str, param: str) -> list[int]:
         self._refuse_hopeless(text, param)
-        return self._features.read(text, None, None, truncation=False).tokens
+        return self._features.read([text], None, None, truncation=False)[0].tokens
 
-    def pair(self, left: str, right: str, param: str, keep: int | None) -> Text:
+    def read_pairs(self, pairs: Sequence[tuple[str, str]], name: Name, keep: int | None) -> list[Text]:
         most = cut_to(keep, self.max_len)
         if most is None:
-            self._refuse_hopeless(left + right, param)
+            for at, (left, right) in enumerate(pairs):
+                self._refuse_hopeless(left + right, name(at))
             options: dict[str, Any] = {"truncation": False}
         else:
-            left, right = (self._measure.beginning(text, self.max_len) for text in (left, right))
+            pairs = [(self._beginning(left), self._beginning(right)) for left, right in pairs]
             options = {"truncation": "longest_first", "max_length": most}
-        text = self._features.read((left, right), self._prompt, None, **options)
-        return checked(text, param, vocabulary=self._vocabulary, max_len=self.max_len)
+        texts = self._features.read(pairs, self._prompt, None, **options)
+        limits = {"vocabulary": self._vocabulary, "max_len": self.max_len}
+        return [checked(text, name(at), **limits) for at, text in enumerate(texts)]
+
+    def _beginning(self, text: str) -> str:
+        return self._measure.beginning(text, self.max_len)
 
     @property
     def _prompt(self) -> str | None:

@@ -1,6 +1,6 @@
 """What all encoders have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +10,8 @@ from fastchat_worker.encoders.dimensions import Dimensions
 from fastchat_worker.encoders.text import PLAIN, Reading, Text
 from fastchat_worker.errors import RequestError, bad_request, context_length_exceeded
 
+Name = Callable[[int], str]
+"""How a request names its nth text, in errors."""
 Vector = NDArray[np.float32]
 REMEDY = "; 'truncate_prompt_tokens': -1 would cut it"
 """Ends the error about a text that is too long."""
@@ -41,19 +43,19 @@ class Embedder(Encoder, Protocol):
 
     dimensions: Dimensions
 
-    def read(self, text: str | Sequence[int], param: str, reading: Reading = PLAIN) -> Text:
-        """A text ready for `encode`; one that is tokens already is taken as it is, without a prompt.
+    def read(self, texts: Sequence[str | Sequence[int]], name: Name, reading: Reading = PLAIN) -> list[Text]:
+        """Texts ready for `encode`, all of them texts or all tokens; these are taken as they are, without a prompt.
 
-        Raises: RequestError 400 for a prompt or a task that the model does not have, a text that is too long (it is
-        not split to its end), and tokens that the model does not know.
+        name: how errors name one of them. Raises: RequestError 400 for a prompt or a task that the model does not have,
+        a text that is too long (it is not split to its end), and tokens that the model does not know.
         """
 
 
 class PairEncoder(Encoder, Protocol):
     """An encoder whose numbers say how well two texts match, a higher one better."""
 
-    def pair(self, left: str, right: str, param: str, keep: int | None) -> Text:
-        """Two texts ready for `encode`; `keep` as in `Reading`.
+    def read_pairs(self, pairs: Sequence[tuple[str, str]], name: Name, keep: int | None) -> list[Text]:
+        """Pairs of texts ready for `encode`; `name` as in `Embedder.read`, `keep` as in `Reading`.
 
         Raises: RequestError 400 for a pair that is too long, and tokens that the model does not know.
         """

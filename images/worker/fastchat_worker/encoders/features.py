@@ -34,19 +34,23 @@ class Features:
         """The one that reads texts of this task; None where the model has none for it."""
         return self._modules[task]
 
-    def read(self, inputs: str | tuple[str, str], prompt: str | None, task: TextTask | None, **options: Any) -> Text:
-        """A text, or a pair of them; options are those of the tokenizer. Raises: what the tokenizer raises."""
+    def read(
+        self, inputs: Sequence[str | tuple[str, str]], prompt: str | None, task: TextTask | None, **options: Any
+    ) -> list[Text]:
+        """Texts, or pairs of them; options are those of the tokenizer. Raises: what the tokenizer raises."""
         how = {"common": {"return_tensors": None}, "text": {"padding": False, **options}}
         with self._reading:
-            found = self._model.preprocess([inputs], prompt=prompt, processing_kwargs=how, **_tasked(task))
-        shared = tuple(sorted((name, value) for name, value in found.items() if name not in _TENSORS))
-        types = found.get("token_type_ids")
-        return Text(_row(found["input_ids"]), _row(types) if types is not None else None, Kind(task, shared))
+            found = self._model.preprocess(list(inputs), prompt=prompt, processing_kwargs=how, **_tasked(task))
+        kind = Kind(task, tuple(sorted((name, value) for name, value in found.items() if name not in _TENSORS)))
+        if "offsets" in found:
+            return [Text(row, None, kind) for row in _rows(found["input_ids"], found["offsets"])]
+        types = found.get("token_type_ids") or [None] * len(inputs)
+        return [Text(row, types_of, kind) for row, types_of in zip(found["input_ids"], types, strict=True)]
 
     def kind(self, task: TextTask | None) -> Kind:
         """Of a text of this task that has no prompt, such as one that comes as tokens."""
         if task not in self._kinds:
-            self._kinds[task] = self.read("?", None, task).kind
+            self._kinds[task] = self.read(["?"], None, task)[0].kind
         return self._kinds[task]
 
     def tokenizer(self, task: TextTask | None) -> Any:
@@ -115,10 +119,9 @@ def _tasked(task: TextTask | None) -> dict[str, Any]:
     return {} if task is None else {"task": task}
 
 
-def _row(values: Any) -> list[int]:
-    """The first and only row of a batch, or of a static embedding's flat tensor."""
-    rows: list[Any] = values.tolist() if isinstance(values, torch.Tensor) else values
-    return rows[0] if rows and isinstance(rows[0], list) else rows
+def _rows(tokens: torch.Tensor, offsets: torch.Tensor) -> list[list[int]]:
+    """Texts that stand one after the other, each from its offset on."""
+    return [row.tolist() for row in tokens.tensor_split(offsets[1:])]
 
 
 def _is_static(module: Any) -> bool:

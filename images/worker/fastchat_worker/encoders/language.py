@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastchat_worker.encoders.dimensions import Dimensions, served_by
-from fastchat_worker.encoders.encoder import checked, cut_to
+from fastchat_worker.encoders.encoder import Name, checked, cut_to
 from fastchat_worker.encoders.text import PLAIN, Reading, Text
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request
@@ -39,10 +39,13 @@ class LanguageModelEmbedder:
     def tokens(self, text: str, param: str) -> list[int]:
         return self._language_model.tokens(text, param)
 
-    def read(self, text: str | Sequence[int], param: str, reading: Reading = PLAIN) -> Text:
+    def read(self, texts: Sequence[str | Sequence[int]], name: Name, reading: Reading = PLAIN) -> list[Text]:
         if reading.prompt_name is not None:
             raise bad_request("This model has no prompts; leave 'prompt_name' out.", "prompt_name")
         keep = cut_to(reading.keep, self.max_len)
+        return [self._read(text, name(at), keep) for at, text in enumerate(texts)]
+
+    def _read(self, text: str | Sequence[int], param: str, keep: int | None) -> Text:
         tokens = self._language_model.tokens(text, param, keep) if isinstance(text, str) else list(text)[:keep]
         return checked(Text(tokens), param, vocabulary=self._vocabulary, max_len=self.max_len)
 

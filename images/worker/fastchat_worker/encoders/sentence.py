@@ -1,14 +1,14 @@
 """Embedding models in sentence-transformers' layout."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fastchat_worker.encoders.dimensions import Dimensions, served_by
-from fastchat_worker.encoders.encoder import REMEDY, checked, cut_to
+from fastchat_worker.encoders.encoder import REMEDY, Name, checked, cut_to
 from fastchat_worker.encoders.features import Features, max_len_of, vocabulary_of
 from fastchat_worker.encoders.text import PLAIN, Reading, Text, TextTask
 from fastchat_worker.errors import LoadError, RequestError, TooLongError, bad_request
@@ -53,7 +53,7 @@ class SentenceEmbedder:
 
     def _measure_dimensions(self, option: str) -> Dimensions:
         """By a text: modules that do not know how many numbers they give are not few."""
-        full = self.encode([self.read("?", "", Reading(self._plain))]).shape[1]
+        full = self.encode(self.read(["?"], str, Reading(self._plain))).shape[1]
         default = min(full, self._model.truncate_dim or full)
         served = served_by(self._model.config, truncated=default < full, option=option)
         return Dimensions(full, default, served, unit=_normalises(self._model))
@@ -66,32 +66,37 @@ class SentenceEmbedder:
         return self._features.split(text, self._plain, special=special)
 
     def tokens(self, text: str, param: str) -> list[int]:
-        return self.read(text, param, Reading(self._plain)).tokens
+        return self.read([text], lambda _: param, Reading(self._plain))[0].tokens
 
-    def read(self, text: str | Sequence[int], param: str, reading: Reading = PLAIN) -> Text:
+    def read(self, texts: Sequence[str | Sequence[int]], name: Name, reading: Reading = PLAIN) -> list[Text]:
         module = self._module(reading.task)
         max_len = min(self.max_len, getattr(module, f"{reading.task}_length", None) or self.max_len)
         keep = cut_to(reading.keep, max_len)
-        if not isinstance(text, str):
-            found = Text(list(text)[:keep], kind=self._features.kind(reading.task))
+        strings = [text for text in texts if isinstance(text, str)]
+        if not strings:
+            kind = self._features.kind(reading.task)
+            found = [Text(list(cast(Sequence[int], text))[:keep], kind=kind) for text in texts]
         elif keep is not None:
-            found = self._beginning(text, reading, keep)
+            found = self._beginnings(strings, reading, keep)
         else:
-            self._refuse_hopeless(text, param, reading.task, max_len)
-            found = self._features.read(text, self._prompt(reading), reading.task, truncation=False)
-        return checked(found, param, vocabulary=vocabulary_of(module), max_len=max_len)
+            self._refuse_hopeless(strings, name, reading.task, max_len)
+            found = self._features.read(strings, self._prompt(reading), reading.task, truncation=False)
+        limits = {"vocabulary": vocabulary_of(module), "max_len": max_len}
+        return [checked(text, name(at), **limits) for at, text in enumerate(found)]
 
-    def _beginning(self, text: str, reading: Reading, keep: int) -> Text:
-        text = self._measure(reading.task).beginning(text, keep)
-        found = self._features.read(text, self._prompt(reading), reading.task, truncation=True, max_length=keep)
-        if len(found.tokens) <= keep:
-            return found
-        return Text(found.tokens[:keep], None, found.kind)  # so short that a tokenizer cuts nothing, or one that cannot
+    def _beginnings(self, texts: Sequence[str], reading: Reading, keep: int) -> list[Text]:
+        measure, prompt = self._measure(reading.task), self._prompt(reading)
+        short = [measure.beginning(text, keep) for text in texts]
+        found = self._features.read(short, prompt, reading.task, truncation=True, max_length=keep)
+        # Some tokenizers do not cut, and none does to less than it adds itself.
+        return [text if len(text.tokens) <= keep else Text(text.tokens[:keep], None, text.kind) for text in found]
 
-    def _refuse_hopeless(self, text: str, param: str, task: TextTask | None, max_len: int) -> None:
-        least = self._measure(task).least(text, max_len)
-        if least is not None:
-            raise TooLongError(max_len, least, f"{param} has", param, REMEDY)
+    def _refuse_hopeless(self, texts: Sequence[str], name: Name, task: TextTask | None, max_len: int) -> None:
+        measure = self._measure(task)
+        for at, text in enumerate(texts):
+            least = measure.least(text, max_len)
+            if least is not None:
+                raise TooLongError(max_len, least, f"{name(at)} has", name(at), REMEDY)
 
     def _measure(self, task: TextTask | None) -> Measure:
         if task not in self._measures:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fastchat.api import EmbeddingData, EmbeddingInputs, EmbeddingResponse, InputType, Usage
 from fastchat_worker.encoders.batcher import Batcher
 from fastchat_worker.encoders.dimensions import Dimensions
-from fastchat_worker.encoders.encoder import Embedder, Vector
+from fastchat_worker.encoders.encoder import Embedder, Name, Vector
 from fastchat_worker.encoders.text import Reading, Text, TextTask
-from fastchat_worker.serving.encoding import Budget, encode
+from fastchat_worker.serving.encoding import encode, read_in_groups
 
 _TASKS: dict[InputType, TextTask] = {
     "query": "query",
@@ -44,8 +44,12 @@ async def embed(embedder: Embedder, batcher: Batcher, wanted: EmbeddingInputs, m
 
 def _texts(embedder: Embedder, wanted: EmbeddingInputs) -> list[Text]:
     """Each input read. Raises: RequestError 400 where one is longer than the model takes."""
-    reading, budget = _reading(wanted), Budget(embedder.max_len, "input")
-    return [budget.take(embedder.read(text, _name(wanted, at), reading)) for at, text in enumerate(wanted.inputs)]
+    reading = _reading(wanted)
+
+    def read(texts: Sequence[str | list[int]], name: Name) -> list[Text]:
+        return embedder.read(texts, name, reading)
+
+    return read_in_groups(wanted.inputs, lambda at: _name(wanted, at), read, embedder.max_len, "input")
 
 
 def _reading(wanted: EmbeddingInputs) -> Reading:

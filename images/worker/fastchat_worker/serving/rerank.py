@@ -1,8 +1,9 @@
 """Requests to score pairs of texts: by a cross-encoder, or by the angle between the vectors of an embedding model."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -18,13 +19,10 @@ from fastchat.api import (
     new_id,
     now,
 )
-from fastchat_worker.encoders.encoder import Embedder, PairEncoder, Vector
-from fastchat_worker.encoders.text import Reading, Text
-from fastchat_worker.serving.encoding import Budget, encode
+from fastchat_worker.encoders.encoder import Embedder, Name, PairEncoder, Vector
+from fastchat_worker.encoders.text import Reading, Text, TextTask
+from fastchat_worker.serving.encoding import encode, read_in_groups
 from fastchat_worker.serving.models import ServedModel
-
-Name = Callable[[int], str]
-"""How a request names its nth text, in errors."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,16 @@ class Pairs:
     name_right: Name
     keep: int | None
 
-    def of(self, at: int) -> str:
-        """The text on the left of a pair."""
-        return self.left[at if len(self.left) > 1 else 0]
+    @property
+    def joined(self) -> list[tuple[str, str]]:
+        """The two texts of each pair."""
+        left = self.left if len(self.left) > 1 else [self.left[0]] * len(self.right)
+        return list(zip(left, self.right, strict=True))
+
+    @property
+    def param(self) -> str:
+        """The field that most of the texts are in."""
+        return self.name_right(0).partition("[")[0]
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def _named(field: str, side: str | list[str]) -> Name:
 
 
 async def _scored(model: ServedModel, pairs: Pairs, key: str) -> Scored:
-    if hasattr(model.encoder, "pair"):
+    if hasattr(model.encoder, "read_pairs"):
         return await _by_cross_encoder(model, pairs, key)
     return await _by_vectors(model, pairs, key)
 
@@ -102,14 +107,10 @@ async def _scored(model: ServedModel, pairs: Pairs, key: str) -> Scored:
 async def _by_cross_encoder(model: ServedModel, pairs: Pairs, key: str) -> Scored:
     encoder = cast(PairEncoder, model.encoder)
 
-    def read() -> list[Text]:
-        budget = Budget(encoder.max_len, pairs.name_right(0).partition("[")[0])
-        return [
-            budget.take(encoder.pair(pairs.of(at), right, pairs.name_right(at), pairs.keep))
-            for at, right in enumerate(pairs.right)
-        ]
+    def read(some: Sequence[tuple[str, str]], name: Name) -> list[Text]:
+        return encoder.read_pairs(some, name, pairs.keep)
 
-    texts = await asyncio.to_thread(read)
+    texts = await asyncio.to_thread(read_in_groups, pairs.joined, pairs.name_right, read, encoder.max_len, pairs.param)
     numbers = await encode(model.batcher, texts, key, pairs.name_right)
     return Scored([float(number) for number in numbers], sum(len(text.tokens) for text in texts))
 
@@ -117,19 +118,18 @@ async def _by_cross_encoder(model: ServedModel, pairs: Pairs, key: str) -> Score
 async def _by_vectors(model: ServedModel, pairs: Pairs, key: str) -> Scored:
     """The left are embedded as queries, the right as documents."""
     encoder, first = cast(Embedder, model.encoder), len(pairs.left)
-    query, document = Reading("query", keep=pairs.keep), Reading("document", keep=pairs.keep)
 
     def name(at: int) -> str:
         return pairs.name_left(at) if at < first else pairs.name_right(at - first)
 
-    def read() -> list[Text]:
-        budget = Budget(encoder.max_len, pairs.name_right(0).partition("[")[0])
-        return [
-            budget.take(encoder.read(text, name(at), query if at < first else document))
-            for at, text in enumerate([*pairs.left, *pairs.right])
-        ]
+    def read(task: TextTask, texts: Sequence[str], name: Name) -> list[Text]:
+        reading = Reading(task, keep=pairs.keep)
+        how = partial(encoder.read, reading=reading)
+        return read_in_groups(texts, name, how, encoder.max_len, pairs.param)
 
-    texts = await asyncio.to_thread(read)
+    queries = await asyncio.to_thread(read, "query", pairs.left, pairs.name_left)
+    documents = await asyncio.to_thread(read, "document", pairs.right, pairs.name_right)
+    texts = [*queries, *documents]
     vectors = await encode(model.batcher, texts, key, name)
     default = encoder.dimensions.default
     scores = await asyncio.to_thread(_cosines, [vector[:default] for vector in vectors], first)

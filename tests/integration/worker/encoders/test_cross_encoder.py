@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def scores(encoder, pairs, keep=None) -> np.ndarray:
-    return encoder.encode([encoder.pair(left, right, "documents[0]", keep) for left, right in pairs])
+    return encoder.encode(encoder.read_pairs(pairs, "documents[{}]".format, keep))
 
 
 def test_pairs_have_the_scores_of_predict(folder, load_cross_encoder):
@@ -51,7 +51,7 @@ def test_a_pair_that_is_too_long_is_cut_as_predict_cuts_it(folder, load_cross_en
 def test_a_pair_that_is_too_long_is_refused_where_it_may_not_be_cut(folder, load_cross_encoder):
     encoder, _ = load_cross_encoder(folder)
     with pytest.raises(RequestError, match="maximum context length is 32 tokens"):
-        encoder.pair(QUERY, "dog " * 40, "documents[0]", None)
+        encoder.read_pairs([(QUERY, "dog " * 40)], "documents[{}]".format, None)
 
 
 def test_a_model_with_several_scores_is_refused_at_load(tmp_path, load_cross_encoder):

@@ -16,7 +16,7 @@ PROMPTS = {"query": "query : ", "passage": "document : the ", "sat": "sat on "}
 
 def vectors(embedder, reading=PLAIN, texts=TEXTS) -> np.ndarray:
     """As a request without `dimensions` gets them; all texts in one batch."""
-    rows = embedder.encode([embedder.read(text, "input", reading) for text in texts])
+    rows = embedder.encode(embedder.read(texts, str, reading))
     return np.stack([embedder.dimensions.cut(row, None) for row in rows])
 
 
@@ -92,7 +92,7 @@ def test_a_model_without_a_default_route_asks_for_the_input_type(bert, load, mod
     embedder, yardstick = load(router)
     same(vectors(embedder, QUERY), yardstick.encode_query(TEXTS))
     with pytest.raises(RequestError, match="input_type"):
-        embedder.read("a", "input")
+        embedder.read(["a"], str)
 
 
 def test_a_static_model_has_the_vectors_of_its_tokens(load, modules):
@@ -121,7 +121,7 @@ def test_the_last_token_of_a_language_model_counts_whichever_side_is_padded(load
 def test_texts_that_come_as_tokens_have_the_vectors_of_the_same_texts_without_a_prompt(bert, load, modules):
     embedder, yardstick = load(bert(), modules.pooling(32), prompts=PROMPTS)
     tokens = [yardstick.tokenizer(text)["input_ids"] for text in TEXTS]
-    same(vectors(embedder, texts=[TEXTS[0], *tokens[1:]]), yardstick.encode(TEXTS))
+    same(vectors(embedder, texts=tokens), yardstick.encode(TEXTS))
     same(vectors(embedder, QUERY, tokens), yardstick.encode_query(TEXTS, prompt=""))
 
 
@@ -133,7 +133,7 @@ def test_what_a_truncate_dim_leaves_is_not_made_longer_again(bert, load, modules
 
 def test_cut_vectors_are_those_of_encode_made_one_long_again(bert, load, modules):
     embedder, yardstick = load(bert(), modules.pooling(32), modules.normalize(), option="any")
-    rows = embedder.encode([embedder.read(text, "input") for text in TEXTS])
+    rows = embedder.encode(embedder.read(TEXTS, str))
     found = np.stack([embedder.dimensions.cut(row, 5) for row in rows])
     same(found, yardstick.encode(TEXTS, truncate_dim=5, normalize_embeddings=True))
 
@@ -146,7 +146,7 @@ def test_a_text_cut_to_what_the_model_takes_has_the_vector_that_encode_gives_it(
 
 def test_texts_can_be_cut_to_any_number_of_tokens(bert, load, modules):
     embedder, _ = load(bert(), modules.pooling(32))
-    assert [len(embedder.read("the cat " * 99, "input", Reading(keep=keep)).tokens) for keep in (1, 2, 9, 99)] == [
+    assert [len(embedder.read(["the cat " * 99], str, Reading(keep=keep))[0].tokens) for keep in (1, 2, 9, 99)] == [
         1,
         2,
         9,
@@ -158,7 +158,7 @@ def test_texts_can_be_cut_to_any_number_of_tokens(bert, load, modules):
 def test_a_token_that_the_model_does_not_have_is_named_with_its_place(bert, load, modules, given):
     embedder, _ = load(bert(spare=1), modules.pooling(32))
     with pytest.raises(RequestError) as refused:
-        embedder.read(given, "input[4]")
+        embedder.read([given], lambda _: "input[4]")
     assert (refused.value.status, refused.value.error.param) == (400, "input[4]")
     assert "token 23 at position 2" in refused.value.error.message
 
