@@ -11,8 +11,9 @@ from fastchat_worker.encoders.encoder import REMEDY, Name, checked, cut_to
 from fastchat_worker.encoders.features import Features, max_len_of, vocabulary_of
 from fastchat_worker.encoders.text import Text
 from fastchat_worker.errors import LoadError, TooLongError
-from fastchat_worker.model.loader import pick_device, pick_dtype
+from fastchat_worker.model.limits import check_limit
 from fastchat_worker.model.measure import Measure, longest_token
+from fastchat_worker.model.sentence_model import load_cross_encoder
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
@@ -24,24 +25,14 @@ class CrossEncoder:
     """A cross-encoder as sentence-transformers runs it: its scores are those of `CrossEncoder.predict`."""
 
     def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
-        report("loading sentence-transformers")
-        import sentence_transformers  # takes seconds to import; only encoders need it
-
-        if files.gguf:
-            raise LoadError(f"--task rerank takes a folder in transformers' layout, not {files.gguf}")
-        device = pick_device(settings.device)
         report("loading the weights")
-        self._model: Any = sentence_transformers.CrossEncoder(
-            str(files.folder),
-            device=str(device),
-            local_files_only=True,
-            model_kwargs={"dtype": pick_dtype(settings.dtype, device)},
-        )
+        self._model: Any = load_cross_encoder(files, settings)
         if self._model.num_labels != 1:
             raise LoadError(f"--task rerank takes models with one score; this one gives {self._model.num_labels}")
         self._features = Features(self._model)
         module = self._features.module(None)
         limit = max_len_of(module, settings.max_model_len or _UNLIMITED)
+        check_limit(settings.max_model_len, limit, settings.model_path)
         self.max_len = min(limit, settings.max_model_len or limit)
         self._vocabulary = vocabulary_of(module)
         self._measure = Measure(longest_token(self.tokenizer), lambda text: len(self.split(text, special=False)))

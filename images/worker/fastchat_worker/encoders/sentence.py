@@ -11,9 +11,10 @@ from fastchat_worker.encoders.dimensions import Dimensions, served_by
 from fastchat_worker.encoders.encoder import REMEDY, Name, checked, cut_to
 from fastchat_worker.encoders.features import Features, max_len_of, vocabulary_of
 from fastchat_worker.encoders.text import PLAIN, Reading, Text, TextTask
-from fastchat_worker.errors import LoadError, RequestError, TooLongError, bad_request
-from fastchat_worker.model.loader import pick_device, pick_dtype
+from fastchat_worker.errors import RequestError, TooLongError, bad_request
+from fastchat_worker.model.limits import check_limit
 from fastchat_worker.model.measure import Measure, longest_token
+from fastchat_worker.model.sentence_model import load_sentence_model
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
@@ -30,23 +31,13 @@ class SentenceEmbedder:
     """
 
     def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
-        report("loading sentence-transformers")
-        from sentence_transformers import SentenceTransformer  # takes seconds to import; only encoders need it
-
-        if files.gguf:
-            raise LoadError(f"--task embed takes a folder in sentence-transformers' layout, not {files.gguf}")
-        device = pick_device(settings.device)
         report("loading the weights")
-        self._model: Any = SentenceTransformer(
-            str(files.folder),
-            device=str(device),
-            local_files_only=True,
-            model_kwargs={"dtype": pick_dtype(settings.dtype, device)},
-        )
+        self._model: Any = load_sentence_model(files, settings)
         self._features = Features(self._model)
         self._plain: TextTask | None = None if self._features.module(None) else "document"
         module = self._features.module(self._plain)
         limit = max_len_of(module, settings.max_model_len or _UNLIMITED)
+        check_limit(settings.max_model_len, limit, settings.model_path)
         self.max_len = min(limit, settings.max_model_len or limit)
         self._measures: dict[TextTask | None, Measure] = {}
         self.dimensions = self._measure_dimensions(settings.matryoshka_dimensions)

@@ -1,4 +1,4 @@
-"""Loads a sentence-transformers model."""
+"""Loads models in sentence-transformers' layout."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,17 @@ from fastchat_worker.sources.files import ModelFiles
 
 def load_sentence_model(files: ModelFiles, settings: Settings) -> Any:
     """sentence-transformers' SentenceTransformer on its device. Raises: LoadError, which names what to change."""
-    from sentence_transformers import SentenceTransformer  # takes seconds to import; only --task embed needs it
+    return _load(files, settings, "SentenceTransformer", heads=True)
+
+
+def load_cross_encoder(files: ModelFiles, settings: Settings) -> Any:
+    """sentence-transformers' CrossEncoder on its device. Raises: LoadError, which names what to change."""
+    return _load(files, settings, "CrossEncoder", heads=False)
+
+
+def _load(files: ModelFiles, settings: Settings, kind: str, *, heads: bool) -> Any:
+    """kind: the class of sentence-transformers; heads: as `exact_weights` has it."""
+    import sentence_transformers  # takes seconds; only encoders need it
 
     quiet()
     name, folder = settings.model_path, _transformer_folder(files, settings.model_path)
@@ -25,8 +35,8 @@ def load_sentence_model(files: ModelFiles, settings: Settings) -> Any:
         check_weights(folder, name)
     device = pick_device(settings.device)
     try:
-        with exact_weights(name, heads=True):
-            model = SentenceTransformer(
+        with exact_weights(name, heads=heads):
+            model = getattr(sentence_transformers, kind)(
                 str(files.folder),
                 device=str(device),
                 local_files_only=True,
@@ -48,7 +58,7 @@ def _transformer_folder(files: ModelFiles, name: str) -> Path | None:
     """Where the files of the encoder are; None where a model has none, as those of static vectors."""
     if files.gguf:
         raise LoadError(
-            f"{name}: a GGUF file is for task Generate; for task Embed take the sentence-transformers folder"
+            f"{name}: a GGUF file is for task Generate; for task Embed or Rerank take the sentence-transformers folder"
         )
     modules = read_modules(files.folder)
     if modules is None:
