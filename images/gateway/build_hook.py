@@ -40,6 +40,7 @@ MODULES = (
     "routing/balancer",
     "routing/catalog",
     "routing/dispatch",
+    "routing/paths",
     "routing/queue",
     "server/connection",
     "server/parser",

@@ -4,12 +4,12 @@ import asyncio
 import hmac
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat import demand
-from fastchat.api.routes import ENGINE_EMBEDDINGS, ROUTES
+from fastchat.api.routes import ENGINE_EMBEDDINGS
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Key, Keyring
@@ -32,6 +32,7 @@ from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.routing.catalog import Model
+from fastchat_gateway.routing.paths import GENERATES, INFERENCE, RERANKS, TOKENIZES, engine_in
 from fastchat_gateway.telemetry.access_log import AccessLog
 from fastchat_gateway.telemetry.access_record import AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
@@ -46,14 +47,6 @@ PROBES = frozenset({"/health", "/ready"})
 
 INTERNAL = frozenset({demand.PATH, "/metrics"})
 """For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
-
-INFERENCE: Mapping[str, bytes] = {route.path: route.worker_path.encode() for route in ROUTES if route.task}
-"""Our path → the worker's."""
-
-_GENERATES = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "generate")
-_RERANKS = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "rerank")
-_TOKENIZES = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "tokenize")
-_BEFORE_MODEL, _AFTER_MODEL = ENGINE_EMBEDDINGS.path.split("{model:path}")
 
 _REPORT_SECONDS = 0.1
 _MOST_UNREPORTED = 64
@@ -168,13 +161,22 @@ class Gateway:
         if len(self._in_flight) > self.limits.max_concurrent_requests:
             raise overloaded()
         head = exchange.head
-        if head.method != "POST" or not (exchange.path in INFERENCE or _is_for_engine(exchange)):
+        if head.method != "POST" or not (exchange.path in INFERENCE or self._is_for_engine(exchange)):
             return True
         if head.coding:
             self._infer_packed(exchange)
         else:
             self._infer(exchange)
         return False
+
+    @staticmethod
+    def _is_for_engine(exchange: Exchange) -> bool:
+        """Its path names the model: it is noted, and the path from here on that of the route."""
+        engine = engine_in(exchange.path)
+        if engine is None:
+            return False
+        exchange.engine, exchange.path = engine, ENGINE_EMBEDDINGS.path
+        return True
 
     def is_over(self) -> bool:
         """It stops, and nothing is in flight any more."""
@@ -245,7 +247,7 @@ class Gateway:
     def _infer(self, exchange: Exchange) -> None:
         parameters = self._read_for_engine(exchange) if exchange.engine else body.read(exchange.body)
         path = INFERENCE[exchange.path]
-        name, stream, generates = parameters.model, parameters.stream, path in _GENERATES
+        name, stream, generates = parameters.model, parameters.stream, path in GENERATES
         sequences = parameters.sequences
         if not generates:
             sequences = self._classify(exchange, path, sequences)
@@ -277,10 +279,10 @@ class Gateway:
     def _classify(exchange: Exchange, path: bytes, texts: int) -> int:
         """Note what a request that does not generate costs; returns for how many sequences it counts."""
         exchange.generates = False
-        if path in _TOKENIZES:
+        if path in TOKENIZES:
             exchange.is_free = True
             return 1
-        return _places(exchange.key, body.documents(exchange.body) if path in _RERANKS else texts)
+        return _places(exchange.key, body.documents(exchange.body) if path in RERANKS else texts)
 
     def admit(self, exchange: Exchange, name: str) -> Model:
         """The model of this name, if the request's key may use it now; raises RefusedError."""
@@ -371,16 +373,6 @@ def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
     """Header lines by which a worker knows the request; without a trace of our own, the client's."""
     head = exchange.head
     return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
-
-
-def _is_for_engine(exchange: Exchange) -> bool:
-    """Its path names the model: it is noted, and the path from here on that of the route."""
-    path = exchange.path
-    end = len(path) - len(_AFTER_MODEL)
-    if not (path.startswith(_BEFORE_MODEL) and path.endswith(_AFTER_MODEL) and end >= len(_BEFORE_MODEL)):
-        return False
-    exchange.engine, exchange.path = path[len(_BEFORE_MODEL) : end], ENGINE_EMBEDDINGS.path
-    return True
 
 
 def _places(key: Key, inputs: int) -> int:

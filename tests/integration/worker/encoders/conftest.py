@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.encoders import save_bert
+from support.models.encoders import save_bert
 
 from fastchat_worker.encoders.cross_encoder import CrossEncoder
 from fastchat_worker.encoders.sentence import SentenceEmbedder

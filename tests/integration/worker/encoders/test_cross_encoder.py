@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.encoders import save_bert, tokenizer
+from support.models.encoders import save_bert, tokenizer
 
 from fastchat_worker.errors import LoadError, RequestError
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support.encoders import SPECIAL, WORDS, tokenizer
+from support.models.encoders import SPECIAL, WORDS, tokenizer
 from tokenizers import Tokenizer
 
 from fastchat_worker.encoders.text import PLAIN, Reading

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from support.encoders import SPECIAL, WORDS, save_bert
+from support.models.encoders import SPECIAL, WORDS, save_bert
 from support.workers import WorkerProcess
 
 POISON = "mat"

@@ -5,7 +5,7 @@ The cross-encoder is a small random one: a worker of it starts in about five sec
 
 import httpx
 import pytest
-from support.encoders import save_bert
+from support.models.encoders import save_bert
 from support.workers import WorkerProcess
 
 QUERY = "the cat"

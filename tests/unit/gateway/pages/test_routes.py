@@ -6,7 +6,8 @@ from support.routes import DOCS, TABLE, documented, method_and_path, served
 
 from fastchat.api.routes import ROUTES
 from fastchat_gateway.app import build
-from fastchat_gateway.proxy.gateway import INFERENCE, INTERNAL, PROBES
+from fastchat_gateway.proxy.gateway import INTERNAL, PROBES
+from fastchat_gateway.routing.paths import INFERENCE
 from fastchat_gateway.settings import Settings
 
 

@@ -1,0 +1,1 @@
+"""Small models, made where they are needed."""
