@@ -1,5 +1,6 @@
 """Models of `hf://org/name`, kept in the hub library's own cache."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -41,7 +42,7 @@ class _Files:
 
     def snapshot(self, **options: Any) -> Any:
         """The folder that has them, once they are here; with dry_run=True what the library would do."""
-        patterns = [escape(name) for name in sorted(self.names)]
+        patterns = [escape(name) for name in sorted(self.names)] or [":"]  # which no path is
         return snapshot_download(self.source.root, revision=self.source.revision, allow_patterns=patterns, **options)
 
     def fetch(self, **options: Any) -> Cached:
@@ -130,14 +131,11 @@ def _download(wanted: _Files, name: str, cache: Path, report: Callable[[str], No
 def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
     """What an earlier start downloaded, where the hub cannot be reached. Raises: the error where there is nothing."""
     try:
-        folder = Path(snapshot_download(source.root, revision=source.revision, local_files_only=True))
+        folder = _Files(source, frozenset()).fetch(local_files_only=True).folder
+        files = _Files(source, layout_of(_names(folder), source, source.file).files)
+        cached = files.fetch(local_files_only=True)
     except LocalEntryNotFoundError:
         raise error from None
-    try:
-        layout = layout_of(_names(folder), source, source.file)
-    except LoadError as unknown:
-        raise LoadError(f"{unknown} in the cache, and the hub does not tell what else ({_reason(error)})") from None
-    cached = _cached(folder, layout.files)
     if broken := cached.broken(report):
         discard(broken)
         raise LoadError(
@@ -160,9 +158,13 @@ def _cached(folder: Path, names: Iterable[str]) -> Cached:
     return Cached(folder, files, Record(folder.parents[1] / "fastchat-checked.json"))
 
 
-def _names(folder: Path) -> list[str]:
-    """The files below a folder, also those whose links lead nowhere."""
-    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
+def _names(folder: Path) -> Iterable[str]:
+    """What a snapshot's repository has, as the library keeps it; where it does not, what the snapshot itself has."""
+    try:
+        listed: dict[str, Any] = json.loads((folder.parents[1] / "trees" / f"{folder.name}.json").read_bytes())["files"]
+    except (OSError, ValueError, LookupError):
+        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
+    return listed
 
 
 def _reason(error: Exception) -> str:

@@ -106,8 +106,8 @@ def _choices(paths: Sequence[str]) -> list[str]:
 
 
 def _named(source: object, choices: Sequence[str]) -> str:
-    whole = str(source).partition(":")[0] == "hf"
-    return ", ".join(choices) + (f", such as hf://ORG/NAME:{choices[0]}" if whole else "")
+    such_as = f", such as {source}:{choices[0]}" if str(source).startswith("hf://") else ""
+    return ", ".join(choices) + such_as
 
 
 def _has(path: str, part: str | None) -> bool:

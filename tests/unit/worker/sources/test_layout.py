@@ -13,17 +13,26 @@ def _taken(*paths: str) -> set[str]:
     return set(layout_of([*CONFIG, *paths], "x").files) - set(CONFIG)
 
 
-@pytest.mark.parametrize("path", ["model-00001-of-00002.safetensors", "merges.txt", "sub/x.py", "chat_template.jinja",
-                                  "additional_chat_templates/tool.jinja", "tokenizer.model", "pytorch_model.bin"])  # fmt: skip
+READ = {
+    "tokenizer": "merges.txt tokenizer.model",
+    "templates": "chat_template.jinja additional_chat_templates/tool.jinja",
+    "weights": "model-00001-of-00002.safetensors pytorch_model.bin",
+    "code": "modeling.py sub/x.py",
+}
+LEFT = {
+    "programs": "onnx/model.bin sub/model.onnx openvino/openvino_model.bin coreml/x.mlpackage/y tf_model.h5",
+    "copies": "original/consolidated.00.pth flax_model.msgpack model-q4.gguf other/pytorch_model.bin",
+    "training": "training_args.bin optimizer.pt runs/x/events.out.tfevents checkpoint-500/model.safetensors",
+    "rest": "README.md .gitattributes adapter_model.safetensors",
+}
+
+
+@pytest.mark.parametrize("path", " ".join(READ.values()).split())
 def test_what_transformers_reads_is_taken(path):
     assert _taken(path) == {path}
 
 
-@pytest.mark.parametrize("path", ["README.md", "onnx/model.bin", "sub/model.onnx", "original/consolidated.00.pth",
-                                  "openvino/openvino_model.bin", "coreml/x.mlpackage/y", "tf_model.h5", ".gitattributes",
-                                  "flax_model.msgpack", "training_args.bin", "optimizer.pt", "runs/x/events.out.tfevents",
-                                  "checkpoint-500/model.safetensors", "model-q4.gguf", "other/pytorch_model.bin",
-                                  "adapter_model.safetensors"])  # fmt: skip
+@pytest.mark.parametrize("path", " ".join(LEFT.values()).split())
 def test_what_it_does_not_read_is_left(path):
     assert _taken("model.safetensors", path) == {"model.safetensors"}
 
