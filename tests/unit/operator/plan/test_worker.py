@@ -251,6 +251,22 @@ def test_a_mount_of_the_team_keeps_fields_that_are_not_named_here(model):
     assert planned["containers"][0]["volumeMounts"][-1] == own["volumeMounts"][0]
 
 
+@pytest.mark.parametrize("engine", ["Transformers", "VLLM"])
+def test_a_chat_template_of_a_config_map_is_mounted_and_named_to_the_engine(model, engine):
+    entry = {"configMapKeyRef": {"name": "templates", "key": "own.jinja"}}
+    asked = model(engine={"type": engine}, model={"chatTemplateFrom": entry})
+    assert "--chat-template=/chat-template/template.jinja" in container(asked)["args"]
+    assert mounts(asked)["/chat-template"] == "configMap"
+    volume = next(each for each in pod(asked)["volumes"] if each["name"] == "fastchat-chat-template")
+    assert volume["configMap"] == {"name": "templates", "items": [{"key": "own.jinja", "path": "template.jinja"}]}
+
+
+def test_the_engines_own_arguments_come_after_the_chat_template_of_the_model(model):
+    asked = model(model={"chatTemplate": "vicuna_v1.1"}, engine={"args": ["--chat-template=/own.jinja"]})
+    assert container(asked)["args"][-2:] == ["--chat-template=vicuna_v1.1", "--chat-template=/own.jinja"]
+    assert "/chat-template" not in mounts(asked)
+
+
 def test_a_secret_reaches_a_worker_only_as_the_environment_of_its_download(model):
     asked = model(model={"source": "hf://org/name", "secretName": "hf-token"})
     assert container(asked)["envFrom"] == [{"secretRef": {"name": "hf-token"}}]

@@ -1,0 +1,83 @@
+"""Chat templates at a worker: what ends an answer, and what a worker says that cannot use its template. 40 s."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from support.vicuna import vicuna_folder
+from support.workers import WorkerProcess
+
+HASH = 0x23 + 3  # the token of the byte '#': the first three are special
+BOS = 1
+
+
+OPTIONS = ("--model-name", "m", "--chat-template")
+
+
+@pytest.fixture(scope="module")
+def instructed(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Workers by the conversation that they were told; in internlm-chat <s> ends a turn."""
+    folder = tmp_path_factory.mktemp("model")
+    model = str(vicuna_folder(folder / "m", max_position_embeddings=512))
+    names = ("zero_shot", "internlm-chat")
+    workers = {name: WorkerProcess(folder, *OPTIONS, name, "--model-path", model) for name in names}
+    try:
+        yield {name: worker.wait_ready().url for name, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+def finished(url: str, route: str, token: int, **asked: object) -> tuple[str, str]:
+    """The text and the finish reason where a model says nothing but this token."""
+    body = {"model": "m", "max_tokens": 8, "logit_bias": {token: 100}, **asked}
+    answer = httpx.post(f"{url}/v1/{route}", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    choice = answer.json()["choices"][0]
+    return choice.get("text", choice.get("message", {}).get("content")), choice["finish_reason"]
+
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def test_a_stop_text_of_the_conversation_ends_a_chat_and_is_cut_out_of_it(instructed):
+    url = instructed["zero_shot"]
+    assert finished(url, "chat/completions", HASH, messages=HELLO) == ("", "stop")
+    assert finished(url, "completions", HASH, prompt="Hello") == ("#" * 8, "length")
+
+
+def test_a_stop_token_of_the_conversation_ends_a_chat(instructed):
+    url = instructed["internlm-chat"]
+    assert finished(url, "chat/completions", BOS, messages=HELLO) == ("", "stop")
+    assert finished(url, "completions", BOS, prompt="Hello")[1] == "length"
+
+
+def test_a_role_that_the_conversation_does_not_know_is_refused_in_its_words(instructed):
+    messages = [*HELLO, {"role": "tool", "content": "42", "tool_call_id": "c"}]
+    answer = httpx.post(instructed["zero_shot"] + "/v1/chat/completions", json={"model": "m", "messages": messages})
+    assert answer.status_code == 400
+    assert "zero_shot knows user, assistant and system, not tool" in answer.json()["error"]["message"]
+
+
+def test_a_name_that_does_not_ship_ends_the_worker_before_anything_is_downloaded(start_worker):
+    assert last_line(start_worker(*OPTIONS, "vicuna", "--model-path", "hf://nobody/nothing")) == (
+        "--chat-template vicuna: there is no such file, and none of that name ships; did you mean vicuna_v1.1? "
+        "(docs/models.md lists them)"
+    )
+
+
+def test_a_template_that_leaves_text_out_ends_the_worker(start_worker, tmp_path):
+    silent = tmp_path / "silent.jinja"
+    silent.write_text("{% for m in messages %}{{ m.role }}{% endfor %}")
+    worker = start_worker(*OPTIONS, str(silent), "--model-path", str(vicuna_folder(tmp_path / "m")))
+    assert last_line(worker) == (
+        f"the chat template (--chat-template {silent}) leaves out what users say; choose another with --chat-template"
+    )
+
+
+def last_line(worker: WorkerProcess) -> str:
+    """What a worker says at last that cannot load."""
+    assert worker.process.wait(120) == 1
+    log = worker.log.read_text()
+    assert "Traceback" not in log
+    return log.strip().splitlines()[-1].removeprefix("fastchat-worker: ")
