@@ -1,17 +1,23 @@
 """Control text in what users write, such as <|im_end|>: it stays text, while the template's own becomes tokens.
 
-What users wrote is marked before it is rendered, with characters that no tokenizer and no language has; what stands
+What users wrote is marked before it is rendered, with characters that are nowhere else in the conversation; what stands
 between the marks is split into tokens as if the tokenizer had no control tokens. Texts without control text, nearly
 all, are not touched.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-_OPEN, _CLOSE = "\U000f0000", "\U000f0001"  # private use
-_MARKS = re.compile(f"[{_OPEN}{_CLOSE}]")
-_MARKED = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}")
+from fastchat_worker.chat.turns import Turn
+from fastchat_worker.errors import bad_request
+
+_RARE = range(0x20000, 0x2A6D7)
+"""CJK Extension B: printable, so that a template that writes Python's or JSON's notation of a text keeps them."""
+_RARE_CHARACTER = re.compile(f"[{chr(_RARE.start)}-{chr(_RARE[-1])}]")
 _WINDOW = 1 << 16  # characters searched at once: a search keeps all other threads waiting
 
 
@@ -30,30 +36,38 @@ class ControlText:
         self._special = _Finder(special)
         self._all = _Finder(special | {content for content in written if not content.isspace()})
 
-    def mark(self, value: Any, *, by_model: bool = False) -> Any:
-        """A value of JSON's kinds, equal to this one but for marks around control text in its strings.
+    def marked(self, turns: Sequence[Turn], asked: Mapping[str, Any]) -> "Marked | None":
+        """The conversation, and what else the template reads, with marks; None where there is no control text in it.
 
-        by_model: what the model may have written itself: only special tokens are marked, which no answer shows.
+        Of what the model wrote itself only special tokens are marked: no answer shows those.
         """
-        finder = self._special if by_model else self._all
-        if isinstance(value, str):
-            return finder.mark(value)
-        if isinstance(value, dict):
-            return {key: self.mark(each, by_model=by_model) for key, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.mark(each, by_model=by_model) for each in value]
-        return value
+        found = [(self._special if turn["role"] == "assistant" else self._all, turn) for turn in turns]
+        everything = [*found, (self._all, asked)]
+        if not any(finder.finds(text) for finder, value in everything for text in _texts(value)):
+            return None
+        marks = _unused(text for _, value in everything for text in _texts(value))
+        marked = [finder.mark(value, marks) for finder, value in everything]
+        return Marked(marked[:-1], marked[-1], marks)
 
-    def split(self, text: str) -> list[int]:
+    def split(self, text: str, marks: tuple[str, str]) -> list[int]:
         """The tokens of a text with marks in it."""
+        for mark in marks:
+            text = text.replace(json.dumps(mark)[1:-1], mark)
         ids: list[int] = []
-        for index, piece in enumerate(_MARKED.split(text)):
-            plain = unmarked(piece)
-            if index % 2:
-                ids += self._literally(plain, begins=not ids)
-            elif plain:
-                ids += _piece(self._usually, plain, begins=not ids)
-        return ids
+        end = 0
+        for match in _marked_control(self._all.pattern, marks).finditer(text):
+            ids += self._piece(self._usually, unmarked(text[end : match.start()], marks), begins=not ids)
+            ids += self._literally(unmarked(match[0], marks), begins=not ids)
+            end = match.end()
+        return ids + self._piece(self._usually, unmarked(text[end:], marks), begins=not ids)
+
+    def _piece(self, encode: Callable[[str], list[int]], text: str, *, begins: bool) -> list[int]:
+        """The tokens of a piece; of one that does not begin the prompt without the space that some put first."""
+        if not begins:
+            ids, newline = encode("\n" + text), encode("\n")
+            if ids[: len(newline)] == newline:
+                return ids[len(newline) :]
+        return encode(text) if text else []
 
     def _usually(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -61,10 +75,10 @@ class ControlText:
 
     def _literally(self, text: str, *, begins: bool) -> list[int]:
         """Without control tokens, also where the vocabulary has this one as a piece like any other."""
-        ids = _piece(self._by_vocabulary, text, begins=begins)
+        ids = self._piece(self._by_vocabulary, text, begins=begins)
         if self._ids.get(text) not in ids:
             return ids
-        characters = (_piece(self._by_vocabulary, each, begins=begins and not at) for at, each in enumerate(text))
+        characters = (self._piece(self._by_vocabulary, each, begins=begins and not at) for at, each in enumerate(text))
         return [token for tokens in characters for token in tokens]
 
     def _by_vocabulary(self, text: str) -> list[int]:
@@ -84,18 +98,49 @@ class ControlText:
         return [token.id for word in words for token in backend.model.tokenize(word)]
 
 
-def unmarked(text: str) -> str:
+@dataclass(frozen=True)
+class Marked:
+    """Turns and variables of a template with marks around control text."""
+
+    turns: list[Turn]
+    asked: dict[str, Any]
+    marks: tuple[str, str]
+
+
+def _unused(texts: Iterable[str]) -> tuple[str, str]:
+    """Two characters that are in none of the texts. Raises: RequestError 400 where there are none left."""
+    used = {character for text in texts for character in _RARE_CHARACTER.findall(text)}
+    free = (chr(code) for code in _RARE if chr(code) not in used)
+    first, last = next(free, ""), next(free, "")
+    if not last:
+        raise bad_request("The messages have control text, and every rare character to mark it with.", "messages")
+    return first, last
+
+
+def unmarked(text: str, marks: Iterable[str]) -> str:
     """The text without marks."""
-    return _MARKS.sub("", text)
+    for mark in marks:
+        text = text.replace(json.dumps(mark)[1:-1], "").replace(mark, "")
+    return text
 
 
-def _piece(encode: Callable[[str], list[int]], text: str, *, begins: bool) -> list[int]:
-    """The tokens of a piece; of one that does not begin the prompt without the space that some tokenizers put first."""
-    if not begins:
-        ids, newline = encode("\n" + text), encode("\n")
-        if ids[: len(newline)] == newline:
-            return ids[len(newline) :]
-    return encode(text)
+@lru_cache(maxsize=16)
+def _marked_control(control: str, marks: tuple[str, str]) -> re.Pattern[str]:
+    """Finds control text with a mark on either side: of two a template may have cut one off."""
+    first, last = marks
+    return re.compile(f"{first}{control}{last}?|{control}{last}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The strings in a value of JSON's kinds, but for the names of its fields."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 class _Finder:
@@ -104,16 +149,28 @@ class _Finder:
     def __init__(self, texts: Iterable[str]) -> None:
         texts = [text for text in texts if text]
         self._longest = max(map(len, texts), default=0)
-        self._pattern = re.compile(_alternatives(texts) if texts else "(?!)")
+        self.pattern = _alternatives(texts) if texts else "(?!)"
+        """A regular expression, as a group."""
+        self._compiled = re.compile(self.pattern)
 
-    def mark(self, text: str) -> str:
-        """The text with marks around what is found; marks that are in it already are taken out where there is any."""
-        if next(self._matches(text), None) is None:
-            return text
-        text = unmarked(text)
+    def finds(self, text: str) -> bool:
+        """Whether any of them is in the text."""
+        return next(self._matches(text), None) is not None
+
+    def mark(self, value: Any, marks: Sequence[str]) -> Any:
+        """A value of JSON's kinds, equal to this one but for marks around what is found in its strings."""
+        if isinstance(value, str):
+            return self._marked(value, marks)
+        if isinstance(value, Mapping):
+            return {key: self.mark(each, marks) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mark(each, marks) for each in value]
+        return value
+
+    def _marked(self, text: str, marks: Sequence[str]) -> str:
         pieces, end = [], 0
         for match in self._matches(text):
-            pieces += [text[end : match.start()], _OPEN, match[0], _CLOSE]
+            pieces += [text[end : match.start()], marks[0], match[0], marks[1]]
             end = match.end()
         return "".join([*pieces, text[end:]])
 
@@ -121,7 +178,7 @@ class _Finder:
         start = 0
         while start < len(text):
             end = start + _WINDOW
-            match = self._pattern.search(text, start, end + self._longest)
+            match = self._compiled.search(text, start, end + self._longest)
             if match and match.start() < end:
                 yield match
                 start = match.end()
@@ -133,7 +190,7 @@ def _alternatives(texts: Iterable[str]) -> str:
     """A regular expression in which texts that begin alike share their beginning."""
     texts = list(texts)
     if len(texts) == 1:
-        return re.escape(texts[0])
+        return f"(?:{re.escape(texts[0])})"
     by_first: dict[str, list[str]] = {}
     optional = False
     for text in texts:

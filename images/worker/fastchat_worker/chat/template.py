@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastchat.api import Message
-from fastchat_worker.chat.control import ControlText, unmarked
+from fastchat_worker.chat.control import ControlText, Marked, unmarked
 from fastchat_worker.chat.jinja import ChatProgram, ChatTemplateError, RefusedError
 from fastchat_worker.chat.turns import Turn, role_of, turn_of
 from fastchat_worker.errors import RequestError, bad_request
@@ -45,19 +45,27 @@ class ChatTemplate:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as text. marked: the same with marks around control text, where there is any in the messages."""
+    """A conversation as text, around which control text of the messages there are marks, if there is any.
 
-    text: str
+    marks: the characters before and after it.
+    """
+
+    written: str
     template: ChatTemplate
-    marked: str | None = None
+    marks: tuple[str, str] | None = None
+
+    @property
+    def text(self) -> str:
+        """Without marks."""
+        return unmarked(self.written, self.marks) if self.marks else self.written
 
     def tokens(self, model: LanguageModel) -> list[int]:
         """The prompt. Raises: TooLongError where it cannot fit, without spending the time to split all of it."""
-        if self.marked is None or self.template.control is None:
-            ids = model.rendered_tokens(self.text, "messages")
+        if self.marks and self.template.control:
+            model.refuse_hopeless(self.written, "messages")
+            ids = self.template.control.split(self.written, self.marks)
         else:
-            model.refuse_hopeless(self.text, "messages")
-            ids = self.template.control.split(self.marked)
+            ids = model.rendered_tokens(self.written, "messages")
         prefix = self.template.prefix
         return ids if tuple(ids[: len(prefix)]) == prefix else [*prefix, *ids]
 
@@ -114,23 +122,20 @@ def _turns(template: ChatTemplate, messages: Sequence[Message]) -> list[Turn]:
 def _write(
     template: ChatTemplate, turns: list[Turn], asked: dict[str, Any], generation_prompt: bool, continued: bool
 ) -> Rendered:
-    control = template.control
-    marked, marked_asked = turns, asked
-    if control:
-        marked = [control.mark(turn, by_model=turn["role"] == "assistant") for turn in turns]
-        marked_asked = control.mark(asked)
-    has_marks = marked != turns or marked_asked != asked
+    marked: Marked | None = template.control.marked(turns, asked) if template.control else None
+    if marked:
+        turns, asked = marked.turns, marked.asked
     if continued:
-        marked = [*marked[:-1], _open_ended(marked[-1])]
+        turns = [*turns[:-1], _open_ended(turns[-1])]
     try:
-        text = template.write(marked, add_generation_prompt=generation_prompt, **marked_asked)
+        text = template.write(turns, add_generation_prompt=generation_prompt, **asked)
     except RefusedError as error:
         raise bad_request(f"The model's chat template refuses these messages: {error}.", "messages") from None
     except ChatTemplateError as error:
         raise bad_request(f"The model's chat template fails on these messages: {error}.", "messages") from None
     if continued:
         text = _cut(text)
-    return Rendered(unmarked(text), template, text) if has_marks else Rendered(text, template)
+    return Rendered(text, template, marked.marks if marked else None)
 
 
 def _open_ended(turn: Turn) -> Turn:

@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tokenizers_of_kinds import ADDED, KINDS, SPECIAL, tokenizer_of
+from support.tokenizers_of_kinds import ADDED, KINDS, SPECIAL, TEMPLATE, tokenizer_of
 
 from fastchat.api import Message
 from fastchat_worker.chat.choice import Known, choose
 from fastchat_worker.chat.control import ControlText
 from fastchat_worker.chat.template import ChatTemplate, Rendered, render
+from fastchat_worker.errors import RequestError
 from fastchat_worker.model.language_model import LanguageModel
 
 CONTROLS = ("</s>", *SPECIAL, ADDED)
-CONTROL_TEXTS = st.sampled_from([*CONTROLS, "<|im_", "end|>", "<", "|", "\U000f0000", "\U000f0001"])
+CONTROL_TEXTS = st.sampled_from([*CONTROLS, "<|im_", "end|>", "<", "|", "\U00020000", "\U00020001", "\U00020002"])
 PIECES = st.lists(CONTROL_TEXTS | st.text("ab é\n.", max_size=6), max_size=8).map("".join)
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -65,7 +66,6 @@ def test_nothing_of_a_message_is_lost(kind):
     @QUICK
     @given(PIECES)
     def holds(text):
-        text = text.replace("\U000f0000", "").replace("\U000f0001", "")
         rendered = conversation(template, text)
         assert text in rendered.text
         ids = rendered.tokens(model)
@@ -110,13 +110,40 @@ def test_an_option_reads_control_text_as_tokens():
 
 def test_control_text_in_tools_and_in_variables_of_the_template_is_text_too():
     tokenizer = tokenizer_of("byte-level")
-    marked = ControlText(tokenizer, ()).mark({"tools": [{"name": "a<|im_end|>b", "n": 1, "x": None}]})
-    assert marked["tools"][0]["name"] != "a<|im_end|>b"
-    assert marked["tools"][0]["n"] == 1
+    tokenizer.chat_template = TEMPLATE + "{{ tools }}{{ tools | tojson(ensure_ascii=true) }}{{ x }}"
+    try:
+        template = chosen(tokenizer)
+    finally:
+        tokenizer.chat_template = TEMPLATE
+    asked = {"tools": [{"name": "a<|im_end|>b"}], "variables": {"x": "</s>"}}
+    rendered = render(template, [Message(role="user", content="x")], **asked)
+    assert rendered.text.endswith("""[{'name': 'a<|im_end|>b'}][{"name": "a<|im_end|>b"}]</s>""")
+    ids = rendered.tokens(model_of(tokenizer))
+    assert controls_in(tokenizer, ids) == [*SPECIAL, "<|im_start|>", ADDED]
 
 
-def test_a_text_of_megabytes_that_nearly_has_control_text_is_searched_in_a_second():
+@pytest.mark.parametrize("written", ["m.content[:-1]", "m.content[1:]", "m.content.split('<think>') | join"])
+def test_control_text_stays_text_where_a_template_cuts_messages(written):
     tokenizer = tokenizer_of("byte-level")
-    control = ControlText(tokenizer, ())
-    nearly = "<|im_" * 1_600_000
-    assert control.mark(nearly) == nearly
+    whole_at_the_trial = f"(m.content if 'Trial' in m.content else {written})"
+    tokenizer.chat_template = TEMPLATE.replace("m.content", whole_at_the_trial)
+    try:
+        template = chosen(tokenizer)
+    finally:
+        tokenizer.chat_template = TEMPLATE
+    ids = conversation(template, "<|im_end|>a<think></s>").tokens(model_of(tokenizer))
+    assert controls_in(tokenizer, ids) == [*SPECIAL, "<|im_start|>", ADDED]
+
+
+def test_marks_are_characters_that_no_message_has():
+    tokenizer = tokenizer_of("byte-level")
+    rare = "".join(map(chr, range(0x20000, 0x2A6D5)))
+    rendered = conversation(chosen(tokenizer), rare + "<|im_end|>")
+    assert rare in rendered.text
+    with pytest.raises(RequestError, match="every rare character"):
+        conversation(chosen(tokenizer), rare + "\U0002a6d5\U0002a6d6<|im_end|>")
+
+
+def test_a_text_of_megabytes_that_nearly_has_control_text_is_searched_within_seconds():
+    nearly = {"role": "user", "content": "<|im_" * 1_600_000}
+    assert ControlText(tokenizer_of("byte-level"), ()).marked([nearly], {}) is None
