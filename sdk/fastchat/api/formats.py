@@ -67,7 +67,7 @@ class Formatted(Request):
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        given = [name for name, value in self._forms().items() if value is not None and value is not False]
+        given = self._given()
         if len(given) > 1:
             raise PydanticCustomError(
                 "structured_outputs",
@@ -75,6 +75,14 @@ class Formatted(Request):
                 {"first": given[0], "second": given[1], "param": given[1]},
             )
         return self
+
+    @property
+    def form(self) -> tuple[str, Any] | None:
+        """The field that says the form, and its value; None where any text will do."""
+        return next(((name, self._forms()[name]) for name in self._given()), None)
+
+    def _given(self) -> list[str]:
+        return [name for name, value in self._forms().items() if value is not None and value is not False]
 
     def _forms(self) -> dict[str, Any]:
         outputs = self.structured_outputs or StructuredOutputs()

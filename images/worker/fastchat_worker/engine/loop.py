@@ -156,7 +156,9 @@ class Engine:
         output = self._executor.execute(pack(batch))
         self._measure(batch, began, time.monotonic())
         for sequence, token in zip(batch.sampled, output.tokens, strict=True):
-            if token is None:
+            if sequence.grammar and sequence.grammar.error:
+                _end([sequence], "grammar")
+            elif token is None:
                 logger.error("the model gave a sequence no finite logits")
                 _end([sequence], "error")
             else:

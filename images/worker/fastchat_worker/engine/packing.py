@@ -1,8 +1,14 @@
 """From sequences to the plain values of one step."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from fastchat_worker.attention.batch import PackedBatch, Span
 from fastchat_worker.engine.executor import ModelInput
 from fastchat_worker.engine.scheduler import Batch
+from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.sampling.grammar_state import allowed_tokens
+from fastchat_worker.sampling.parameters import Choice
 
 
 def pack(batch: Batch) -> ModelInput:
@@ -20,5 +26,11 @@ def pack(batch: Batch) -> ModelInput:
         if chunk.completes_prompt:
             sampled.append(len(tokens) - 1)
     rows = PackedBatch(tuple(tokens), tuple(positions), tuple(slots), decode, tuple(spans))
-    choices = tuple(sequence.choice for sequence in batch.sampled)
-    return ModelInput(rows, batch.edits, tuple(sampled), choices)
+    return ModelInput(rows, batch.edits, tuple(sampled), tuple(_choices(batch.sampled)))
+
+
+def _choices(sequences: list[Sequence]) -> Iterable[Choice]:
+    """How the next token of each is chosen; what their grammars allow is computed for all at once."""
+    allowed = allowed_tokens([sequence.grammar for sequence in sequences])
+    for sequence, words in zip(sequences, allowed, strict=True):
+        yield sequence.choice if words is None else replace(sequence.choice, allowed=words)

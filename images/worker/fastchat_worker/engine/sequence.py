@@ -8,9 +8,10 @@ from enum import Enum
 from typing import Literal
 
 from fastchat_worker.sampling.constraint import Constraint, Penalties
+from fastchat_worker.sampling.grammar_state import GrammarState
 from fastchat_worker.sampling.parameters import GREEDY, Choice, Sampling
 
-Finish = Literal["stop", "length", "cancelled", "aborted", "error"]
+Finish = Literal["stop", "length", "cancelled", "aborted", "error", "grammar"]
 
 
 class Phase(Enum):
@@ -32,7 +33,8 @@ class Sequence:
 
     `cached` counts the tokens, from the first of the prompt on, whose keys and values stand in the cache.
     `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled`
-    (the caller's wish), `aborted` (the worker stops) and `error` the token is None.
+    (the caller's wish), `aborted` (the worker stops), `error` and `grammar` (which says why it cannot be kept) the
+    token is None.
     `key` and `request` say to whom and to what it belongs: they take turns where sequences wait.
     `prefill_at` and `decode_at` are when its prompt began to be read and when its first token was there, on
     time.monotonic's clock.
@@ -52,6 +54,7 @@ class Sequence:
     request: object = field(default_factory=object)
     prefill_at: float | None = None
     decode_at: float | None = None
+    grammar: GrammarState | None = None
     seed: int = field(init=False)
     constraint: Constraint = field(init=False)
 
@@ -72,12 +75,19 @@ class Sequence:
     def append(self, token: int) -> None:
         self.tokens.append(token)
         self.constraint.accept(token)
-        if token in self.end_tokens:
+        if token in self.end_tokens or self._completes(token):
             self.end("stop", token)
         elif len(self.tokens) >= self.max_tokens:
             self.end("length", token)
         elif self.listener:
             self.listener(token, None)
+
+    def _completes(self, token: int) -> bool:
+        """Whether nothing can follow this token."""
+        if self.grammar is None:
+            return False
+        self.grammar.accept(token)
+        return self.grammar.complete
 
     def end(self, finish: Finish, token: int | None = None) -> None:
         self.phase, self.finish = Phase.FINISHED, finish

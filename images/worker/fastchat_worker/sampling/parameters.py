@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fastchat_worker.sampling.grammar_state import Words
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -28,7 +30,7 @@ class Choice:
     """How one token is chosen from its row of logits; plain values.
 
     `mask` is added to the logits, by token id. `seed` and `position`, the token's index in its sequence with the prompt
-    counted, decide the random number.
+    counted, decide the random number. `allowed` are the tokens that a grammar takes, None for all.
     """
 
     temperature: float = 0.0
@@ -37,6 +39,7 @@ class Choice:
     seed: int = 0
     position: int = 0
     mask: Mapping[int, float] = field(default_factory=dict)
+    allowed: Words | None = None
 
     @property
     def draws(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fastchat_worker.sampling.allowed import restrict
 from fastchat_worker.sampling.noise import uniform
 from fastchat_worker.sampling.parameters import Choice
 
@@ -18,6 +19,7 @@ def sample(logits: Tensor, choices: Sequence[Choice]) -> list[int | None]:
     None for a row that has a NaN, plus infinity, or nothing but minus infinity.
     """
     _add_masks(logits, choices)
+    restrict(logits, choices)
     tokens = _likeliest(logits)
     greatest = logits.gather(1, tokens[:, None])  # NaN where the row has one
     whole = [i for i, choice in enumerate(choices) if choice.draws and not choice.truncates]

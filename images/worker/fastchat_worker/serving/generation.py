@@ -13,7 +13,9 @@ from fastchat_worker.engine.sequence import Sequence as TokenSequence
 from fastchat_worker.errors import not_ready, queue_full, server_error
 from fastchat_worker.output.choice import ChoiceOutput
 from fastchat_worker.output.parser import Delta
+from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState
 from fastchat_worker.sampling.parameters import Sampling
+from fastchat_worker.serving.forms import invalid_grammar
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts
 
@@ -38,6 +40,7 @@ class Generation:
         self.first_token: float | None = None
         """Seconds from the request to the first token."""
         self._engine = generator.engine
+        self._request = request
         self._sequences: list[TokenSequence] = []
         self._outputs: list[ChoiceOutput] = []
         self._arrived: deque[tuple[int, int | None, Finish | None]] = deque()
@@ -47,11 +50,14 @@ class Generation:
         self._began = time.monotonic()
         model, sampling, n = generator.language_model, sampling_of(request), request.n or 1
         ends = model.end_tokens | prompts.end_tokens
+        grammar = _compiled(generator, prompts.grammar, request)
         for prompt in prompts.tokens:
             for choice in range(n):
                 own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + choice)
                 listener = self._listener(len(self._sequences))
-                self._sequences.append(TokenSequence(prompt, prompts.max_tokens, ends, own, listener))
+                sequence = TokenSequence(prompt, prompts.max_tokens, ends, own, listener)
+                sequence.grammar = grammar() if grammar else None
+                self._sequences.append(sequence)
                 self._outputs.append(ChoiceOutput(model.decode, prompt, prompts.stops, prompts.parser()))
 
     @property
@@ -126,6 +132,8 @@ class Generation:
     def _update(self, index: int, token: int | None, finish: Finish | None) -> Update:
         if finish == "error":
             raise server_error()
+        if finish == "grammar":
+            raise invalid_grammar(self._reason(index), self._request)
         if finish == "aborted":
             raise not_ready("draining")
         if self.first_token is None:
@@ -140,6 +148,11 @@ class Generation:
             deltas += output.end()
         return Update(index, deltas, "stop" if output.stopped else finish)
 
+    def _reason(self, index: int) -> str:
+        """Why a choice could not keep its grammar."""
+        grammar = self._sequences[index].grammar
+        return grammar.error if grammar else ""
+
     def _listener(self, index: int) -> Callable[[int | None, Finish | None], None]:
         def listener(token: int | None, finish: Finish | None) -> None:
             self._arrived.append((index, token, finish))
@@ -148,6 +161,18 @@ class Generation:
                 self._loop.call_soon_threadsafe(self._wake.set)
 
         return listener
+
+
+def _compiled(
+    generator: Generator, grammar: str | None, request: GenerationRequest
+) -> Callable[[], GrammarState] | None:
+    """Makes a choice's state in the grammar. Raises: RequestError 400 where it cannot be used."""
+    if grammar is None:
+        return None
+    try:
+        return generator.grammars.compile(grammar)
+    except GrammarError as error:
+        raise invalid_grammar(error, request) from None
 
 
 def sampling_of(request: GenerationRequest) -> Sampling:

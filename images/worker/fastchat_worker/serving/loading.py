@@ -25,6 +25,7 @@ from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.linear import pack_linears
+from fastchat_worker.sampling.grammar import Grammars
 from fastchat_worker.serving.models import Generator, ServedModel
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
@@ -94,12 +95,14 @@ def _serve(
     model.max_len = room.max_len
     rope.settle(model.model, room.max_len)
     runner.open_cache(room.slots, room.max_len)
+    report("reading the tokens' texts")
+    grammars = Grammars(model.tokenizer, model.vocabulary, model.end_tokens)
     scheduler = Scheduler(SlotCache(room.slots), settings.max_batched_tokens, settings.max_queue)
     engine = Engine(runner, scheduler, settings.max_sequences_per_request)
     engine.start()
     metrics.watch_engine(engine, room.max_len)
     embedder = LanguageModelEmbedder(model, engine, settings.matryoshka_dimensions)
-    return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine, template))
+    return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine, grammars, template))
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:

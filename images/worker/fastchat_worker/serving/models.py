@@ -10,14 +10,19 @@ from fastchat_worker.encoders.encoder import Embedder, PairEncoder
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
 from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.sampling.grammar import Grammars
 
 
 @dataclass(frozen=True)
 class Generator:
-    """A language model, the engine that runs it, and how it is talked to; without a chat template it only completes."""
+    """A language model, the engine that runs it, and the grammars that its completions can be made to keep.
+
+    chat_template: how it is talked to; without one it only completes.
+    """
 
     language_model: LanguageModel
     engine: Engine
+    grammars: Grammars
     chat_template: ChatTemplate | None = None
 
 

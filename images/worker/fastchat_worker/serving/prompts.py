@@ -9,6 +9,7 @@ from fastchat_worker.errors import bad_request, context_length_exceeded, too_man
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.measure import MOST_TOKENS
 from fastchat_worker.output.parser import ContentParser, OutputParser
+from fastchat_worker.serving.forms import grammar_of
 from fastchat_worker.serving.models import Generator
 
 GenerationRequest = ChatCompletionRequest | CompletionRequest
@@ -45,7 +46,8 @@ def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompt
     prompt, template = rendered.tokens(model), rendered.template
     stops = [*request.stops, *template.stop_texts]
     room = _room(model, prompt, request.limit, "messages")
-    return Prompts([prompt], room, stops=stops, end_tokens=template.stop_tokens)
+    ends, grammar = template.stop_tokens, grammar_of(request)
+    return Prompts([prompt], room, stops=stops, end_tokens=ends, grammar=grammar)
 
 
 def _rendered(generator: Generator, request: ChatCompletionRequest) -> Rendered:
@@ -78,7 +80,7 @@ def completion_prompts(generator: Generator, request: CompletionRequest) -> Prom
         raise bad_request("The prompt is empty.", "prompt")
     max_tokens = min(_room(model, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
     echo = [model.decode(prompt) for prompt in prompts] if request.echo else ()
-    return Prompts(prompts, max_tokens, echo, request.stops)
+    return Prompts(prompts, max_tokens, echo, request.stops, grammar=grammar_of(request))
 
 
 def _check_number(generator: Generator, prompts: int, n: int) -> None:
