@@ -4,16 +4,18 @@ The notation is described at https://github.com/guidance-ai/llguidance/blob/main
 """
 
 import json
+import math
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from llguidance import LLExecutor, LLMatcher, LLParserLimits
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
-from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState
+from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState, reason
 from fastchat_worker.sampling.token_table import token_table
 
 if TYPE_CHECKING:
@@ -22,27 +24,39 @@ if TYPE_CHECKING:
 LONGEST = 2**18
 """Characters of a grammar text; a longer one is refused."""
 
-_KEPT = 64  # compiled grammars
-# A step of one sequence takes at most some 10 ms, and a grammar some MiB.
+_KEPT = 32  # compiled grammars
+# So a grammar takes at most some MiB and half a second, a step of one sequence some 10 ms.
 _LIMITS = LLParserLimits(
     initial_lexer_fuel=1_000_000,
     step_lexer_fuel=100_000,
     step_max_items=20_000,
+    max_items_in_row=600,
     max_lexer_states=20_000,
-    max_grammar_size=100_000,
+    max_grammar_size=50_000,
     verbose_errors=False,
 )
-_JSON: "JsonCompileOptions" = {"whitespace_flexible": False, "lenient": False}
+_COMPACT: "JsonCompileOptions" = {"whitespace_flexible": False}  # a small model may write blanks without end
+_STRICT: "JsonCompileOptions" = {"lenient": False}  # what cannot be kept is refused
 
 _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 _GBNF_RULES = 500  # the conversion takes time with the square of them
+_MULTIPLE = re.compile(r'multipleOf\\*"\s*:\s*([-+.\deE]+)')
+_MOST_STATES = 10_000
+_ASCII_ESCAPE = re.compile(r"\\+u00([2-7][0-9a-fA-F])")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
 
 
 def json_schema(schema: dict[str, Any] | bool) -> str:
-    """A JSON document that the schema takes, without blanks between its tokens."""
+    """A JSON document that the schema takes, without blanks between its tokens unless its `x-guidance` has them.
+
+    Raises: GrammarError for the schema `false`, and for one that is too long.
+    """
+    if schema is False:
+        raise GrammarError("the schema false takes no document")
+    text = json.dumps({} if schema is True else schema)
+    _check_length(text)
     try:
-        return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_JSON)
+        return LLMatcher.grammar_from_json_schema(text, defaults=_COMPACT, overrides=_STRICT)
     except ValueError as error:
         raise GrammarError(str(error)) from None
 
@@ -89,6 +103,27 @@ def either(first: str, second: str) -> str:
     return json.dumps({"grammars": grammars})
 
 
+def _check_length(text: str) -> None:
+    if len(text) > LONGEST:
+        raise GrammarError(f"it has {len(text)} characters, more than {LONGEST}")
+
+
+def _check_multiples(text: str) -> None:
+    """Raises: GrammarError for `multipleOf` that would take an automaton of more states than that."""
+    found = _MULTIPLE.findall(_ASCII_ESCAPE.sub(lambda code: chr(int(code[1], 16)), text))
+    states = math.lcm(*map(_coefficient, set(found)))
+    if states > _MOST_STATES:
+        raise GrammarError(f"multipleOf: {', '.join(sorted(set(found)))} together take more than {_MOST_STATES} states")
+
+
+def _coefficient(number: str) -> int:
+    """The number without its power of ten; 1 for what is none."""
+    try:
+        return int("".join(map(str, Decimal(number).normalize().as_tuple().digits))) or 1
+    except ArithmeticError:
+        return 1
+
+
 def _character(escape: re.Match[str]) -> str:
     """The character of `\\uXXXX`, which llguidance 1.9 gets wrong; other escapes as they are."""
     code = escape[1] or escape[2]
@@ -130,13 +165,13 @@ class Grammars:
             return self._kept[grammar]
 
     def _made(self, grammar: str) -> LLMatcher:
-        if len(grammar) > LONGEST:
-            raise GrammarError(f"it has {len(grammar)} characters, more than {LONGEST}")
+        _check_length(grammar)
+        _check_multiples(grammar)
         matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=_LIMITS)
         if not matcher.is_error():
             matcher.compute_bitmask()  # what it finds out the copies know
         if matcher.is_error():
-            raise GrammarError(matcher.get_error())
+            raise GrammarError(reason(matcher))
         with self._lock:
             self._kept[grammar] = matcher
             if len(self._kept) > _KEPT:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]
 """A bit for each token of the vocabulary, the lowest of the first word for token 0."""
 
+_LONGEST_REASON = 300  # characters
+
 
 class GrammarError(ValueError):
     """A grammar cannot be used; the message says why."""
@@ -34,7 +36,14 @@ class GrammarState:
     @property
     def error(self) -> str:
         """Why it cannot go on; empty where it can."""
-        return self.matcher.get_error()
+        return reason(self.matcher) if self.matcher.is_error() else ""
+
+
+def reason(matcher: LLMatcher) -> str:
+    """One line of why a matcher failed, without the grammar that llguidance quotes."""
+    lines = [line.strip() for line in matcher.get_error().splitlines() if line.strip()] or ["unknown"]
+    named = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
+    return named[:_LONGEST_REASON]
 
 
 def allowed_tokens(states: Sequence[GrammarState | None]) -> list[Words | None]:
