@@ -33,7 +33,7 @@ def engine() -> Engine:
 @pytest.fixture
 def service(engine) -> Service:
     service = Service(Settings(model_name="m", model_path="", grace_period_seconds=30))
-    service.models.add(ServedModel(Embedder(), Batcher(), Generator(None, engine)))  # type: ignore[arg-type]
+    service.models.add(ServedModel(Embedder(), Batcher(), Generator(None, engine, None)))  # type: ignore[arg-type]
     service.phase = "ready"
     return service
 
