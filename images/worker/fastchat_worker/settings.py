@@ -36,7 +36,7 @@ class Settings:
     model_name: str = field(metadata={"help": "name of the model in requests"})
     model_path: str = field(
         metadata={
-            "help": "folder, GGUF file, package://…, file://…, s3://bucket/prefix, hf://org/name[@revision] "
+            "help": "folder, GGUF file, package://…, file://…, s3://bucket/prefix, hf://org/name[@revision][:Q4_K_M] "
             "or org/name on the hub"
         }
     )
@@ -119,6 +119,7 @@ def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
         prog="python -m fastchat_worker",
         description="Serves one model by OpenAI's API.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # a policy of the cluster looks for the name of an option as it is
     )
     for option in filter(lambda option: option.metadata, fields(Settings)):
         default = {"required": True} if option.name in ("model_name", "model_path") else {"default": option.default}

@@ -52,6 +52,7 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     parser.add_argument("--gpus", help="which GPU to use, by its number")
     parser.add_argument("--num-gpus", type=int, default=1, help="1")
     parser.add_argument("--limit-worker-concurrency", "--limit-model-concurrency", dest="max_batch_size")
+    parser.add_argument("--trust-remote-code", "--trust_remote_code", action="store_true", help="run a model's own code")
     for flag in _PASSED_ON:
         parser.add_argument(flag, help="as `python -m fastchat_worker` has it")
     parser.add_argument(
@@ -72,6 +73,7 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     passed = [(flag, getattr(args, flag[2:].replace("-", "_"))) for flag in _PASSED_ON]
     arguments = ["--model-name", name, "--model-path", _source(args.model_path, args.revision)]
     arguments += [word for flag, value in passed if value is not None for word in (flag, value)]
+    arguments += ["--trust-remote-code"] if args.trust_remote_code else []
     return arguments, {"CUDA_VISIBLE_DEVICES": args.gpus} if args.gpus else {}
 
 
@@ -79,7 +81,8 @@ def _source(path: str, revision: str) -> str:
     """A revision is of a model on the Hugging Face Hub; the worker takes a path that is not there for one."""
     if revision == "main" or "://" in path or Path(path).exists():
         return path
-    return f"{path}@{revision}"
+    name, colon, file = path.partition(":")
+    return f"{name}@{revision}{colon}{file}"
 
 
 if __name__ == "__main__":

@@ -190,13 +190,17 @@ REFUSED = [
         {"engine": {"type": "Custom", "image": "evil.example.com/x"}},
         "spec.engine.image: evil.example.com/x does not begin",
     ),
+    ({"model": {"source": "hf://org/name", "trustRemoteCode": True}}, "does not allow models to bring code"),
+    ({"engine": {"type": "VLLM", "args": ["--trust_remote_code=true"]}}, "does not allow models to bring code"),
+    ({"engine": {"args": ["--dtype=bfloat16", "--trust-remote"]}}, "does not allow models to bring code"),
 ]
 ALLOWED = [
     {},
     SECRET,
     {"serviceAccountName": "team"},
     {"engine": {"type": "Custom", "image": "registry.example.com/x:1"}},
-    {"engine": {"type": "Transformers"}},
+    {"engine": {"type": "Transformers", "args": ["--dtype=bfloat16", "--tokens=1"]}},
+    {"model": {"source": "hf://org/name", "trustRemoteCode": False}},
 ]
 
 

@@ -232,4 +232,14 @@ validations:
       "spec.engine.image: " + object.spec.engine.image + " does not begin with what the cluster's administrator allows: "
       + {{ join ", " $allowed.imagePrefixes | default "none" | toJson }}
     reason: Forbidden
+  {{- if not $allowed.trustRemoteCode }}
+  - expression: >-
+      !(has(object.spec.model.trustRemoteCode) && object.spec.model.trustRemoteCode)
+      && (!has(object.spec.engine) || !has(object.spec.engine.args)
+      || object.spec.engine.args.all(a, size(a) < 4
+      || !'--trust-remote-code'.startsWith(a.lowerAscii().replace('_', '-').split('=')[0])))
+    message: >-
+      spec.model.trustRemoteCode: the cluster's administrator does not allow models to bring code of their own
+    reason: Forbidden
+  {{- end }}
 {{- end -}}

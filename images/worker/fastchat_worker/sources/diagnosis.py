@@ -9,9 +9,12 @@ from zipfile import is_zipfile
 
 import gguf
 from safetensors import SafetensorError, safe_open
+from sentencepiece import SentencePieceProcessor
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_CODE = re.compile(r"GLOBAL (\S+) was not an allowed global")
+_OTHER = re.compile(
+    r"WeightsUnpickler error:\s*(?:Unsupported global: GLOBAL )?(.+?)(?: was not an allowed.*)?$", re.MULTILINE
+)
 
 
 def unreadable(folder: Path) -> str | None:
@@ -24,8 +27,8 @@ def unreadable(folder: Path) -> str | None:
             if parse:
                 parse(path)
         except UnpicklingError as error:
-            if code := _CODE.search(str(error)):
-                return f"{name} has code in it ({code[1]}), which is not run: take its weights as safetensors"
+            if other := _OTHER.search(str(error)):
+                return f"{name} has more in it than tensors ({other[1]}), which is not run: take safetensors"
             return _cannot_be_read(name, error)
         except (OSError, ValueError, LookupError, ArithmeticError, RuntimeError, SafetensorError) as error:
             return _cannot_be_read(name, error)
@@ -55,6 +58,16 @@ def _pickle(path: Path) -> None:
     torch.load(path, map_location="meta", weights_only=True, mmap=is_zipfile(path))
 
 
+def _vocabulary(path: Path) -> None:
+    """Reads a tokenizer.model: sentencepiece's, or tiktoken's lines of a token in base64 and its rank."""
+    try:
+        SentencePieceProcessor(model_file=str(path))
+    except RuntimeError:
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if len(line.split()) not in (0, 2):
+                raise ValueError(f"neither sentencepiece's nor tiktoken's, as line {number} shows") from None
+
+
 def _safetensors(path: Path) -> None:
     with safe_open(path, "pt"):
         pass
@@ -64,4 +77,5 @@ _PARSERS: Mapping[str, Callable[[Path], object]] = {
     ".json": lambda path: json.loads(path.read_bytes()),
     ".safetensors": _safetensors,
     ".gguf": gguf.GGUFReader,
+    ".model": _vocabulary,
 }

