@@ -6,6 +6,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import pre_tokenizers
 
 END = "<|end|>"
@@ -13,10 +14,18 @@ END = "<|end|>"
 _SIZES = {"vocabulary": 261, "hidden": 32, "feed_forward": 48, "heads": 2}
 
 
-def write_gguf(path: Path, *, layers: int = 2, extra: Mapping[str, Any] | None = None, without: str = "-") -> Path:
+def write_gguf(
+    path: Path,
+    *,
+    layers: int = 2,
+    extra: Mapping[str, Any] | None = None,
+    without: str = "-",
+    tensors: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Path:
     """Writes the file, 100 kB, and returns its path.
 
     extra: further metadata by key, numbers as they are. without: the beginning of names of tensors that are left out.
+    tensors: further ones.
     Tokens: 0 to 255 are bytes, then "<s>", "</s>", END, "[PAD]" and "he".
     """
     writer = gguf.GGUFWriter(path, "llama")
@@ -40,6 +49,8 @@ def write_gguf(path: Path, *, layers: int = 2, extra: Mapping[str, Any] | None =
         if not name.startswith(without):
             weights = np.ones(shape) if "norm" in name else random.normal(0, 0.3, shape)
             writer.add_tensor(name, weights.astype(np.float32))
+    for name, values in (tensors or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

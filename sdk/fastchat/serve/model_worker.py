@@ -52,7 +52,9 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     parser.add_argument("--gpus", help="which GPU to use, by its number")
     parser.add_argument("--num-gpus", type=int, default=1, help="1")
     parser.add_argument("--limit-worker-concurrency", "--limit-model-concurrency", dest="max_batch_size")
-    parser.add_argument("--trust-remote-code", "--trust_remote_code", action="store_true", help="run a model's own code")
+    parser.add_argument(
+        "--trust-remote-code", "--trust_remote_code", action="store_true", help="run a model's own code"
+    )
     for flag in _PASSED_ON:
         parser.add_argument(flag, help="as `python -m fastchat_worker` has it")
     parser.add_argument(

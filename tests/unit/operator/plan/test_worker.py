@@ -98,6 +98,7 @@ def test_another_spec_has_another_mark(model):
 
 SOURCES = {
     "hf://org/name@v2": "hf://org/name@v2",
+    "hf://org/name:Q4_K_M": "hf://org/name:Q4_K_M",
     "s3://bucket/prefix": "s3://bucket/prefix",
     "pvc://claim/dir/model": "/model/dir/model",
     "pvc://claim": "/model",
@@ -117,6 +118,8 @@ def test_our_engine_is_told_the_source_as_the_pod_finds_it(model, source, path):
     ("source", "arguments"),
     [
         ("hf://org/name@v2", ["org/name", "--revision=v2"]),
+        ("hf://org/name@v2:Q4_K_M", ["org/name:Q4_K_M", "--revision=v2"]),
+        ("hf://org/name/dir/x.gguf", ["org/name/dir/x.gguf"]),
         ("s3://bucket/prefix", ["s3://bucket/prefix", "--load-format=runai_streamer"]),
         ("pvc://claim/dir", ["/model/dir"]),
         ("file:///models/x", ["/models/x"]),
@@ -142,6 +145,14 @@ def test_a_custom_engine_finds_model_path_and_port_in_its_environment(model, sou
     }
     assert container(asked)["image"] == "sim:1"
     assert container(asked)["args"] == ["--fast"]
+
+
+@pytest.mark.parametrize("engine", ["Transformers", "VLLM"])
+def test_code_of_a_model_is_run_only_where_the_team_says_so(model, engine):
+    about = {"source": "hf://org/name"}
+    assert "--trust-remote-code" not in container(model(engine={"type": engine}, model=about))["args"]
+    trusting = container(model(engine={"type": engine}, model={**about, "trustRemoteCode": True}))
+    assert "--trust-remote-code" in trusting["args"]
 
 
 def test_the_teams_arguments_come_last_so_that_they_win(model):

@@ -140,6 +140,22 @@ def test_a_source_is_split_into_its_parts(text: str, root: str, path: str, revis
     assert (source.root, source.path, source.revision) == (root, path, revision)
 
 
+@pytest.mark.parametrize(
+    ("text", "root", "revision", "file"),
+    [
+        ("hf://org/name:Q4_K_M", "org/name", None, "Q4_K_M"),
+        ("hf://org/name@v1:Q4_K_M", "org/name", "v1", "Q4_K_M"),
+        ("hf://org/name@refs/pr/3:dir/x-Q8_0.gguf", "org/name", "refs/pr/3", "dir/x-Q8_0.gguf"),
+        ("hf://org/name/dir/x.gguf", "org/name", None, "dir/x.gguf"),
+    ],
+)
+def test_one_of_several_files_is_named_after_the_revision(
+    text: str, root: str, revision: str | None, file: str
+) -> None:
+    source = ModelSource.parse(text)
+    assert (source.root, source.revision, source.file) == (root, revision, file)
+
+
 def test_a_wrong_source_is_a_value_error_that_names_the_allowed_schemes() -> None:
     with pytest.raises(ValueError, match="unknown scheme 'ftp'; use one of hf://, pvc://, s3://, file://, package://"):
         ModelSource.parse("ftp://host/model")
