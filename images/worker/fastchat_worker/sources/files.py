@@ -81,7 +81,7 @@ def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) 
 def _fetched(cached: Cached, file: str | None = None) -> ModelFiles:
     """What was fetched, of which there may be more in the same folder. file: as a source has it."""
     names = (str(fetched.path.relative_to(cached.folder)) for fetched in cached.files)
-    return ModelFiles(cached.folder, layout_of(names, cached.folder, file).gguf, cached)
+    return ModelFiles(cached.folder, layout_of(names, cached.folder, file, deep=True).gguf, cached)
 
 
 def _package_folder(name: str) -> Path:

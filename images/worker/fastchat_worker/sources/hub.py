@@ -80,7 +80,7 @@ def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cac
     except (HTTPError, OfflineModeIsEnabled) as error:
         return _last_downloaded(source, error, report)
     names = [sibling.rfilename for sibling in info.siblings or ()]
-    files = _Files(source, layout_of(names, source, source.file).files)
+    files = _Files(source, layout_of(names, source, source.file, deep=True).files)
     if not any(file.will_download for file in files.snapshot(dry_run=True)):
         cached = files.fetch()
         if not cached.broken(report):
@@ -132,7 +132,7 @@ def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[st
     """What an earlier start downloaded, where the hub cannot be reached. Raises: the error where there is nothing."""
     try:
         folder = _Files(source, frozenset()).fetch(local_files_only=True).folder
-        files = _Files(source, layout_of(_names(folder), source, source.file).files)
+        files = _Files(source, layout_of(_names(folder), source, source.file, deep=True).files)
         cached = files.fetch(local_files_only=True)
     except LocalEntryNotFoundError:
         raise error from None

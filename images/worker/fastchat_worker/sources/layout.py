@@ -30,17 +30,19 @@ class Layout:
     gguf: str | None = None
 
 
-def layout_of(paths: Iterable[str], source: object, file: str | None = None) -> Layout:
+def layout_of(paths: Iterable[str], source: object, file: str | None = None, *, deep: bool = False) -> Layout:
     """The files that are loaded, of all that a folder has.
 
     paths: of its files, below it. source: what an error calls it. file: the path of a GGUF file, or which of several it
-    is by a part of its name, such as Q4_K_M. Raises: LoadError where there is no model, or more than one.
+    is by a part of its name, such as Q4_K_M. deep: GGUF files in folders below count too, as in a repository, which is
+    of one model. Raises: LoadError where there is no model, or more than one.
     """
     found = [path for path in paths if not any(fnmatchcase(path, pattern) for pattern in _NOT_NEEDED)]
     names = {path for path in found if "/" not in path}
     if file is None and names & {"config.json", "modules.json"}:
         return Layout(frozenset(_transformers(found, sentences="modules.json" in names)))
-    gguf = _gguf([path for path in found if path.endswith(".gguf")], source, file, names)
+    candidates = [path for path in (found if deep else names) if path.endswith(".gguf")]
+    gguf = _gguf(candidates, source, file, names)
     return Layout(frozenset([gguf]), gguf)
 
 

@@ -80,8 +80,7 @@ def test_a_pickle_with_code_is_told(tiny, refusal):
     (tiny / "model.safetensors").unlink()
     (tiny / "pytorch_model.bin").write_bytes(pickle.dumps(RunsWhenLoaded(), 2))
     assert refusal(tiny) == (
-        f"cannot load {tiny}: pytorch_model.bin has more in it than tensors (builtins.exec), which is not run: "
-        "take safetensors"
+        f"cannot load {tiny}: pytorch_model.bin has more in it than tensors (exec), which is not run: take safetensors"
     )
 
 

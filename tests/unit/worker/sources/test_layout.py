@@ -70,9 +70,9 @@ def test_a_configuration_goes_before_gguf_files(name):
     assert (layout.gguf, layout.files) == (None, {name, "model.safetensors"})
 
 
-def test_a_configuration_in_a_folder_below_makes_no_model():
+def test_files_in_folders_below_make_no_model():
     with pytest.raises(LoadError, match=r"x holds no model: neither config.json nor a \.gguf file"):
-        layout_of(["sub/config.json"], "x")
+        layout_of(["sub/config.json", "sub/a.gguf"], "x")
 
 
 def test_an_adapter_is_no_model():
@@ -91,7 +91,7 @@ GGUF = ["m.Q4_K_M.gguf", "m.Q4_K_S.gguf", "m-Q8_0.gguf", "BF16/m-BF16-00001-of-0
 
 def test_several_gguf_files_are_named():
     with pytest.raises(LoadError) as refused:
-        layout_of(GGUF, "x")
+        layout_of(GGUF, "x", deep=True)
     assert str(refused.value) == (
         "x holds several GGUF files; name one of BF16/m-BF16-*.gguf, m-Q8_0.gguf, m.Q4_K_M.gguf, m.Q4_K_S.gguf"
     )
@@ -102,13 +102,13 @@ def test_several_gguf_files_are_named():
     [("Q4_K_M", "m.Q4_K_M.gguf"), ("q4_k_s", "m.Q4_K_S.gguf"), ("Q8_0", "m-Q8_0.gguf"), ("m-Q8_0.gguf", "m-Q8_0.gguf")],
 )
 def test_one_of_several_is_named_by_a_word_or_its_path(file, means):
-    layout = layout_of([*GGUF, "config.json"], "x", file)
+    layout = layout_of([*GGUF, "config.json"], "x", file, deep=True)
     assert (layout.gguf, layout.files) == (means, {means})
 
 
 def test_a_word_that_none_has_is_told_with_those_there_are():
     with pytest.raises(LoadError, match=r"x has no GGUF file Q4_K; it has BF16/m-BF16-\*\.gguf, m-Q8_0\.gguf, "):
-        layout_of(GGUF, "x", "Q4_K")
+        layout_of(GGUF, "x", "Q4_K", deep=True)
 
 
 def test_a_word_that_several_have_is_told():
@@ -119,7 +119,7 @@ def test_a_word_that_several_have_is_told():
 @pytest.mark.parametrize("file", ["BF16", "BF16/m-BF16-00001-of-00002.gguf"])
 def test_a_split_file_is_refused_with_what_to_do(file):
     with pytest.raises(LoadError, match=r"x: BF16/m-BF16 is split into 2 files, which transformers cannot read: merge"):
-        layout_of(GGUF, "x", file)
+        layout_of(GGUF, "x", file, deep=True)
 
 
 def test_a_word_for_a_model_without_gguf_files_is_refused():
