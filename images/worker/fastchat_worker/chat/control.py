@@ -43,8 +43,8 @@ class ControlText:
         """
         found = [(self._special if turn["role"] == "assistant" else self._all, turn) for turn in turns]
         everything = [*found, (self._all, asked)]
-        if not any(finder.finds(text) for finder, value in everything for text in _texts(value)):
-            return None
+        if not self._all.finds("\0".join(_texts([*turns, asked]))):
+            return None  # nearly always
         marks = _unused(text for _, value in everything for text in _texts(value))
         marked = [finder.mark(value, marks) for finder, value in everything]
         return Marked(marked[:-1], marked[-1], marks)
