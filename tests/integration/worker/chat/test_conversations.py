@@ -1,4 +1,4 @@
-"""Our conversations beside FastChat's own: `get_prompt()` of fschat 0.2.36. The whole file takes 5 s."""
+"""Our conversations beside FastChat's own: `get_prompt()` of fschat 0.2.36. 10 s."""
 
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,14 @@ def test_a_conversation_is_written_as_fastchat_writes_it(name, fastchats):
 def test_an_answer_ends_at_fastchats_stop_texts(name, fastchats):
     stops = fastchats["conversations"][name]["stop_str"] or []
     assert list(CONVERSATIONS[name].stop_texts) == ([stops] if isinstance(stops, str) else stops)
+
+
+def test_the_page_about_models_has_a_row_for_each(fastchats):
+    page = (Path(__file__).parents[4] / "docs/models.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert set(CONVERSATIONS) <= set(rows)
+    explained = page.partition("not as FastChat has it")[2]
+    assert not [name for name in {*NOT_SHIPPED, *(name for name, _ in OTHERWISE)} if f"`{name}`" not in explained]
 
 
 @pytest.mark.parametrize("path", PATHS)
