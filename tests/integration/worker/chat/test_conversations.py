@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import fschat
+from integration.worker.chat import fschat
 
 from fastchat_worker.chat.conversations.names import by_name
 from fastchat_worker.chat.conversations.registry import CONVERSATIONS

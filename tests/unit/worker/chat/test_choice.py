@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.tokenizers_of_kinds import tokenizer_of
+from unit.worker.chat.kinds import tokenizer_of
 
 from fastchat.api import Message
 from fastchat_worker.chat import choice

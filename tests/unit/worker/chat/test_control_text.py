@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tokenizers_of_kinds import ADDED, KINDS, SPECIAL, TEMPLATE, tokenizer_of
+from unit.worker.chat.kinds import ADDED, KINDS, SPECIAL, TEMPLATE, tokenizer_of
 
 from fastchat.api import Message
 from fastchat_worker.chat.choice import Known, choose

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-
 from support.vicuna import vicuna_folder
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 SPECIAL = ("<|im_start|>", "<|im_end|>")
 ADDED = "<think>"
