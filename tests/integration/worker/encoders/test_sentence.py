@@ -60,6 +60,8 @@ def test_each_way_of_reading_has_the_prompt_that_encode_gives_it(bert, load, mod
     same(vectors(embedder, DOCUMENT), yardstick.encode_document(TEXTS))
     same(vectors(embedder, Reading(prompt_name="sat")), yardstick.encode(TEXTS, prompt_name="sat"))
     same(vectors(embedder, Reading("query", "sat")), yardstick.encode_query(TEXTS, prompt_name="sat"))
+    same(vectors(embedder, Reading(hint="sat")), yardstick.encode(TEXTS, prompt_name="sat"))
+    same(vectors(embedder, Reading(hint="clustering")), yardstick.encode(TEXTS))
     assert not np.allclose(vectors(embedder), vectors(embedder, QUERY), atol=1e-2)
 
 
