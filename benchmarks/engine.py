@@ -1,11 +1,11 @@
 """Tokens per CPU-second of our engine beside transformers' two ways to generate, in one run.
 
-    python benchmarks/engine.py [--tokens 96] [--rounds 3]
+    python benchmarks/engine.py [--tokens 96] [--rounds 3] [--grammar-only]
 
 All three run SmolLM2-135M in float32 on the CPU, on the same prompts of different lengths, each with as many new
 tokens: `model.generate` on one padded batch, transformers' continuous batching, and our engine. They take turns, so
 that whatever else the machine does meets all of them; the medians are compared. CPU time counts every thread of the
-process.
+process. Then 16 sequences that keep a JSON schema take turns with the same 16 that keep none, on our engine.
 """
 
 import argparse
@@ -33,11 +33,28 @@ from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.model.loader import load
+from fastchat_worker.sampling.grammar import Grammars, json_schema
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
 SIZES = (1, 4, 16)
 FLOORS = {1: 0.9, 4: 0.95, 16: 1.05}
+MOST_FOR_A_GRAMMAR = 1.15  # of a step without one
+PEOPLE = {
+    "type": "array",
+    "minItems": 999,  # no document is complete before its tokens are spent
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 40},
+            "age": {"type": "integer", "minimum": 0, "maximum": 120},
+            "role": {"enum": ["engineer", "manager", "analyst"]},
+            "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 3},
+        },
+        "required": ["name", "age", "role", "tags"],
+        "additionalProperties": False,
+    },
+}
 Prompts = list[list[int]]
 
 
@@ -89,7 +106,9 @@ class Ours:
 
     name = "fastchat engine"
 
-    def __init__(self, model):
+    def __init__(self, model, language_model):
+        grammars = Grammars(language_model.tokenizer, language_model.vocabulary, language_model.end_tokens)
+        self.grammar = grammars.compile(json_schema(PEOPLE))
         runner = Runner(model)
         runner.open_cache(slots=16, max_len=2048)
         self.engine = Engine(runner, Scheduler(SlotCache(16), budget=Settings.max_batched_tokens, max_waiting=99))
@@ -99,7 +118,7 @@ class Ours:
     def session(self, prompts: Prompts, tokens: int) -> Iterator[Callable[[], None]]:
         yield lambda: self._run(prompts, tokens)
 
-    def _run(self, prompts: Prompts, tokens: int) -> None:
+    def _run(self, prompts: Prompts, tokens: int, constrained: bool = False) -> None:
         done, left = threading.Event(), len(prompts)
 
         def listener(_token, finish):
@@ -108,8 +127,25 @@ class Ours:
             if not left:
                 done.set()
 
-        self.engine.submit([Sequence(prompt, tokens, listener=listener) for prompt in prompts])
+        sequences = [Sequence(prompt, tokens, listener=listener) for prompt in prompts]
+        for sequence in sequences:
+            sequence.grammar = self.grammar() if constrained else None
+        self.engine.submit(sequences)
         done.wait()
+        assert all(len(sequence.tokens) == tokens for sequence in sequences)
+
+
+class Constrained:
+    """Our engine, every sequence with a JSON schema."""
+
+    name = "fastchat engine, JSON schema"
+
+    def __init__(self, ours):
+        self.ours = ours
+
+    @contextmanager
+    def session(self, prompts: Prompts, tokens: int) -> Iterator[Callable[[], None]]:
+        yield lambda: self.ours._run(prompts, tokens, constrained=True)
 
 
 def measure(contender, prompts: Prompts, tokens: int) -> tuple[float, float]:
@@ -126,18 +162,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=96, help="new tokens per sequence")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine")
+    parser.add_argument("--grammar-only", action="store_true", help="only with and without a grammar")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     contenders, prompts = prepare()
     print(f"SmolLM2-135M float32, {torch.get_num_threads()} threads, {args.tokens} new tokens, {args.rounds} rounds\n")
     print(f"{'n':>3}  {'engine':36}{'tokens/CPU-s':>14}{'tokens/s':>10}{'of the better':>15}")
-    for n in SIZES:
+    for n in () if args.grammar_only else SIZES:
         results = take_turns(contenders, prompts[:n], args)
         better = max(cpu for contender, (cpu, _) in results.items() if contender is not contenders[-1])
         for contender, (cpu, wall) in results.items():
             print(f"{n:>3}  {contender.name:36}{cpu:>14.1f}{wall:>10.1f}{cpu / better:>14.2f}x")
         ratio = results[contenders[-1]][0] / better
         print(f"     floor {FLOORS[n]:.2f}x: {'reached' if ratio >= FLOORS[n] else 'MISSED'}\n")
+    compare_grammar(contenders[-1], prompts, args)
+
+
+def compare_grammar(ours, prompts: Prompts, args) -> None:
+    """What a grammar adds to the time and the CPU time of a step."""
+    (plain_cpu, plain), (cpu, wall) = take_turns([ours, Constrained(ours)], prompts, args).values()
+    for name, *figures in ((ours.name, plain_cpu, plain), (Constrained.name, cpu, wall)):
+        print(f"{len(prompts):>3}  {name:36}{figures[0]:>14.1f}{figures[1]:>10.1f}")
+    longer = plain / wall
+    verdict = "reached" if longer <= MOST_FOR_A_GRAMMAR else "MISSED"
+    print(f"     a step takes {longer:.3f}x the time, {plain_cpu / cpu:.3f}x the CPU time")
+    print(f"     at most {MOST_FOR_A_GRAMMAR:.2f}x: {verdict}")
 
 
 def take_turns(contenders, prompts: Prompts, args) -> dict:
@@ -160,7 +209,7 @@ def prepare() -> tuple[list, Prompts]:
     pack_linears(ours)
     texts = [f"Question {i}: tell me why the number {i * 37} is" + " very" * i + " nice" for i in range(16)]
     prompts = [language_model.tokens(text, "") for text in texts]
-    return [Generate(plain, language_model.tokenizer), ContinuousBatching(theirs), Ours(ours)], prompts
+    return [Generate(plain, language_model.tokenizer), ContinuousBatching(theirs), Ours(ours, language_model)], prompts
 
 
 if __name__ == "__main__":

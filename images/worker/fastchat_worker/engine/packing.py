@@ -33,4 +33,9 @@ def _choices(sequences: list[Sequence]) -> Iterable[Choice]:
     """How the next token of each is chosen; what their grammars allow is computed for all at once."""
     allowed = allowed_tokens([sequence.grammar for sequence in sequences])
     for sequence, words in zip(sequences, allowed, strict=True):
-        yield sequence.choice if words is None else replace(sequence.choice, allowed=words)
+        choice = sequence.choice
+        if sequence.grammar and words is not None:
+            # An end that nothing else can take the place of comes, whatever forbids it.
+            mask = {} if sequence.grammar.must_end(words) else choice.mask
+            choice = replace(choice, allowed=words, mask=mask)
+        yield choice

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from llguidance import LLExecutor, LLMatcher, LLParserLimits
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
-from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState, reason
+from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState, Words, reason
 from fastchat_worker.sampling.token_table import token_table
 
 if TYPE_CHECKING:
@@ -103,6 +104,12 @@ def either(first: str, second: str) -> str:
     return json.dumps({"grammars": grammars})
 
 
+def _bits(tokens: Collection[int], vocabulary: int) -> Words:
+    bits = np.zeros(-(-vocabulary // 32) * 32, np.uint8)
+    bits[[token for token in tokens if token < vocabulary]] = 1
+    return np.packbits(bits, bitorder="little").view(np.uint32)
+
+
 def _check_length(text: str) -> None:
     if len(text) > LONGEST:
         raise GrammarError(f"it has {len(text)} characters, more than {LONGEST}")
@@ -140,7 +147,7 @@ class Grammars:
     def __init__(self, tokenizer: Any, vocabulary: int, end_tokens: Collection[int]) -> None:
         self._tokens = token_table(tokenizer, vocabulary, end_tokens)
         self._executor = LLExecutor()
-        self._words = -(-vocabulary // 32)
+        self._ends = _bits(end_tokens, vocabulary)
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -153,7 +160,7 @@ class Grammars:
 
         def state() -> GrammarState:
             with self._lock:
-                return GrammarState(matcher.deep_copy(), self._executor, self._words)
+                return GrammarState(matcher.deep_copy(), self._executor, self._ends)
 
         return state
 

@@ -17,12 +17,17 @@ class GrammarError(ValueError):
 
 
 class GrammarState:
-    """The state of one sequence; the engine's thread calls it. It holds no tensors."""
+    """The state of one sequence; the engine's thread calls it. It holds no tensors. `ends` are the end tokens."""
 
-    def __init__(self, matcher: LLMatcher, executor: LLExecutor, words: int) -> None:
+    def __init__(self, matcher: LLMatcher, executor: LLExecutor, ends: Words) -> None:
         self.matcher = matcher
         self.executor = executor
-        self.words = words
+        self._ends = ends
+
+    @property
+    def words(self) -> int:
+        """So many words have a bit for each token."""
+        return len(self._ends)
 
     def accept(self, token: int) -> None:
         """The token, which is no end token, was chosen."""
@@ -32,6 +37,10 @@ class GrammarState:
     def complete(self) -> bool:
         """Nothing but an end may follow."""
         return self.matcher.is_stopped() and not self.matcher.is_error()
+
+    def must_end(self, allowed: Words) -> bool:
+        """Whether what it allows is nothing but end tokens."""
+        return not (allowed & ~self._ends).any()
 
     @property
     def error(self) -> str:
@@ -43,7 +52,7 @@ def reason(matcher: LLMatcher) -> str:
     """One line of why a matcher failed, without the grammar that llguidance quotes."""
     lines = [line.strip() for line in matcher.get_error().splitlines() if line.strip()] or ["unknown"]
     named = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
-    return named[:_LONGEST_REASON]
+    return "no text keeps it" if named.startswith("NoExtension") else named[:_LONGEST_REASON]
 
 
 def allowed_tokens(states: Sequence[GrammarState | None]) -> list[Words | None]:

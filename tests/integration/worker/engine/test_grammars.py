@@ -1,6 +1,7 @@
 """Sequences that keep a grammar, beside others that keep none."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -104,3 +105,11 @@ def test_a_grammar_that_cannot_go_on_ends_its_own_sequence_only(model, run_engin
     assert (bad.finish, good.finish) == ("grammar", "stop")
     assert bad.grammar
     assert "items" in bad.grammar.error
+
+
+def test_an_end_that_has_no_alternative_comes_although_it_is_forbidden(model, tokenizer, run_engine, sequence):
+    for text in (grammar.choice(["ab"]), grammar.lark('start: "ab" rest\nrest: "" | rest'), grammar.regex("ab(c{0})")):
+        one = sequence(text, sampling=Sampling(temperature=0, logit_bias={END: -math.inf}))
+        (tokens,) = run_engine(model).generate([one])
+        assert tokenizer.decode(tokens, skip_special_tokens=True) == "ab"
+        assert one.finish == "stop"
