@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from fastchat_worker.sampling.grammar import Grammars, regex
 from fastchat_worker.sampling.grammar_state import allowed_tokens
@@ -60,3 +62,14 @@ def test_logits_beyond_the_tokenizer_are_never_allowed():
 
 def test_a_vocabulary_in_bytes_is_taken_as_it_is():
     assert token_bytes(b"\xff\x00", {}) == b"\xff\x00"
+
+
+def test_a_fast_tokenizer_that_llguidance_does_not_know_is_read_by_its_vocabulary():
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), ("▁a", -1.0), ("a", -2.0), ("▁", -2.5)]
+    unigram = Tokenizer(models.Unigram(pieces, unk_id=0))
+    unigram.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=unigram, eos_token="</s>", unk_token="<unk>")
+    state = Grammars(tokenizer, len(pieces), {1}).compile(regex(" a|a"))()
+    (words,) = allowed_tokens([state])
+    assert words is not None
+    assert words.tolist() == [0b11100]
