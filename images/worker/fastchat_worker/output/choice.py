@@ -1,6 +1,6 @@
 """The tokens of one choice as deltas: tokens → text → what stands before a stop text → deltas."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fastchat_worker.output.parser import Delta, OutputParser
 from fastchat_worker.output.stops import StopTexts
@@ -8,7 +8,10 @@ from fastchat_worker.output.text import Detokenizer
 
 
 class ChoiceOutput:
-    """Feeds the tokens of a choice through detokenizer, stop texts and parser."""
+    """Feeds the tokens of a choice through detokenizer, stop texts and parser.
+
+    visible: control tokens, which have no text otherwise, whose text the parser reads.
+    """
 
     def __init__(
         self,
@@ -16,10 +19,12 @@ class ChoiceOutput:
         prompt: Sequence[int],
         stops: Sequence[str],
         parser: OutputParser,
+        visible: Mapping[int, str] | None = None,
     ) -> None:
         self._text = Detokenizer(decode, prompt)
         self._stops = StopTexts(stops)
         self._parser = parser
+        self._visible = visible or {}
 
     @property
     def stopped(self) -> bool:
@@ -28,9 +33,14 @@ class ChoiceOutput:
 
     def feed(self, token: int) -> list[Delta]:
         """What is certain once this token is there."""
-        return self._parser.feed(self._stops.feed(self._text.feed(token)))
+        return self._parser.feed(self._stops.feed(self._text_of(token)))
 
     def end(self) -> list[Delta]:
         """What was held back; no token follows."""
         rest = self._stops.feed(self._text.end())
         return [*self._parser.feed(rest + self._stops.end()), *self._parser.end()]
+
+    def _text_of(self, token: int) -> str:
+        if token in self._visible:
+            return self._text.end() + self._visible[token]
+        return self._text.feed(token)

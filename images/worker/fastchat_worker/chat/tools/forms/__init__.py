@@ -1,0 +1,1 @@
+"""The forms of calls: how families of models write them."""

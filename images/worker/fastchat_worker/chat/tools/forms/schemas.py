@@ -1,0 +1,69 @@
+"""What the schema of a function's arguments says of each of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SHARED = ("$defs", "definitions")
+
+
+@dataclass(frozen=True)
+class Property:
+    """One argument: its name, its schema with what that refers to, and whether it has to be there."""
+
+    name: str
+    schema: Mapping[str, Any]
+    required: bool
+
+
+def properties(schema: Mapping[str, Any]) -> Iterator[Property]:
+    """The arguments: those that have to be there first."""
+    shared = {key: schema[key] for key in _SHARED if key in schema}
+    named = schema.get("properties")
+    named = named if isinstance(named, Mapping) else {}
+    listed = schema.get("required")
+    required = [name for name in (listed if isinstance(listed, list) else ()) if isinstance(name, str)]
+    for name in sorted(named, key=lambda name: name not in required):
+        each = named[name] if isinstance(named[name], Mapping) else {}
+        yield Property(name, {**shared, **each}, name in required)
+
+
+def types(schema: Mapping[str, Any]) -> set[str]:
+    """The types that a schema names, by itself or in its branches; none where it takes everything."""
+    own = schema.get("type")
+    found = (
+        {own}
+        if isinstance(own, str)
+        else {each for each in own if isinstance(each, str)}
+        if isinstance(own, list)
+        else set()
+    )
+    for branch in ("anyOf", "oneOf"):
+        for each in schema.get(branch) or ():
+            found |= types(each) if isinstance(each, Mapping) else set()
+    constants = [*(schema.get("enum") or ()), *([schema["const"]] if "const" in schema else ())]
+    return found or {"string" if isinstance(each, str) else "other" for each in constants}
+
+
+def from_text(text: str, schema: Mapping[str, Any]) -> str:
+    """An argument that a model wrote as plain text, as JSON of the type that its schema names."""
+    wanted = types(schema)
+    if wanted != {"string"}:
+        try:
+            parsed = json.loads({"True": "true", "False": "false", "None": "null"}.get(text.strip(), text))
+        except (ValueError, RecursionError):
+            return json.dumps(text, ensure_ascii=False)
+        if (
+            not wanted
+            or _type(parsed) in wanted
+            or "other" in wanted
+            or (_type(parsed) == "integer" and "number" in wanted)
+        ):
+            return json.dumps(parsed, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _type(parsed: Any) -> str:
+    kinds = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
+    return kinds.get(type(parsed), "null")

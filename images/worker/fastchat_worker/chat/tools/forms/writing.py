@@ -1,0 +1,87 @@
+"""Grammar texts of calls, in llguidance's variant of Lark's notation.
+
+Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastchat.api.tools import Function
+
+_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+class Writing:
+    """Writes the parts of a grammar for one model. control: its control tokens, which texts cannot contain, by text.
+
+    schemas: the functions whose arguments have to keep to their schema; those of others are any object.
+    """
+
+    def __init__(self, control: Mapping[str, int], schemas: Iterable[str]) -> None:
+        self._control = control
+        self._schemas = frozenset(schemas)
+        self._rules: list[str] = []
+        self._parts = re.compile("|".join(re.escape(text) for text in sorted(control, key=len, reverse=True)) or "(?!)")
+
+    def text(self, text: str) -> str:
+        """Exactly this text."""
+        pieces, at = [], 0
+        for found in self._parts.finditer(text):
+            pieces += [_quoted(text[at : found.start()]), f"<[{self._control[found[0]]}]>"]
+            at = found.end()
+        return " ".join(filter(None, [*pieces, _quoted(text[at:])]))
+
+    def is_token(self, text: str) -> bool:
+        """The text is one control token."""
+        return text in self._control
+
+    def arguments(self, function: Function) -> str:
+        """A JSON object with the arguments of this function."""
+        return self.json(self.schema(function))
+
+    def schema(self, function: Function) -> dict[str, Any]:
+        """What its arguments have to keep to."""
+        if function.name not in self._schemas:
+            return {"type": "object"}
+        schema = function.parameters or {"type": "object", "properties": {}, "additionalProperties": False}
+        if "type" not in schema and "properties" in schema:
+            schema = {"type": "object", **schema}
+        if function.strict and schema.get("type") == "object":
+            schema = {"additionalProperties": False, **schema}
+        return schema or {"type": "object"}
+
+    def named(self, name: str, rule: str) -> str:
+        """The rule under a name; returns the name."""
+        self._rules.append(f"{name}: {rule}")
+        return name
+
+    def up_to(self, end: str) -> str:
+        """Any text that does not contain its end, and the end."""
+        if self.is_token(end.split(">")[0] + ">"):
+            return f"TEXT {self.text(end)}"
+        name = f"text_{len(self._rules)}"
+        self._rules.append(f"{name}[suffix={_quoted(end)}]: TEXT")
+        return name
+
+    def first(self, mark: str) -> str:
+        """Any text up to the mark that begins a call, and the mark."""
+        if self.is_token(mark):
+            return f"TEXT {self.text(mark)}"
+        name = f"text_{len(self._rules)}"
+        self._rules.append(f"{name}[lazy]: TEXT {self.text(mark)}")
+        return name
+
+    def grammar(self, start: str) -> str:
+        """The whole grammar text, of which this is where it begins."""
+        return "\n".join((f"start: {start}", *self._rules, "TEXT: /(?s:.*)/", ""))
+
+    @staticmethod
+    def json(schema: Mapping[str, Any]) -> str:
+        """A JSON value that keeps to a schema, with one blank after commas and colons."""
+        return "%json " + json.dumps({**schema, "x-guidance": _STYLE})
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if text else ""
