@@ -77,6 +77,11 @@ class Settings:
         "file with a Jinja chat template, or name of one that ships, such as vicuna_v1.1; default: the model's own, "
         "else one that ships for its name",
     )
+    tool_call_parser: str | None = _option(
+        None,
+        "form in which the model writes calls of tools, such as hermes (docs/models.md lists them); default: the one "
+        "that its chat template tells",
+    )
     control_text: str = _option(
         "text",
         "what control text in messages, such as <|im_end|>, is read as; tokens: as if the template had written it",

@@ -7,11 +7,13 @@ from typing import Any
 from fastchat.api import Message
 from fastchat_worker.chat.control import ControlText, Marked, unmarked
 from fastchat_worker.chat.jinja import ChatProgram, ChatTemplateError, RefusedError
-from fastchat_worker.chat.turns import Turn, role_of, turn_of
+from fastchat_worker.chat.turns import Turn, TurnStyle, role_of, turns
 from fastchat_worker.errors import RequestError, bad_request
 from fastchat_worker.model.language_model import LanguageModel
 
-_OURS = frozenset(("messages", "add_generation_prompt", "continue_final_message", "tools"))
+_OURS = frozenset(
+    ("messages", "add_generation_prompt", "continue_final_message", "tools", "documents", "tokenize", "chat_template")
+)
 _END = "\U000f0002"  # private use: no language and no tokenizer has it
 
 
@@ -74,6 +76,7 @@ def render(
     template: ChatTemplate | None,
     messages: Sequence[Message],
     *,
+    style: TurnStyle | None = None,
     tools: Sequence[Mapping[str, Any]] | None = None,
     variables: Mapping[str, Any] | None = None,
     add_generation_prompt: bool = True,
@@ -81,7 +84,8 @@ def render(
 ) -> Rendered:
     """The conversation as one text, which ends where the assistant's turn begins.
 
-    tools: as JSON has them. variables: further ones for the template, `chat_template_kwargs` of a request.
+    style: what the template wants of turns that call functions. tools: as JSON has them. variables: further ones for the
+    template, `chat_template_kwargs` of a request.
     continue_final_message: the text ends within the last message instead, which the model is to continue.
     Raises: RequestError 400 where the model has no template, or where the template does not take the conversation.
     """
@@ -102,12 +106,11 @@ def render(
             "continue_final_message",
         )
     asked = {"tools": list(tools) if tools else None, **own}
-    return _write(template, _turns(template, messages), asked, add_generation_prompt, continue_final_message)
+    return _write(template, _turns(template, messages, style), asked, add_generation_prompt, continue_final_message)
 
 
-def _turns(template: ChatTemplate, messages: Sequence[Message]) -> list[Turn]:
+def _turns(template: ChatTemplate, messages: Sequence[Message], style: TurnStyle | None) -> list[Turn]:
     """The messages as templates know them. Raises: RequestError 400 for a text that the template would leave out."""
-    turns = []
     for index, message in enumerate(messages):
         if template.drops_system and role_of(message) == "system":
             raise bad_request(
@@ -115,8 +118,7 @@ def _turns(template: ChatTemplate, messages: Sequence[Message]) -> list[Turn]:
                 "user message.",
                 "messages",
             )
-        turns.append(turn_of(message, parts=template.wants_parts))
-    return turns
+    return turns(messages, style or TurnStyle(template.wants_parts))
 
 
 def _write(

@@ -58,7 +58,9 @@ class Generation:
                 sequence = TokenSequence(prompt, prompts.max_tokens, ends, own, listener)
                 sequence.grammar = grammar() if grammar else None
                 self._sequences.append(sequence)
-                self._outputs.append(ChoiceOutput(model.decode, prompt, prompts.stops, prompts.parser()))
+                self._outputs.append(
+                    ChoiceOutput(model.decode, prompt, prompts.stops, prompts.parser(), prompts.visible)
+                )
 
     @property
     def echo(self) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastchat_worker.chat.choice import Known, choose
 from fastchat_worker.chat.template import ChatTemplate
+from fastchat_worker.chat.tools.calling import find as find_calling
 from fastchat_worker.chat.turns import as_parts
 from fastchat_worker.encoders.batcher import Batcher
 from fastchat_worker.encoders.cross_encoder import CrossEncoder
@@ -103,7 +104,9 @@ def _serve(
     engine.start()
     metrics.watch_engine(engine, room.max_len)
     embedder = LanguageModelEmbedder(model, engine, settings.matryoshka_dimensions)
-    return ServedModel(embedder, _batcher(embedder, settings, metrics), Generator(model, engine, grammars, template))
+    calling = find_calling(template, model.tokenizer, settings.tool_call_parser) if template else None
+    generator = Generator(model, engine, grammars, template, calling)
+    return ServedModel(embedder, _batcher(embedder, settings, metrics), generator)
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:

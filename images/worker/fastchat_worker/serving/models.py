@@ -5,6 +5,7 @@ from typing import cast
 
 from fastchat.api import ModelCard, ModelList, Task, now
 from fastchat_worker.chat.template import ChatTemplate
+from fastchat_worker.chat.tools.calling import Calling
 from fastchat_worker.encoders.batcher import Batcher
 from fastchat_worker.encoders.encoder import Embedder, PairEncoder
 from fastchat_worker.engine.loop import Engine
@@ -24,6 +25,8 @@ class Generator:
     engine: Engine
     grammars: Grammars
     chat_template: ChatTemplate | None = None
+    calling: Calling | None = None
+    """How it is told its tools, and its messages are read; there where a chat template is."""
 
 
 @dataclass(frozen=True)

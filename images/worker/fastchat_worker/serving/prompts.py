@@ -1,7 +1,8 @@
 """From a request to prompts: the tokens that a model continues, and how far."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fastchat.api import ChatCompletionRequest, CompletionRequest
 from fastchat_worker.chat.template import Rendered, render
@@ -22,8 +23,8 @@ class Prompts:
     """The tokens of each prompt, and how many may follow one of them at most.
 
     echo: the texts of the prompts where each choice is to begin with its own; else empty. stops: texts that end a
-    choice. end_tokens: those that end one beside the model's own. parser: makes the parser of one choice. grammar: what
-    every choice must keep to, in llguidance's notation.
+    choice. end_tokens: those that end one beside the model's own. parser: makes the parser of one choice. visible: control
+    tokens that it reads, with their text. grammar: what every choice must keep to, in llguidance's notation.
     """
 
     tokens: Sequence[list[int]]
@@ -33,6 +34,7 @@ class Prompts:
     end_tokens: frozenset[int] = frozenset()
     parser: Callable[[], OutputParser] = ContentParser
     grammar: str | None = None
+    visible: Mapping[int, str] = field(default_factory=dict)
 
 
 def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompts:
@@ -44,22 +46,42 @@ def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompt
     model = generator.language_model
     rendered = _rendered(generator, request)
     prompt, template = rendered.tokens(model), rendered.template
-    stops = [*request.stops, *template.stop_texts]
     room = _room(model, prompt, request.limit, "messages")
-    ends, grammar = template.stop_tokens, grammar_of(request)
-    return Prompts([prompt], room, stops=stops, end_tokens=ends, grammar=grammar)
+    prompts = Prompts([prompt], room, stops=[*request.stops, *template.stop_texts], end_tokens=template.stop_tokens)
+    return _with_tools(prompts, generator, request, rendered.text)
+
+
+def _with_tools(prompts: Prompts, generator: Generator, request: ChatCompletionRequest, prompt: str) -> Prompts:
+    """With what reads the choices, and what they keep to."""
+    answer, calling = grammar_of(request), generator.calling
+    if calling is None:
+        return replace(prompts, grammar=answer)
+    return replace(
+        prompts,
+        grammar=calling.grammar(request, prompt, answer),
+        parser=calling.parser(request, prompt),
+        visible=calling.visible if calling.reads(request) else {},
+    )
 
 
 def _rendered(generator: Generator, request: ChatCompletionRequest) -> Rendered:
-    effort = {"reasoning_effort": request.reasoning_effort} if request.reasoning_effort else {}
-    continued = bool(request.continue_final_message)
+    calling, continued = generator.calling, bool(request.continue_final_message)
     return render(
         generator.chat_template,
-        request.messages,
-        variables=effort | (request.chat_template_kwargs or {}),
+        calling.messages(request) if calling else request.messages,
+        style=calling.rendering.style if calling else None,
+        tools=calling.tools(request) if calling else None,
+        variables=_variables(request),
         add_generation_prompt=not continued if request.add_generation_prompt is None else request.add_generation_prompt,
         continue_final_message=continued,
     )
+
+
+def _variables(request: ChatCompletionRequest) -> dict[str, Any]:
+    """Those of the template; templates that do not know one leave it aside."""
+    effort = request.reasoning_effort
+    thinking = {"enable_thinking": False, "thinking": False} if effort == "none" else {}
+    return {**({"reasoning_effort": effort} if effort else {}), **thinking, **(request.chat_template_kwargs or {})}
 
 
 def completion_prompts(generator: Generator, request: CompletionRequest) -> Prompts:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fastchat.api import Task
 from fastchat_worker.chat.choice import check_option
+from fastchat_worker.chat.tools import calling
 from fastchat_worker.errors import LoadError, not_ready
 from fastchat_worker.serving.loading import load
 from fastchat_worker.serving.models import ServedModels
@@ -44,6 +45,7 @@ class Service:
         """Loads the model. Raises: LoadError, which says what to change, and what the libraries raise."""
         self._report("reading the chat template")
         check_option(self.settings.chat_template)
+        calling.check_option(self.settings.tool_call_parser)
         files = locate(self.settings.model_path, Path(self.settings.cache_dir), self._report)
         try:
             self.models.add(load(files, self.settings, self.metrics, self._report))

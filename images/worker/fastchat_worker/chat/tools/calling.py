@@ -17,6 +17,7 @@ from fastchat_worker.chat.tools.forms.form import Form
 from fastchat_worker.chat.tools.forms.writing import Writing
 from fastchat_worker.chat.tools.parser import MessageParser
 from fastchat_worker.chat.tools.trial import Rendering, tried
+from fastchat_worker.errors import LoadError
 from fastchat_worker.output.parser import ContentParser, OutputParser
 
 logger = logging.getLogger(__name__)
@@ -61,11 +62,15 @@ class Calling:
             return None
         return [{"type": "function", "function": _declared(each)} for each in use.offered]
 
+    def reads(self, request: ToolUse) -> bool:
+        """Whether a choice may be more than content."""
+        return bool(request.offered) or self._channels or self.reasoning is not None
+
     def parser(self, request: ChatCompletionRequest, prompt: str) -> Callable[[], OutputParser]:
         """Makes the parser of one choice that follows this prompt."""
-        form = self.form if request.offered or self._channels else None
-        if form is None and self.reasoning is None:
+        if not self.reads(request):
             return ContentParser
+        form = self.form if request.offered or self._channels else None
         functions = {each.name: each for each in request.offered}
         one = request.names_one or request.parallel_tool_calls is False
         shows = request.include_reasoning is not False
@@ -118,14 +123,31 @@ def find(template: ChatTemplate, tokenizer: Any, option: str | None) -> Calling:
     control = {str(each): token for token, each in tokenizer.added_tokens_decoder.items() if each.special}
     source = template.program_for_tools.source
     rendering = tried(template)
-    form = families.FORMS[option] if option else (families.find(source) if rendering.tools else None)
-    why = "as --tool-call-parser says" if option else "by the chat template" if form else "the template knows no tools"
+    form = _named(option) if option else families.find(source) if rendering.tools else None
+    why = "as --tool-call-parser says" if option else "by the chat template" if form else _UNKNOWN[rendering.tools]
     form = form or families.GENERIC
     reasoning = None if isinstance(form, HarmonyCalls) else reasonings.find(template.program.source, control)
     logger.info("calls of tools: %s (%s)", form.name, why)
     if reasoning:
         logger.info("reasoning: between %s and %s", reasoning.opening, reasoning.closing)
     return Calling(form, reasoning, rendering, template.drops_system, control)
+
+
+_UNKNOWN = {False: "the chat template knows no tools", True: "the chat template writes tools in no form known here"}
+
+
+def check_option(option: str | None) -> None:
+    """Raises: LoadError for a `--tool-call-parser` that there is not."""
+    if option:
+        _named(option)
+
+
+def _named(option: str) -> Form:
+    try:
+        return families.FORMS[option]
+    except KeyError:
+        known = ", ".join(sorted(families.FORMS))
+        raise LoadError(f"--tool-call-parser {option}: there is none of that name; known are {known}") from None
 
 
 def _declared(function: Function) -> dict[str, Any]:

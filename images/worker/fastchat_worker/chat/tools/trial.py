@@ -1,6 +1,7 @@
 """A trial of a chat template with tools, when a model is loaded: what it takes, and how."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fastchat.api import Message
 from fastchat.api.tools import FunctionCall, ToolCall
@@ -18,6 +19,8 @@ _TOOL = {
     },
 }
 _USER = Message(role="user", content="Trial-question")
+_RESULT = "Trial-result"
+_NO_CONTENT: tuple[Literal["absent", "null", "empty"], ...] = ("absent", "null", "empty")
 _ID = "call_0123456789abcdef"
 _CALLED = (
     _USER,
@@ -25,7 +28,7 @@ _CALLED = (
         role="assistant",
         tool_calls=[ToolCall(id=_ID, function=FunctionCall(name=_NAME, arguments=f'{{"{_KEY}": "value"}}'))],
     ),
-    Message(role="tool", tool_call_id=_ID, content="Result."),
+    Message(role="tool", tool_call_id=_ID, content=_RESULT),
 )
 
 
@@ -39,14 +42,23 @@ class Rendering:
 
 def tried(template: ChatTemplate) -> Rendering:
     """What a template makes of tools and of calls."""
-    knows = _NAME in _written(template, turns((_USER,), TurnStyle(template.wants_parts)))
-    for short_ids in (False, True):
-        for as_text in (False, True):
-            style = TurnStyle(template.wants_parts, as_text, short_ids)
-            text = _written(template, turns(_CALLED, style))
-            if _KEY in text.rpartition("Trial-question")[2] and not _is_repr(text):
-                return Rendering(knows, style)
-    return Rendering(knows, TurnStyle(template.wants_parts))
+    parts = template.wants_parts
+    knows = _NAME in _written(template, turns((_USER,), TurnStyle(parts)))
+    styles = (
+        TurnStyle(parts, as_text, short_ids, no_content)
+        for short_ids in (False, True)
+        for as_text in (False, True)
+        for no_content in _NO_CONTENT
+    )
+    return Rendering(knows, next((style for style in styles if _is_taken(template, style)), TurnStyle(parts)))
+
+
+def _is_taken(template: ChatTemplate, style: TurnStyle) -> bool:
+    """Call and result stand in the text, the arguments neither as Python writes an object nor as a text within JSON."""
+    text = _written(template, turns(_CALLED, style)).rpartition("Trial-question")[2]
+    if _KEY not in text or _RESULT not in text or "None" in text:
+        return False
+    return "{'" + _KEY not in text and '{\\"' + _KEY not in text
 
 
 def _written(template: ChatTemplate, written: list[Turn]) -> str:
@@ -55,8 +67,3 @@ def _written(template: ChatTemplate, written: list[Turn]) -> str:
         return template.write(written, tools=[_TOOL], add_generation_prompt=True)
     except ChatTemplateError:
         return ""
-
-
-def _is_repr(text: str) -> bool:
-    """The arguments stand there as Python writes an object, or as a text within JSON."""
-    return "{'" + _KEY in text or '{\\"' + _KEY in text
