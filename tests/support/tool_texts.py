@@ -101,7 +101,9 @@ WRITTEN = {
     "generic": _HERMES,
     "hermes": _HERMES,
     "qwen3_coder": _qwen("<tool_call>", "</tool_call>"),
-    "seed_oss": _qwen("<seed:tool_call>", "</seed:tool_call>").replace(">\n", ">").replace("\n</parameter", "</parameter"),
+    "seed_oss": _qwen("<seed:tool_call>", "</seed:tool_call>")
+    .replace(">\n", ">")
+    .replace("\n</parameter", "</parameter"),
     "glm45": _glm(),
     "minimax_m2": f"<minimax:tool_call>\n{_invokes('')}\n</minimax:tool_call>",
     "deepseek_v32": f"<{_DSML}function_calls>\n"

@@ -84,8 +84,8 @@ def render(
 ) -> Rendered:
     """The conversation as one text, which ends where the assistant's turn begins.
 
-    style: what the template wants of turns that call functions. tools: as JSON has them. variables: further ones for the
-    template, `chat_template_kwargs` of a request.
+    style: what the template wants of turns that call functions. tools: as JSON has them. variables: further ones for
+    the template, `chat_template_kwargs` of a request.
     continue_final_message: the text ends within the last message instead, which the model is to continue.
     Raises: RequestError 400 where the model has no template, or where the template does not take the conversation.
     """

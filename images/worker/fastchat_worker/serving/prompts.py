@@ -23,8 +23,8 @@ class Prompts:
     """The tokens of each prompt, and how many may follow one of them at most.
 
     echo: the texts of the prompts where each choice is to begin with its own; else empty. stops: texts that end a
-    choice. end_tokens: those that end one beside the model's own. parser: makes the parser of one choice. visible: control
-    tokens that it reads, with their text. grammar: what every choice must keep to, in llguidance's notation.
+    choice. end_tokens: those that end one beside the model's own. parser: makes the parser of one choice. visible:
+    control tokens that it reads, with their text. grammar: what every choice must keep to, in llguidance's notation.
     """
 
     tokens: Sequence[list[int]]

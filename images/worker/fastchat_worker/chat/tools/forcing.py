@@ -8,7 +8,7 @@ from fastchat_worker.chat.tools.forms.channels import FunctionaryCalls, HarmonyC
 from fastchat_worker.chat.tools.forms.form import Form
 from fastchat_worker.chat.tools.forms.writing import Writing
 
-_MOST_CALLS = 16  # that one turn is made to keep to; a small model repeats itself without end
+_MOST_CALLS = 8  # that one turn is made to keep to; a small model repeats itself without end
 
 
 def forced(form: Form, use: ToolUse, writing: Writing) -> str:
@@ -44,7 +44,7 @@ def lead(form: Form | None, reasoning: Reasoning | None, writing: Writing, *, be
     """The reasoning that may come first, or goes on."""
     if isinstance(form, HarmonyCalls):
         head = f'{writing.text("<|channel|>")} "analysis" {writing.text("<|message|>")}'
-        return f'({head} TEXT {writing.text("<|end|><|start|>")} "assistant")?'
+        return f'({head} {writing.up_to("<|end|>")} {writing.text("<|start|>")} "assistant")?'
     if reasoning is None:
         return ""
     end = f"{writing.up_to(reasoning.closing)} /\\n{{0,2}}/"

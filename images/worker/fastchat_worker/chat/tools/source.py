@@ -78,6 +78,14 @@ class Source:
                 return self.take(len(next((each for each in texts if near.startswith(each)), "")))
             yield
 
+    def closing(self, *texts: str) -> Steps[str]:
+        """Reads like `literal`; where the text ends within one of these, it reads what there is of it."""
+        found = yield from self.literal(*texts)
+        rest = self._text[self._at :] if self.ended and not found else ""
+        if rest and len(rest) < max(map(len, texts)) and any(each.startswith(rest) for each in texts):
+            self.take(len(rest))
+        return found
+
     def until(self, marks: Sequence[str], emit: Emit) -> Steps[str]:
         """Hands on what stands before the first of these marks, reads the mark, and returns it; empty at the end."""
         if not marks:

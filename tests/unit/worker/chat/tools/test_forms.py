@@ -18,7 +18,9 @@ THINK = Reasoning("<think>", "</think>")
 CHANNELS = ("harmony", "functionary_v3")
 
 
-def read(name: str, *pieces: str, reasoning: Reasoning | None = None, begun: bool = False, most: int | None = None) -> list[Delta]:
+def read(
+    name: str, *pieces: str, reasoning: Reasoning | None = None, begun: bool = False, most: int | None = None
+) -> list[Delta]:
     parser = MessageParser(Message(FUNCTIONS, most), FORMS[name], reasoning, begun=begun)
     deltas = [delta for piece in pieces for delta in parser.feed(piece)]
     return [*deltas, *parser.end()]

@@ -55,7 +55,7 @@ class JsonCalls:
         if listed and (yield from source.literal("]")):
             yield from source.blanks()
         if closings:
-            yield from source.literal(*closings)
+            yield from source.closing(*closings)
         return True
 
     @property

@@ -71,10 +71,10 @@ class NamedCalls:
 
     def _closed(self, source: Source) -> Steps[None]:
         yield from source.blanks()
-        if self.fence and (yield from source.literal(self.fence)):
+        if self.fence and (yield from source.closing(self.fence)):
             yield from source.blanks()
         if self.closing:
-            yield from source.literal(self.closing)
+            yield from source.closing(self.closing)
 
     @property
     def frame(self) -> Frame:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastchat.api.tools import Function
 from fastchat_worker.chat.tools.forms.form import Frame, function_name
-from fastchat_worker.chat.tools.forms.schemas import properties
+from fastchat_worker.chat.tools.forms.schemas import is_json, properties
 from fastchat_worker.chat.tools.forms.writing import Writing
 from fastchat_worker.chat.tools.message import Message
 from fastchat_worker.chat.tools.source import Source, Steps
@@ -53,7 +53,7 @@ class PythonicCalls:
         if listed and (yield from source.literal("]")):
             yield from source.blanks()
         if self.closing:
-            yield from source.literal(self.closing.strip())
+            yield from source.closing(self.closing.strip())
         return True
 
     @property
@@ -158,7 +158,9 @@ def _string(source: Source) -> Steps[str]:
 def _as_json(written: str) -> str | None:
     """A Python or JSON literal as JSON. None where it is neither, or has no JSON."""
     text = written.strip()
-    for read in (json.loads, _python, _python_in_a_line):
+    if is_json(text):
+        return text
+    for read in (_python, _python_in_a_line):
         try:
             return json.dumps(read(text), ensure_ascii=False, allow_nan=False)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

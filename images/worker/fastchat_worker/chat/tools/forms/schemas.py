@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 _SHARED = ("$defs", "definitions")
+_PYTHON = {"True": "true", "False": "false", "None": "null"}
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,25 @@ def types(schema: Mapping[str, Any]) -> set[str]:
 def from_text(text: str, schema: Mapping[str, Any]) -> str:
     """An argument that a model wrote as plain text, as JSON of the type that its schema names."""
     wanted = types(schema)
-    if wanted != {"string"}:
-        try:
-            parsed = json.loads({"True": "true", "False": "false", "None": "null"}.get(text.strip(), text))
-        except (ValueError, RecursionError):
-            return json.dumps(text, ensure_ascii=False)
-        if (
-            not wanted
-            or _type(parsed) in wanted
-            or "other" in wanted
-            or (_type(parsed) == "integer" and "number" in wanted)
-        ):
-            return json.dumps(parsed, ensure_ascii=False)
+    written = _PYTHON.get(text.strip(), text.strip())
+    if wanted != {"string"} and is_json(written):
+        kind = _type(json.loads(written))
+        if not wanted or kind in wanted or "other" in wanted or (kind == "integer" and "number" in wanted):
+            return written
     return json.dumps(text, ensure_ascii=False)
+
+
+def is_json(text: str) -> bool:
+    """The text is a JSON document. Numbers without bounds and NaN, which Python reads, are none."""
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
 
 
 def _type(parsed: Any) -> str:

@@ -78,7 +78,7 @@ class TaggedCalls:
         for end in (self.call_end, self.section[1]):
             if end:
                 yield from source.blanks()
-                yield from source.literal(end)
+                yield from source.closing(end)
 
     def _argument(self, source: Source, schemas: Mapping[str, Mapping[str, Any]]) -> Steps[str | None]:
         """`"key": value`. None where the text ends before it does."""

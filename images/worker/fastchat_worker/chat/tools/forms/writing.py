@@ -59,7 +59,7 @@ class Writing:
 
     def up_to(self, end: str) -> str:
         """Any text that does not contain its end, and the end."""
-        if self.is_token(end.split(">")[0] + ">"):
+        if self._parts.match(end):
             return f"TEXT {self.text(end)}"
         name = f"text_{len(self._rules)}"
         self._rules.append(f"{name}[suffix={_quoted(end)}]: TEXT")
