@@ -234,4 +234,4 @@ def test_calls_results_and_reasoning_reach_the_template_as_it_knows_them():
     assert called["tool_calls"] == [{"type": "function", "id": "c1", "function": function}]
     assert called["reasoning_content"] == "Hm"
     assert "content" not in called
-    assert result == {"role": "tool", "content": "42", "tool_call_id": "c1"}
+    assert result == {"role": "tool", "content": "42", "tool_call_id": "c1", "name": "f"}

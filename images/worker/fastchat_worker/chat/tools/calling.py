@@ -1,5 +1,6 @@
 """How one model is told its tools and how its messages are read; found out once, when it is loaded."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from fastchat_worker.chat.reasoning import Reasoning
 from fastchat_worker.chat.template import ChatTemplate
 from fastchat_worker.chat.tools import forcing, generic, message
 from fastchat_worker.chat.tools.forms import families
+from fastchat_worker.chat.tools.forms.any_of import AnyOf
 from fastchat_worker.chat.tools.forms.channels import FunctionaryCalls, HarmonyCalls
 from fastchat_worker.chat.tools.forms.form import Form
 from fastchat_worker.chat.tools.forms.writing import Writing
@@ -36,7 +38,7 @@ class Calling:
     @property
     def visible(self) -> Mapping[int, str]:
         """Control tokens that mean something to the parser, which the text of a choice leaves out otherwise."""
-        marks = [*_strings(vars(self.form)), *self._reasoning_marks]
+        marks = [*_strings(self.form), *self._reasoning_marks]
         return {token: text for text, token in self.control.items() if any(text in mark for mark in marks)}
 
     @property
@@ -120,12 +122,11 @@ class Calling:
 
 def find(template: ChatTemplate, tokenizer: Any, option: str | None) -> Calling:
     """By what the template says, or by `--tool-call-parser`; says in the log what was found."""
-    control = {str(each): token for token, each in tokenizer.added_tokens_decoder.items() if each.special}
-    source = template.program_for_tools.source
+    added = tokenizer.added_tokens_decoder.items()
+    control = {str(each): token for token, each in added if each.special}
+    texts = "\n".join(map(str, tokenizer.added_tokens_decoder.values()))
     rendering = tried(template)
-    form = _named(option) if option else families.find(source) if rendering.tools else None
-    why = "as --tool-call-parser says" if option else "by the chat template" if form else _UNKNOWN[rendering.tools]
-    form = form or families.GENERIC
+    form, why = _chosen(option, template.program_for_tools.source, texts, rendering)
     reasoning = None if isinstance(form, HarmonyCalls) else reasonings.find(template.program.source, control)
     logger.info("calls of tools: %s (%s)", form.name, why)
     if reasoning:
@@ -133,7 +134,19 @@ def find(template: ChatTemplate, tokenizer: Any, option: str | None) -> Calling:
     return Calling(form, reasoning, rendering, template.drops_system, control)
 
 
-_UNKNOWN = {False: "the chat template knows no tools", True: "the chat template writes tools in no form known here"}
+def _chosen(option: str | None, template: str, tokens: str, rendering: Rendering) -> tuple[Form, str]:
+    """The form, and why. A template that writes calls and no tools leaves it to the system's text to tell the form."""
+    told = _named(option) if option else families.find(template)
+    by = "as --tool-call-parser says" if option else "by the chat template"
+    if told and (rendering.tools or isinstance(told, HarmonyCalls | FunctionaryCalls)):
+        return told, by
+    if told:
+        return AnyOf(families.GENERIC, told), f"{by}, which is not given tools: the system's text tells them"
+    if rendering.tools and (known := families.find(tokens)):
+        return known, "by the control tokens"
+    if rendering.tools:
+        return families.GENERIC, "the chat template does not tell in which form its tools are called"
+    return families.GENERIC, "the chat template knows no tools: the system's text tells them"
 
 
 def check_option(option: str | None) -> None:
@@ -162,6 +175,8 @@ def _declared(function: Function) -> dict[str, Any]:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, tuple | dict):
-        for each in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, tuple):
+        for each in value:
             yield from _strings(each)
+    elif dataclasses.is_dataclass(value):
+        yield from _strings(tuple(vars(value).values()))

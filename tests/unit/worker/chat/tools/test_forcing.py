@@ -10,10 +10,9 @@ import jsonschema
 import pytest
 import tokenizers
 import transformers
-from fastchat.api import ChatCompletionRequest
 from llguidance import LLMatcher, LLTokenizer
-from support.tool_texts import FUNCTIONS
 
+from fastchat.api import ChatCompletionRequest
 from fastchat_worker.chat.reasoning import Reasoning
 from fastchat_worker.chat.tools.calling import Calling
 from fastchat_worker.chat.tools.forms.families import FORMS
@@ -25,7 +24,8 @@ from fastchat_worker.sampling.token_table import token_table
 
 CONTROL = (
     "<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|constrain|>", "<|tool_call_begin|>", "<|tool_call_end|>",
-    "<|tool_call_argument_begin|>", "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "[TOOL_CALLS]", "[ARGS]",
+    "<|tool_call_argument_begin|>", "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "[TOOL_CALLS]",
+    "[ARGS]",
     "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>",
     "<|python_start|>", "<|python_end|>", "<|tool_call|>", "<|action_start|>", "<|plugin|>", "<|action_end|>",
     "<|START_ACTION|>", "<|END_ACTION|>", "[THINK]", "[/THINK]",
@@ -192,7 +192,6 @@ def test_strict_arguments_keep_to_the_schema_once_a_call_has_begun(name: str, to
     ids = tokens.tokenizer(said, add_special_tokens=False)["input_ids"]
     assert matcher.validate_tokens(ids) == len(ids), matcher.get_error()
     before = form.frame.before or {"harmony": "<|channel|>commentary to=functions."}.get(name, "")
-    begun = f"{before}" + ("" if "{" in before else "")
-    wrong = tokens.tokenizer(begun + "zzz", add_special_tokens=False)["input_ids"]
+    wrong = tokens.tokenizer(before + "zzz", add_special_tokens=False)["input_ids"]
     if before and not form.name.startswith("llama_"):
         assert matcher.validate_tokens(wrong) < len(wrong)

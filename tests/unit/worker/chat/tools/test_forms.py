@@ -116,7 +116,7 @@ def seconds(name: str, text: str, piece: int) -> float:
     return time.process_time() - began
 
 
-LONG = int(os.environ.get("FASTCHAT_TEST_LONG", str(2**15)))
+LONG = int(os.environ.get("FASTCHAT_TEST_LONG", str(2**13)))
 HOSTILE = ("{", "[", "<", "\\", " ", '"', "(", ">>>", "<|start|>", "a", "[{", '{"name":')
 
 

@@ -68,9 +68,10 @@ class JsonCalls:
         )
 
     def rule(self, function: Function, writing: Writing) -> str:
-        name, arguments = self.keys
-        before = f'{{"{name}": {json.dumps(function.name)}, "{arguments}": '
-        return f"{writing.text(before)} {writing.arguments(function)} {writing.text('}')}"
+        # Piece by piece as JSON is read, so that a JSON answer may begin in the same way.
+        name, arguments = (json.dumps(key) for key in self.keys)
+        pieces = ("{", name, ": ", json.dumps(function.name), ", ", arguments, ": ")
+        return f"{' '.join(map(writing.text, pieces))} {writing.arguments(function)} {writing.text('}')}"
 
 
 def call_object(source: Source, message: Message, closings: Sequence[str]) -> Steps[bool]:

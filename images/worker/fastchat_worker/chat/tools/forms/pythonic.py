@@ -9,6 +9,7 @@ from typing import Any
 
 from fastchat.api.tools import Function
 from fastchat_worker.chat.tools.forms.form import Frame, function_name
+from fastchat_worker.chat.tools.forms.json_calls import call_object
 from fastchat_worker.chat.tools.forms.schemas import is_json, properties
 from fastchat_worker.chat.tools.forms.writing import Writing
 from fastchat_worker.chat.tools.message import Message
@@ -18,6 +19,8 @@ _KEYWORD = re.compile(r"\w+")
 _PLAIN = re.compile(r"""[^"'\\()\[\]{},]+""")
 _IN_STRING = re.compile(r"""[^"'\\]+""")
 _JSON_NAMES = {"true": True, "false": False, "null": None}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = frozenset("\n\\'\"abfnrtvxuUN01234567")  # a backslash before another character is one
 _DEEPEST = 50
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 
@@ -42,8 +45,9 @@ class PythonicCalls:
         if not listed and not opening:
             return False
         while True:
-            yield from source.blanks()
-            if not (yield from _call(source, message)):
+            is_json = (yield from source.blanks()) == "{"  # templates of LFM2 write earlier calls so
+            made = (yield from call_object(source, message, ())) if is_json else (yield from _call(source, message))
+            if not made:
                 return False
             source.keep("")
             following = yield from source.blanks()
@@ -169,7 +173,8 @@ def _as_json(written: str) -> str | None:
 
 
 def _python(text: str) -> Any:
-    return ast.literal_eval(_JsonNames().visit(ast.parse(text, mode="eval")))
+    escaped = _ESCAPE.sub(lambda found: found[0] if found[1] in _ESCAPED else "\\" + found[0], text)
+    return ast.literal_eval(_JsonNames().visit(ast.parse(escaped, mode="eval")))
 
 
 def _python_in_a_line(text: str) -> Any:

@@ -123,7 +123,7 @@ class TaggedCalls:
         if constants := _constants(each.schema):
             choices = " | ".join(writing.text(text) for text in constants)
             return f"{writing.text(before)} ({choices}) {writing.text(after)}"
-        return f"{writing.text(before)} {writing.up_to(after)}"
+        return f"{writing.text(before)} {writing.string(each.schema, self.value[1])}"
 
 
 def _constants(schema: Mapping[str, Any]) -> list[str]:

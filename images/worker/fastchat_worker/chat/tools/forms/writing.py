@@ -33,10 +33,6 @@ class Writing:
             at = found.end()
         return " ".join(filter(None, [*pieces, _quoted(text[at:])]))
 
-    def is_token(self, text: str) -> bool:
-        """The text is one control token."""
-        return text in self._control
-
     def arguments(self, function: Function) -> str:
         """A JSON object with the arguments of this function."""
         return self.json(self.schema(function))
@@ -65,9 +61,23 @@ class Writing:
         self._rules.append(f"{name}[suffix={_quoted(end)}]: TEXT")
         return name
 
+    def string(self, schema: Mapping[str, Any], end: str) -> str:
+        """A text that the schema of a string takes, without quotes, and its end.
+
+        Where the schema bounds it, the text does not contain the first character of its end. `format` is not looked at.
+        """
+        parts = [f"/{_pattern(schema['pattern'])}/"] if isinstance(schema.get("pattern"), str) else []
+        if "minLength" in schema or "maxLength" in schema:
+            parts.append(f"/(?s:.){{{schema.get('minLength', 0)},{schema.get('maxLength', '')}}}/")
+        if not parts:
+            return self.up_to(end)
+        name = f"STRING_{len(self._rules)}"
+        self._rules.append(f"{name}: {' & '.join((*parts, f'/[^{re.escape(end[0])}]*/'))}")
+        return f"{name} {self.text(end)}"
+
     def first(self, mark: str) -> str:
         """Any text up to the mark that begins a call, and the mark."""
-        if self.is_token(mark):
+        if self._parts.match(mark):
             return f"TEXT {self.text(mark)}"
         name = f"text_{len(self._rules)}"
         self._rules.append(f"{name}[lazy]: TEXT {self.text(mark)}")
@@ -85,3 +95,10 @@ class Writing:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def _pattern(pattern: str) -> str:
+    """The regular expression of a schema, which finds its match anywhere, as one for a whole text."""
+    before = "" if pattern.startswith("^") else "(?s:.*)"
+    after = "" if pattern.endswith("$") else "(?s:.*)"
+    return before + pattern.removeprefix("^").removesuffix("$").replace("/", "\\/") + after
