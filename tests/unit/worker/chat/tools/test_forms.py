@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from support.tool_texts import CALLS, FUNCTIONS, WRITTEN
+from support.tools.texts import CALLS, FUNCTIONS, WRITTEN
 
 from fastchat_worker.chat.reasoning import Reasoning
 from fastchat_worker.chat.tools.forms.families import FORMS
