@@ -124,6 +124,9 @@ WRITTEN = {
         f"<|channel|>commentary to=functions.{name} <|constrain|>json<|message|>{text}<|call|>" for name, text in _NAMES
     ),
     "functionary_v3": _each("", "\n", "", "\n>>>"),
+    "gemma4": """<|tool_call>call:get_weather{city:<|"|>São "Paulo" {[</tool_call><|"|>,days:2}<tool_call|>"""
+    """<|tool_call>call:search{query:<|"|>a\nb<|"|>,filters:{deep:[{er:[1,2.5,null,true]}],x:<|"|><|end|><|"|>}}"""
+    "<tool_call|><|tool_call>call:now{}<tool_call|>",
     "function_tag": _each("<function=", ">", "</function>", "\n"),
     "llama3_json": "; ".join(_objects("parameters")),
     "llama4_pythonic": f"<|python_start|>[{', '.join(_PYTHON)}]<|python_end|>",

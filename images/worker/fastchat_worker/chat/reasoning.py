@@ -12,6 +12,7 @@ _MARKS = (
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought\n", "<channel|>"),
     ("<reasoning>", "</reasoning>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastchat_worker.chat.tools.forms.channels import FunctionaryCalls, HarmonyCalls
 from fastchat_worker.chat.tools.forms.form import Form
+from fastchat_worker.chat.tools.forms.gemma_calls import GemmaCalls
 from fastchat_worker.chat.tools.forms.json_calls import JsonCalls
 from fastchat_worker.chat.tools.forms.named_calls import MistralCalls, NamedCalls
 from fastchat_worker.chat.tools.forms.pythonic import PythonicCalls
@@ -43,6 +44,7 @@ def _deepseek(name: str, separator: str, kinds: tuple[str, ...], fence: str) -> 
 FAMILIES: tuple[Family, ...] = (
     Family(HarmonyCalls("harmony"), ("<|channel|>", "<|message|>", "to=")),
     Family(FunctionaryCalls("functionary_v3"), (">>>all",)),
+    Family(GemmaCalls("gemma4"), ("<|tool_call>", "<tool_call|>")),
     Family(
         NamedCalls(
             "kimi_k2",
