@@ -25,10 +25,14 @@ def chosen(form: Form, use: ToolUse, writing: Writing) -> str:
         return f'(({_calls(form, use, writing)}) | "all\\n" TEXT)'
     before = form.frame.before
     mark = next((each for each in form.openings if before.startswith(each)), "")
+    others = [each for each in form.openings if each != mark]
+    first = writing.without(others, bare=form.bare)
     if not mark:
-        return f'({forced(form, use, writing)} | /[^{{\\[](?s:.*)/ | "")'
-    rest = writing.text(before.removeprefix(mark))
-    return f"({writing.first(mark)} {rest} {_calls(form, use, writing)})* TEXT"
+        return f"({forced(form, use, writing)} | {first})"
+    after = writing.without(others, bare=False)
+    calls = f"{writing.text(before.removeprefix(mark))} {_calls(form, use, writing)}"
+    more = f"({writing.up_to_call(mark, after)} {calls})* {after}"
+    return f"({first} | {writing.up_to_call(mark, first)} {calls} {more})"
 
 
 def with_answer(start: str, answer: str | None, writing: Writing) -> str:

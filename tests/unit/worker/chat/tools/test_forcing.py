@@ -73,12 +73,13 @@ class Tokens:
         self.control = {str(each): token for token, each in added if each.special and str(each) != "<eos>"}
         self.table: LLTokenizer = token_table(self.tokenizer, len(self.tokenizer), [self.tokenizer.eos_token_id])
 
-    def walk(self, text: str, chance: random.Random, likely: tuple[str, ...]) -> str:
+    def walk(self, text: str, chance: random.Random, likely: tuple[str, ...], most: int = 4000, begin: str = "") -> str:
         """A text that a grammar takes: tokens by chance, and now and then a text that is likely to end something."""
         matcher = LLMatcher(self.table, text)
         assert not matcher.is_error(), matcher.get_error()
-        tokens: list[int] = []
-        while len(tokens) < 4000 and not matcher.is_stopped():
+        tokens = self.tokenizer(begin, add_special_tokens=False)["input_ids"] if begin else []
+        assert matcher.consume_tokens(tokens), matcher.get_error()
+        while len(tokens) < most and not matcher.is_stopped():
             chosen = self._chosen(matcher, chance, likely)
             assert matcher.consume_tokens(chosen), matcher.get_error()
             tokens += chosen
@@ -195,3 +196,29 @@ def test_strict_arguments_keep_to_the_schema_once_a_call_has_begun(name: str, to
     wrong = tokens.tokenizer(before + "zzz", add_special_tokens=False)["input_ids"]
     if before and not form.name.startswith("llama_"):
         assert matcher.validate_tokens(wrong) < len(wrong)
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("tokens", [False, True], indirect=True, ids=["as text", "control tokens"])
+def test_whatever_is_written_beside_strict_functions_every_call_validates(name: str, tokens: Tokens):
+    how, form, chance = calling(name, tokens), FORMS[name], random.Random(name)
+    wanted = asked(tools=[{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}])
+    wishes = (*likely(name), *form.openings, form.frame.before, "{", "[", "get_weather", '{"name": "get_weather", ')
+    first = form.frame.before or {"harmony": "<|channel|>comm", "functionary_v3": "get_w"}.get(name, "{")
+    called = 0
+    for begin in ("", "", first, first, first):
+        text = tokens.walk(str(how.grammar(wanted, "", None)), chance, tuple(filter(None, wishes)), 600, begin)
+        for call in read(how, wanted, text).calls:
+            if text_is_whole(call.arguments):
+                jsonschema.validate(json.loads(call.arguments), SCHEMA)
+                called += 1
+    assert called
+
+
+def text_is_whole(arguments: str) -> bool:
+    """The walk may have ended within a call."""
+    try:
+        json.loads(arguments)
+    except ValueError:
+        return False
+    return True

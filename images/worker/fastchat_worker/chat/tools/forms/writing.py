@@ -5,11 +5,12 @@ Source: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastchat.api.tools import Function
 
+_SLASH = r"\/"
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
@@ -75,12 +76,23 @@ class Writing:
         self._rules.append(f"{name}: {' & '.join((*parts, f'/[^{re.escape(end[0])}]*/'))}")
         return f"{name} {self.text(end)}"
 
-    def first(self, mark: str) -> str:
-        """Any text up to the mark that begins a call, and the mark."""
+    def up_to_call(self, mark: str, text: str) -> str:
+        """A text up to the mark that begins a call, and the mark."""
         if self._parts.match(mark):
-            return f"TEXT {self.text(mark)}"
+            return f"{text} {self.text(mark)}"
         name = f"text_{len(self._rules)}"
-        self._rules.append(f"{name}[lazy]: TEXT {self.text(mark)}")
+        self._rules.append(f"{name}[lazy]: {text} {self.text(mark)}")
+        return name
+
+    def without(self, marks: Sequence[str], *, bare: bool) -> str:
+        """Any text without these marks; bare: that does not begin as an object or a list does."""
+        plain = [re.escape(mark) for mark in marks if not self._parts.search(mark)]
+        parts = [f"~/(?s:.*)({'|'.join(plain).replace('/', _SLASH)})(?s:.*)/"] if plain else []
+        parts += [r"/\s*([^\s{\[](?s:.*))?/"] if bare else []
+        if not parts:
+            return "TEXT"
+        name = f"FREE_{len(self._rules)}"
+        self._rules.append(f"{name}: {' & '.join(('/(?s:.*)/', *parts))}")
         return name
 
     def grammar(self, start: str) -> str:
