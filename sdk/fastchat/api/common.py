@@ -222,9 +222,9 @@ class Response(BaseModel):
         return {key: value for key, value in present.items() if key in self.model_fields_set}
 
 
-def new_id(prefix: str) -> str:
-    """A request id as OpenAI forms them: `chatcmpl-…`, `cmpl-…`."""
-    return f"{prefix}-{uuid.uuid4().hex}"
+def new_id(prefix: str, joint: str = "-") -> str:
+    """A request id as OpenAI forms them: `chatcmpl-…`, `cmpl-…`; newer ones have another joint: `resp_…`."""
+    return f"{prefix}{joint}{uuid.uuid4().hex}"
 
 
 def now() -> int:

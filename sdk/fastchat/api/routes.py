@@ -2,11 +2,6 @@
 
 A new route is one entry of `ROUTES`, and its code in one of the files of the worker's `http/`. The gateway relays it
 because the entry says what a worker does with it (`task`); OpenAPI documents, metrics and traces have it from here.
-The Responses API would be
-
-    Route("/v1/responses", "/v1/responses", name="responses", description="Respond to an input.",
-          request=ResponsesRequest, response=ResponsesResponse, event=ResponsesEvent,
-          task="generate", operation="chat")
 
 What a part serves for probes, Prometheus, the autoscaler and people is no part of the API, and not here.
 """
@@ -19,10 +14,19 @@ from fastchat.api.chat import ChatCompletion, ChatCompletionChunk, ChatCompletio
 from fastchat.api.common import Request, Response
 from fastchat.api.completions import Completion, CompletionRequest
 from fastchat.api.embeddings import EmbeddingRequest, EmbeddingResponse, EngineEmbeddingRequest
+from fastchat.api.messages import CountTokensRequest, MessagesEvent, MessagesRequest, MessagesResponse, TokenCount
 from fastchat.api.models import ModelCard, ModelList
 from fastchat.api.rerank import RerankRequest, RerankResponse, ScoreRequest, ScoreResponse
+from fastchat.api.responses import ResponsesEvent, ResponsesRequest, ResponsesResponse
 from fastchat.api.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from fastchat.api.tokens import TokenCheckRequest, TokenCheckResponse
+
+Style = Literal["completions", "responses", "messages"]
+"""Of whose making a route is: OpenAI's older API, OpenAI's Responses API, Anthropic's Messages API.
+
+By either of the newer ones a request is for one completion, the events of a stream have names, and the last of them
+tell usage unasked. Errors of the Messages API have a shape of their own.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Route:
     """What an event of its stream holds; None: it does not stream."""
     task: Literal["generate", "embed", "rerank", "tokenize"] | None = None
     """What a worker does with the request that the gateway relays to it; None: the gateway responds itself."""
+    style: Style = "completions"
     operation: str = ""
     """`gen_ai.operation.name` in traces, one of OpenTelemetry's names where it has one; empty: none."""
 
@@ -75,6 +80,40 @@ COMPLETIONS = Route(
     event=Completion,
     task="generate",
     operation="text_completion",
+)
+RESPONSES = Route(
+    "/v1/responses",
+    "/v1/responses",
+    name="responses",
+    description="Respond to an input: OpenAI's newer API, without what needs a memory of earlier requests.",
+    request=ResponsesRequest,
+    response=ResponsesResponse,
+    event=ResponsesEvent,
+    task="generate",
+    style="responses",
+    operation="chat",
+)
+MESSAGES = Route(
+    "/v1/messages",
+    "/v1/messages",
+    name="messages",
+    description="Answer a conversation, by Anthropic's API.",
+    request=MessagesRequest,
+    response=MessagesResponse,
+    event=MessagesEvent,
+    task="generate",
+    style="messages",
+    operation="chat",
+)
+COUNT_TOKENS = Route(
+    "/v1/messages/count_tokens",
+    "/v1/messages/count_tokens",
+    name="count_message_tokens",
+    description="How many tokens the prompt of `/v1/messages` would have.",
+    request=CountTokensRequest,
+    response=TokenCount,
+    task="tokenize",
+    style="messages",
 )
 EMBEDDINGS = Route(
     "/v1/embeddings",
@@ -172,6 +211,9 @@ ROUTES = (
     CHAT_COMPLETIONS,
     API_CHAT_COMPLETIONS,
     COMPLETIONS,
+    RESPONSES,
+    MESSAGES,
+    COUNT_TOKENS,
     EMBEDDINGS,
     CREATE_EMBEDDINGS,
     ENGINE_EMBEDDINGS,
@@ -188,3 +230,10 @@ ROUTES = (
 
 OPERATIONS: Mapping[str, str] = {route.path: route.operation for route in ROUTES if route.operation}
 """Operation by path."""
+
+
+def style_of(path: str) -> Style:
+    """Of a path, whether or not there is a route: whoever asks for one of Anthropic's expects its errors."""
+    if path == MESSAGES.path or path.startswith(MESSAGES.path + "/"):
+        return "messages"
+    return "responses" if path == RESPONSES.path else "completions"

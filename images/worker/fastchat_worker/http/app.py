@@ -7,13 +7,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from fastchat._runtime.version import version
-from fastchat.api import Error, ErrorResponse
+from fastchat.api import Error
 from fastchat.api.routes import MODEL, MODELS
 from fastchat_worker.errors import RequestError, server_error
-from fastchat_worker.http import embedding_routes, inference, openapi, token_routes
+from fastchat_worker.http import agent_routes, embedding_routes, inference, openapi, token_routes
 from fastchat_worker.http.auth import Auth
 from fastchat_worker.http.middleware import Middleware
 from fastchat_worker.http.openapi import described
+from fastchat_worker.http.refusal import body_of
 from fastchat_worker.serving.service import Service
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ def create_app(service: Service) -> FastAPI:
     openapi.describe(app)
     _add_errors(app)
     inference.add_generation(app, service)
+    agent_routes.add_responses(app, service)
+    agent_routes.add_messages(app, service)
     embedding_routes.add_embeddings(app, service)
     embedding_routes.add_reranking(app, service)
     token_routes.add_tokens(app, service)
@@ -68,16 +71,16 @@ def _add_probes(app: FastAPI, service: Service) -> None:
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
-    async def refused(_: Request, error: RequestError) -> Response:
-        return Response(error.body, error.status, error.headers, "application/json")
+    async def refused(request: Request, error: RequestError) -> Response:
+        return Response(body_of(error, request.scope), error.status, error.headers, "application/json")
 
     @app.exception_handler(HTTPException)
     async def unknown_route(request: Request, error: HTTPException) -> Response:
         message = f"{error.detail}: {request.method} {request.url.path}."
-        body = ErrorResponse(error=Error(message=message, code="not_found" if error.status_code == 404 else None))
-        return Response(body.model_dump_json(), error.status_code, error.headers, "application/json")
+        said = Error(message=message, code="not_found" if error.status_code == 404 else None)
+        return await refused(request, RequestError(error.status_code, said, dict(error.headers or {})))
 
     @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
+    async def failed(request: Request, error: Exception) -> Response:
         logger.error("a request failed", exc_info=error)
-        return await refused(_, server_error())
+        return await refused(request, server_error())

@@ -28,7 +28,7 @@ class Auth:
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
         if not self._admits(headers):
-            return await refuse(send, unauthorized())
+            return await refuse(scope, send, unauthorized())
         scope["key"] = headers.get(KEY_HEADER, "")
         return await self._app(scope, receive, send)
 

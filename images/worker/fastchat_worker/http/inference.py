@@ -33,8 +33,8 @@ def add_generation(app: FastAPI, service: Service) -> None:
     async def chat_completions(request: Request) -> Response:
         """Continues a conversation."""
         wanted = await parse_serving(request, ChatCompletionRequest, service)
-        generation = await _prepare(service, wanted, chat_prompts)
-        return await _respond(request, service, generation, ChatReply(wanted), wanted)
+        generation = await prepare(service, wanted, chat_prompts)
+        return await respond(request, service, generation, ChatReply(wanted), wanted)
 
     for route in (CHAT_COMPLETIONS, API_CHAT_COMPLETIONS):
         app.post(route.path, name=route.name, **described(route))(chat_completions)
@@ -43,17 +43,17 @@ def add_generation(app: FastAPI, service: Service) -> None:
     async def completions(request: Request) -> Response:
         """Continues one or more prompts."""
         wanted = await parse_serving(request, CompletionRequest, service)
-        generation = await _prepare(service, wanted, completion_prompts)
-        return await _respond(request, service, generation, CompletionReply(wanted, generation.echo), wanted)
+        generation = await prepare(service, wanted, completion_prompts)
+        return await respond(request, service, generation, CompletionReply(wanted, generation.echo), wanted)
 
 
-async def _prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:
+async def prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:
     """Off the event loop: texts are split into tokens, and there may be thousands of them."""
     generator = service.models.find_generator(wanted.model)
     return await asyncio.to_thread(lambda: Generation(generator, prompts_of(generator, wanted), wanted))
 
 
-async def _respond(
+async def respond(
     request: Request,
     service: Service,
     generation: Generation,

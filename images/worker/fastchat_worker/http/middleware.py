@@ -21,7 +21,7 @@ class Middleware:
         if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
         if self._service.phase == "draining":
-            return await refuse(send, not_ready("draining"))
+            return await refuse(scope, send, not_ready("draining"))
         status = 500
 
         async def note_start(message: Message) -> None:

@@ -31,6 +31,11 @@ class ChoiceOutput:
         """A stop text is complete: whatever is generated from here on is not shown."""
         return self._stops.found
 
+    @property
+    def stop_text(self) -> str | None:
+        """The stop text that is complete."""
+        return self._stops.text
+
     def feed(self, token: int) -> list[Delta]:
         """What is certain once this token is there."""
         return self._parser.feed(self._stops.feed(self._text_of(token)))

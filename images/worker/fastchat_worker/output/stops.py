@@ -16,16 +16,21 @@ class StopTexts:
         self._held = ""
         self.found = False
         """A stop text is complete: nothing more is shown."""
+        self.text: str | None = None
+        """Which one."""
 
     def feed(self, text: str) -> str:
         """What may be shown now that this text is there; `found` is set where it completes a stop text."""
         if not self._stops or self.found:
             return "" if self.found else text
-        found = [(end, end - len(stop.text)) for stop in self._stops if (end := stop.search(text)) is not None]
+        found = [
+            (end, end - len(stop.text), stop.text) for stop in self._stops if (end := stop.search(text)) is not None
+        ]
         grown, held = self._held + text, len(self._held)
         if found:
             self.found, self._held = True, ""
-            return grown[: held + min(found)[1]]
+            _, start, self.text = min(found)
+            return grown[: held + start]
         keep = len(grown) - max(stop.matched for stop in self._stops)
         self._held = grown[keep:]
         return grown[:keep]

@@ -22,11 +22,12 @@ from fastchat_worker.serving.prompts import GenerationRequest, Prompts
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What choice `index` gained; the last one of a choice carries its finish reason."""
+    """What choice `index` gained; the last one of a choice carries its finish reason, and the stop text that ended it."""
 
     index: int
     deltas: Sequence[Delta]
     finish: str | None
+    stop_text: str | None = None
 
 
 class Generation:
@@ -148,7 +149,7 @@ class Generation:
             self._engine.cancel([self._sequences[index]])
         if output.stopped or finish:
             deltas += output.end()
-        return Update(index, deltas, "stop" if output.stopped else finish)
+        return Update(index, deltas, "stop" if output.stopped else finish, output.stop_text)
 
     def _reason(self, index: int) -> str:
         """Why a choice could not keep its grammar."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastchat.api import ChatCompletionRequest, CompletionRequest
 from fastchat_worker.chat.template import Rendered, render
-from fastchat_worker.errors import bad_request, context_length_exceeded, too_many_tokens
+from fastchat_worker.errors import TooLongError, bad_request, context_length_exceeded, too_many_tokens
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.measure import MOST_TOKENS
 from fastchat_worker.output.parser import ContentParser, OutputParser
@@ -120,7 +120,7 @@ def _room(model: LanguageModel, prompt: Sequence[int], wanted: int | None, param
     """Tokens that may follow a prompt. Raises: RequestError 400 where so many do not fit the context."""
     room = model.max_len - len(prompt)
     if room < 1:
-        raise context_length_exceeded(model.max_len, f"your prompt has {len(prompt)} tokens", param)
+        raise TooLongError(model.max_len, len(prompt), "your prompt has", param)
     if wanted is not None and wanted > room:
         message = (
             f"you asked for {len(prompt) + wanted} tokens: {len(prompt)} in the {param}, {wanted} in the completion"

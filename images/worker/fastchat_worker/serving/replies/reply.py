@@ -12,10 +12,15 @@ from fastchat_worker.serving.generation import Generation, Update
 
 @dataclass(frozen=True)
 class Message:
-    """All that a choice said, and why it ended: `stop` or `length`."""
+    """All that a choice said, and why it ended: `stop` or `length`.
+
+    deltas: the same in the order it came. stop_text: the one that ended it.
+    """
 
     delta: Delta
     finish: str
+    deltas: Sequence[Delta] = ()
+    stop_text: str | None = None
 
 
 class Reply(Protocol):
@@ -45,11 +50,14 @@ def event(data: Response, name: str = "") -> bytes:
 async def document(generation: Generation, reply: Reply) -> Response:
     """The response, once all of it is there. Raises: RequestError where it cannot be had."""
     deltas: list[list[Delta]] = [[] for _ in range(generation.choices)]
-    reasons = [""] * generation.choices
+    ends: dict[int, Update] = {}
     async for update in generation.updates():
         deltas[update.index] += update.deltas
-        reasons[update.index] = update.finish or ""
-    messages = [Message(joined(each), reason) for each, reason in zip(deltas, reasons, strict=True)]
+        ends[update.index] = update
+    messages = [
+        Message(joined(each), ends[index].finish or "", each, ends[index].stop_text)
+        for index, each in enumerate(deltas)
+    ]
     return reply.document(messages, generation.usage)
 
 

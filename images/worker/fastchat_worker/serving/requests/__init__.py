@@ -1,0 +1,1 @@
+"""Requests of other APIs as requests of chat: what chat can do, these can."""
