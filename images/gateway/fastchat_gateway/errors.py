@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from fastchat._runtime import refusal
 from fastchat._runtime.refusal import QUEUE_FULL, RefusalError
 from fastchat.api import Error, ErrorResponse
+from fastchat.api.messages import messages_error
+from fastchat.api.routes import Style
 from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 
 RETRY_AFTER_SECONDS = 5
@@ -21,10 +23,21 @@ class RefusedError(RefusalError):
         self.header_lines = header_lines
         """Those that only this error has; each ends in CRLF."""
 
-    @property
-    def event(self) -> bytes:
-        """The error as the last event of a stream."""
-        return b"data: %b\n\n" % self.body
+    def document(self, style: Style, request_id: str) -> bytes:
+        """The error as JSON, as a client of this style expects it."""
+        return messages_error(self.status, self.error, request_id) if style == "messages" else self.body
+
+    def event(self, style: Style, request_id: str, number: int) -> bytes:
+        """The error as the last event of a stream, before which there were so many others."""
+        if style == "completions":
+            return b"data: %b\n\n" % self.body
+        if style == "messages":
+            return b"event: error\ndata: %b\n\n" % self.document(style, request_id)
+        said = {"type": "error", "sequence_number": number, **self.error.model_dump(include=_TOLD)}
+        return b"event: error\ndata: %b\n\n" % msgspec.json.encode(said)
+
+
+_TOLD = {"code", "message", "param"}
 
 
 _RETRY_LATER = b"retry-after: %d\r\n" % RETRY_AFTER_SECONDS
@@ -49,7 +62,9 @@ def method_unknown(method: str) -> RefusedError:
 
 
 def missing_api_key() -> RefusedError:
-    return _unauthorized("An API key is needed: send 'Authorization: Bearer KEY'.", "invalid_api_key")
+    return _unauthorized(
+        "An API key is needed: send 'Authorization: Bearer KEY', or 'x-api-key: KEY'.", "invalid_api_key"
+    )
 
 
 def invalid_api_key() -> RefusedError:

@@ -17,7 +17,7 @@ def test_a_refusal_is_a_json_document_in_openais_shape() -> None:
 
 
 def test_a_refusal_is_one_sse_event_whatever_the_message() -> None:
-    event = errors.model_not_found("a\n\nb").event
+    event = errors.model_not_found("a\n\nb").event("completions", "", 0)
     assert event.startswith(b'data: {"error":')
     assert event.index(b"\n\n") == len(event) - 2
 

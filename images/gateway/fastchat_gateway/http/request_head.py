@@ -25,8 +25,9 @@ class RequestHead:
         self.url = url
         self.path = _path(url)
         """Without the query and slashes at its end, and decoded."""
-        self.bearer = _bearer(named.pop(b"authorization", b""))
-        """SHA-256 of the key that it carries; None without one."""
+        api_key = named.pop(b"x-api-key", b"")
+        self.bearer = _bearer(named.pop(b"authorization", b"")) or _digest(api_key)
+        """SHA-256 of the key that it carries, of two of them of the bearer's; None without one."""
         self.coding = named.pop(b"content-encoding", b"")
         """How its body is compressed; empty: it is plain."""
         self.named: Mapping[bytes, bytes] = named
@@ -46,8 +47,12 @@ class RequestHead:
 
 def _bearer(authorization: bytes) -> bytes | None:
     scheme, _, presented = authorization.strip().partition(b" ")
-    presented = presented.strip()
-    return digest(presented) if presented and scheme.lower() == b"bearer" else None
+    return _digest(presented) if scheme.lower() == b"bearer" else None
+
+
+def _digest(key: bytes) -> bytes | None:
+    key = key.strip()
+    return digest(key) if key else None
 
 
 def _path(url: bytes) -> str:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from fastchat import api, demand
-from fastchat.api.routes import MODEL, MODELS, ROUTES, TOKEN_CHECK, Route
+from fastchat.api.routes import MODEL, MODELS, ROUTES, TOKEN_CHECK, Route, style_of
 from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
 from fastchat_gateway.errors import RefusedError, method_not_allowed, no_route, server_error
@@ -162,10 +162,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return await _refused(request, method_not_allowed(request.method, path, allow) if allow else no_route(path))
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)  # noqa: S101  # what it is registered for
     headers = {name.decode(): value.decode() for name, value in pairs(error.header_lines)}
-    return Response(error.body, error.status, headers, media_type="application/json")
+    document = error.document(style_of(request.url.path), request["exchange"].request_id.decode())
+    return Response(document, error.status, headers, media_type="application/json")
 
 
 async def _fault(request: Request, _: Exception) -> Response:

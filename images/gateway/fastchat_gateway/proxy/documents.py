@@ -20,12 +20,23 @@ def usage_of(document: bytes) -> Tokens | None:
     return None if usage is None else _tokens(usage)
 
 
-def usage(said: bytes) -> Tokens | None:
-    """The value of a field `usage`; None where it makes no sense."""
+def usage(said: bytes, prompt: int | None = None) -> Tokens | None:
+    """The value of a field `usage`; None where it makes no sense. `prompt`: its tokens, if they were told before."""
     try:
-        return _tokens(shapes.usage.decode(said))
+        return _tokens(shapes.usage.decode(said), prompt)
     except _NO_JSON:
         return None
+
+
+def response_usage(chunk: Chunk) -> Tokens | None:
+    """What an event's `response` tells."""
+    return None if isinstance(chunk.response, msgspec.UnsetType) else usage_of(bytes(chunk.response))
+
+
+def prompt_tokens(chunk: Chunk) -> int | None:
+    """What an event's `message` tells of the prompt."""
+    told = None if isinstance(chunk.message, msgspec.UnsetType) else usage_of(bytes(chunk.message))
+    return told[0] if told else None
 
 
 def chunk(document: bytes) -> Chunk | None:
@@ -57,5 +68,6 @@ def _text_bytes(choice: Choice) -> int:
     return sum(len(text.encode()) for text in texts if text)
 
 
-def _tokens(usage: Usage) -> Tokens:
-    return usage.prompt_tokens, usage.completion_tokens or 0
+def _tokens(usage: Usage, before: int | None = None) -> Tokens | None:
+    prompt = before if usage.prompt is None and usage.completion is not None else usage.prompt
+    return None if prompt is None else (prompt, usage.completion or 0)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from fastchat.api.routes import style_of
 from fastchat_gateway.access.keyring import NO_KEY
 from fastchat_gateway.errors import RefusedError, from_worker, shutting_down
 from fastchat_gateway.http.request_head import RequestHead
@@ -99,6 +100,8 @@ class Exchange:
     """Those for a web page of another origin."""
     status = 0
     streams = False
+    event_lines = 2
+    """Line ends of an event of its stream: one more where events have names."""
     broken = False
     stopped: Stopped = None
     sent = 0
@@ -150,7 +153,7 @@ class Exchange:
         self._first_byte(status)
         self.sent = len(body)
         self._downstream.write_response(status, lines + self.lines, body)
-        if status == 200:
+        if status == 200 and self._tokens is None:
             self._tokens = usage_of(body) or self._about(usage.of_text(body))
         self.finish()
 
@@ -196,13 +199,15 @@ class Exchange:
     def refuse(self, refusal: RefusedError) -> None:
         """End the response with an error: as an event where a stream has begun, by cutting off any other that has."""
         if not self.status:
-            body = refusal.body
+            body = refusal.document(style_of(self.path), self.request_id.decode())
             self.status = refusal.status
             self.sent += len(body)
             self._downstream.write_response(refusal.status, _JSON + refusal.header_lines + self.lines, body)
         elif self.streams:
             self.broken = True
-            self._send_aside(refusal.event, last=True)
+            self._count_events()
+            event = refusal.event(style_of(self.path), self.request_id.decode(), self._counted)
+            self._send_aside(event, last=True)
         else:
             self.broken = True
             self._downstream.cut()
@@ -236,7 +241,7 @@ class Exchange:
     def _count_events(self) -> None:
         """It goes through all bytes, so it is put off: mostly the last of them tell usage, and nobody has to know."""
         for data, chunks in self._uncounted:
-            self._counted += data.count(b"\n") // 2 - chunks
+            self._counted += (data.count(b"\n") - 2 * chunks) // self.event_lines
         self._uncounted = []
         self._uncounted_bytes = 0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat import demand
-from fastchat.api.routes import ENGINE_EMBEDDINGS
+from fastchat.api.routes import ENGINE_EMBEDDINGS, style_of
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Key, Keyring
@@ -32,7 +32,7 @@ from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.exchange import Exchange
 from fastchat_gateway.routing.catalog import Model
-from fastchat_gateway.routing.paths import GENERATES, INFERENCE, RERANKS, TOKENIZES, engine_in
+from fastchat_gateway.routing.paths import COMPLETIONS, GENERATES, INFERENCE, RERANKS, TOKENIZES, engine_in
 from fastchat_gateway.telemetry.access_log import AccessLog
 from fastchat_gateway.telemetry.access_record import AccessRecord
 from fastchat_gateway.telemetry.tracing import Tracer
@@ -248,7 +248,7 @@ class Gateway:
         parameters = self._read_for_engine(exchange) if exchange.engine else body.read(exchange.body)
         path = INFERENCE[exchange.path]
         name, stream, generates = parameters.model, parameters.stream, path in GENERATES
-        sequences = parameters.sequences
+        sequences = parameters.sequences if path in COMPLETIONS else 1
         if not generates:
             sequences = self._classify(exchange, path, sequences)
         exchange.sequences = sequences
@@ -256,10 +256,12 @@ class Gateway:
         if name != model.name:
             body.check_structure(exchange.body)  # it is put together anew under the model's own name
         exchange.model = model.name
+        if path not in COMPLETIONS:
+            _note_style(exchange)
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
         lines = to_worker(exchange, with_trace=trace is None)
         call = Call(name, path, exchange.body, lines, stream, key=exchange.key.name, sequences=sequences, trace=trace)
-        if stream and generates:
+        if stream and generates and path in COMPLETIONS:
             call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
         exchange.attempts = Attempts(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
         exchange.attempts.start(exchange.started)
@@ -373,6 +375,13 @@ def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
     """Header lines by which a worker knows the request; without a trace of our own, the client's."""
     head = exchange.head
     return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
+
+
+def _note_style(exchange: Exchange) -> None:
+    """What is different about a request of one of the newer APIs."""
+    exchange.event_lines = 3
+    if style_of(exchange.path) == "messages":
+        exchange.extra += b"request-id: %b\r\n" % exchange.request_id  # where Anthropic's clients look for it
 
 
 def _places(key: Key, inputs: int) -> int:

@@ -32,8 +32,26 @@ class StreamOptions(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    prompt_tokens: _Count
+    """By the names of completions, and by those of the newer APIs: of Anthropic's, what was cached is told apart."""
+
+    prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
+    cache_read_input_tokens: _Count | None = None
+
+    @property
+    def prompt(self) -> int | None:
+        """Tokens of the prompt."""
+        if self.prompt_tokens is not None or self.input_tokens is None:
+            return self.prompt_tokens
+        return self.input_tokens + (self.cache_creation_input_tokens or 0) + (self.cache_read_input_tokens or 0)
+
+    @property
+    def completion(self) -> int | None:
+        """Tokens of the completion."""
+        return self.completion_tokens if self.completion_tokens is not None else self.output_tokens
 
 
 class Document(msgspec.Struct):
@@ -41,10 +59,16 @@ class Document(msgspec.Struct):
 
 
 class Chunk(msgspec.Struct):
-    """An event's document, as far as it matters for usage."""
+    """An event's document, as far as it matters for usage.
+
+    `response`: of the Responses API, whose last one tells it. `message`: of Anthropic's, whose first event tells of the
+    prompt.
+    """
 
     usage: Value = msgspec.UNSET
     choices: list[msgspec.Raw] | None = None
+    response: Value = msgspec.UNSET
+    message: Value = msgspec.UNSET
 
 
 class Text(msgspec.Struct):

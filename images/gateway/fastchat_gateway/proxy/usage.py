@@ -57,6 +57,7 @@ class StreamUsage:
         self.is_cut = False
         """What was read last ended in the middle of an event, for it is longer than events are kept."""
         self._search: Search | None = None
+        self._prompt: int | None = None
 
     def read(self, events: bytes) -> bytes:
         """Note what events say; returns those that the client gets."""
@@ -97,9 +98,11 @@ class StreamUsage:
             self._look(event)
             return event
         if isinstance(chunk.usage, msgspec.UnsetType):
+            self.found = documents.response_usage(chunk) or self.found
+            self._prompt = documents.prompt_tokens(chunk)
             return event
         said = bytes(chunk.usage)
-        self.found = documents.usage(said) or self.found
+        self.found = documents.usage(said, self._prompt) or self.found
         if not self.hidden:
             return event
         if said == b"null":

@@ -14,6 +14,8 @@ GENERATES: Final = frozenset(route.worker_path.encode() for route in ROUTES if r
 RERANKS: Final = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "rerank")
 TOKENIZES: Final = frozenset(route.worker_path.encode() for route in ROUTES if route.task == "tokenize")
 """By the worker's path."""
+COMPLETIONS: Final = frozenset(route.worker_path.encode() for route in ROUTES if route.style == "completions")
+"""Likewise: they may be for several sequences, and their streams tell usage where they are asked to."""
 
 _BEFORE, _AFTER = ENGINE_EMBEDDINGS.path.split("{model:path}")
 

@@ -19,9 +19,11 @@ class _Message(msgspec.Struct):
 class _Prompt(msgspec.Struct):
     messages: list[_Message] | None = None
     prompt: Any = None
+    input: msgspec.Raw | None = None
 
 
 _decode = msgspec.json.Decoder(_Prompt).decode
+_items = msgspec.json.Decoder(list[_Message]).decode
 
 
 def prefix_of(body: bytes) -> int | None:
@@ -32,14 +34,21 @@ def prefix_of(body: bytes) -> int | None:
     try:
         structure.check(body)
         prompt = _decode(body)
+        turns = prompt.messages or _turns(prompt.input)
     except (structure.TooComplexError, msgspec.DecodeError, RecursionError):
         return None  # the worker will say what is wrong with it
-    if prompt.messages:
-        first = next((at for at, each in enumerate(prompt.messages) if each.role == "user"), 0)
-        return _number(msgspec.json.encode([[each.role, each.content] for each in prompt.messages[: first + 1]]))
+    if turns:
+        first = next((at for at, each in enumerate(turns) if each.role == "user"), 0)
+        return _number(msgspec.json.encode([[each.role, each.content] for each in turns[: first + 1]]))
     if isinstance(prompt.prompt, str):
         return _number(prompt.prompt[:LONGEST_PROMPT].encode("utf-8", "replace"))
     return None
+
+
+def _turns(items: msgspec.Raw | None) -> list[_Message]:
+    """Those of the Responses API's `input`; none of texts to be embedded."""
+    said = b"" if items is None else bytes(items)
+    return _items(said) if said.startswith(b"[") and b'"role"' in said else []
 
 
 def _number(text: bytes) -> int:

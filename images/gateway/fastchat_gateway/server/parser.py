@@ -30,7 +30,9 @@ _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t -~\x80-\xff]*)?\r\
 _HOST: Final = re.compile(rb"[^\s/?#@\\]*")
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"})
 """RFC 9110's and PATCH; not CONNECT, for what follows it would be no request."""
-_ONCE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"authorization"})
+_ONCE: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"authorization", b"x-api-key"}
+)
 """Of two, one reader may believe the first and another the last."""
 _LISTS: Final = frozenset({b"connection", b"expect"})
 """Read here, and may stand in several lines (RFC 9110, 5.3)."""

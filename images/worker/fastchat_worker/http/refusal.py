@@ -1,6 +1,6 @@
 """Responses that a middleware gives before any route has seen the request."""
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -14,7 +14,7 @@ PROBES = frozenset({"/health", "/ready", "/metrics"})
 """Paths that are open to everyone, counted nowhere and served to the end."""
 
 
-def body_of(error: RequestError, scope: Mapping[str, Any]) -> bytes:
+def body_of(error: RequestError, scope: MutableMapping[str, Any]) -> bytes:
     """The error as the document that a client of this route expects."""
     if style_of(scope["path"]) != "messages":
         return error.body

@@ -22,7 +22,7 @@ from fastchat_worker.serving.prompts import GenerationRequest, Prompts
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What choice `index` gained; the last one of a choice carries its finish reason, and the stop text that ended it."""
+    """What choice `index` gained; the last one of a choice carries its finish reason, and which stop text ended it."""
 
     index: int
     deltas: Sequence[Delta]

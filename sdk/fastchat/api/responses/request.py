@@ -98,9 +98,7 @@ class ResponsesRequest(Request):
         kept = {"previous_response_id": self.previous_response_id, "conversation": self.conversation}
         for name, value in kept.items():
             if value is not None:
-                reason = (
-                    "this server keeps no responses: send the whole conversation as 'input', and leave '{param}' out"
-                )
+                reason = "this server keeps no responses: send the whole conversation as 'input' and leave it out"
                 raise PydanticCustomError("unsupported_parameter", reason, {"param": name})
         if self.background:
             reason = "this server keeps no responses to be fetched later: leave 'background' out, or stream"
