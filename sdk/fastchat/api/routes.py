@@ -114,6 +114,7 @@ COUNT_TOKENS = Route(
     response=TokenCount,
     task="tokenize",
     style="messages",
+    operation="tokenize",
 )
 EMBEDDINGS = Route(
     "/v1/embeddings",

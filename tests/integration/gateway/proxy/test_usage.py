@@ -78,6 +78,36 @@ PLAIN = [event(each) for each in PIECES]
 SAID = event(LAST)
 CHOICES = [{"index": index, "message": {"role": "assistant", "content": f"a {TRICKY}"}} for index in range(3)]
 VECTORS = [{"object": "embedding", "index": index, "embedding": [0.5] * 8} for index in range(3)]
+INPUT_USAGE = {
+    "input_tokens": PROMPT,
+    "input_tokens_details": {"cached_tokens": 30},
+    "output_tokens": ANSWER,
+    "output_tokens_details": {"reasoning_tokens": 3},
+    "total_tokens": PROMPT + ANSWER,
+}
+CACHED_USAGE = {"input_tokens": 7, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 10}
+RESPONSES, MESSAGES, COUNT = "/v1/responses", "/v1/messages", "/v1/messages/count_tokens"
+TOOLS = [{"type": "function", "name": "bill", "parameters": {"usage": {"input_tokens": 1, "output_tokens": 1}}}]
+
+
+def named(kind: str, **fields: Any) -> str:
+    return f"event: {kind}\n" + event({"type": kind, **fields})
+
+
+RESPONDED = [
+    named("response.created", response={"id": "r", "tools": TOOLS, "usage": None}),
+    *(named("response.output_text.delta", delta=text) for text in ("a", TRICKY)),
+]
+COMPLETED = named("response.completed", response={"id": "r", "tools": TOOLS, "usage": INPUT_USAGE})
+LONG = named("response.completed", response={"id": "r", "tools": TOOLS, "x": "y" * 99_000, "usage": INPUT_USAGE})
+SAID_HELLO = [
+    named("message_start", message={"id": "m", "usage": {**CACHED_USAGE, "output_tokens": 1}}),
+    named("ping"),
+    *(named("content_block_delta", index=0, delta={"type": "text_delta", "text": text}) for text in ("a", TRICKY)),
+]
+ENDED = named("message_delta", delta={"stop_reason": "end_turn"}, usage={**CACHED_USAGE, "output_tokens": ANSWER})
+ENDED_SHORT = named("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": ANSWER})
+STOP = named("message_stop")
 WHOLE = {
     "a chat": (CHAT, {}, whole({"choices": CHOICES[:1], "usage": USAGE})),
     "n answers": (CHAT, {"n": 3}, whole({"choices": CHOICES, "usage": USAGE})),
@@ -119,6 +149,20 @@ WHOLE = {
     ),
     "an event over 64 KiB that comes in pieces": (
         CHAT, {"stream": True}, streamed([event(piece("y" * 199_000, usage=USAGE, more="z" * 200))], [], cut=16_600)
+    ),
+    "a response": (RESPONSES, {"input": [{}] * 9}, whole({"output": [], "tools": TOOLS, "usage": INPUT_USAGE})),
+    "a response's stream": (RESPONSES, {"stream": True}, streamed([*RESPONDED, COMPLETED], [], ())),
+    "a response's stream in pieces": (RESPONSES, {"stream": True}, streamed([*RESPONDED, COMPLETED], [], (), cut=5)),
+    "a response whose end is over 64 KiB": (
+        RESPONSES, {"stream": True}, streamed([*RESPONDED, LONG], [], (), cut=16_600)
+    ),
+    "a message": (MESSAGES, {}, whole({"content": [], "usage": {**CACHED_USAGE, "output_tokens": ANSWER}})),
+    "a message's stream": (MESSAGES, {"stream": True}, streamed([*SAID_HELLO, ENDED, STOP], [], ())),
+    "a message's stream at once": (
+        MESSAGES, {"stream": True}, streamed([*SAID_HELLO, ENDED, STOP], [], (), merged=True)
+    ),
+    "a message whose end tells of the completion only": (
+        MESSAGES, {"stream": True}, streamed([*SAID_HELLO, ENDED_SHORT, STOP], [], ())
     ),
     "an event over 64 KiB": (
         CHAT, {"stream": True}, streamed([event(piece("y" * 99_000, usage=USAGE))], [])
@@ -342,3 +386,33 @@ async def test_merged_deltas_without_usage_are_estimated_by_their_text_and_not_b
     gateway = await start_with_keys(worker, keys=["alice"])
     await raw(gateway, "alice", {})
     assert 100 <= (await counted(gateway, "alice"))[1] <= 120
+
+
+async def test_a_stream_of_named_events_that_tells_no_usage_is_charged_a_token_an_event(
+    start_with_keys, worker
+) -> None:
+    worker.behaviour = streamed([*SAID_HELLO, *SAID_HELLO[2:] * 20], [], ())
+    gateway = await start_with_keys(worker, keys=["alice"])
+    fields = {"model": "m", "stream": True}
+    answer = await gateway.client.post(MESSAGES, json=fields, headers={"x-api-key": "alice"})
+    assert answer.is_success
+    told, completion = await counted(gateway, "alice")
+    assert 40 <= completion <= 46
+    assert await charged(gateway, "alice") == told + completion
+
+
+async def test_to_count_tokens_costs_none(start_with_keys, worker) -> None:
+    worker.behaviour = whole({"input_tokens": 1234})
+    gateway = await start_with_keys(worker, keys=["alice"])
+    assert (await gateway.client.post(COUNT, json={"model": "m"}, headers=bearer("alice"))).is_success
+    assert await counted(gateway, "alice") == (0, 0)
+    assert await charged(gateway, "alice") == 0
+
+
+@pytest.mark.parametrize("path", [RESPONSES, MESSAGES])
+async def test_a_stream_whose_style_tells_usage_unasked_passes_as_it_is(gateway, worker, path) -> None:
+    events = [*RESPONDED, COMPLETED] if path == RESPONSES else [*SAID_HELLO, ENDED, STOP]
+    worker.behaviour = streamed(events, [], ())
+    sent = b'{"model":"m","stream":true}'
+    assert (await gateway.client.post(path, content=sent)).text == "".join(events)
+    assert worker.requests[0].body == sent
