@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import deltas
-from support.deltas import cut, outputs, parsed, stream, whole, without
+from unit.worker.serving.replies import deltas
+from unit.worker.serving.replies.deltas import cut, outputs, parsed, stream, whole, without
 
 from fastchat.api.messages import MessagesRequest
 from fastchat_worker.errors import not_ready, queue_full, server_error

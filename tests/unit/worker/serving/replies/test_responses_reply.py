@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
-from support.deltas import USAGE, cut, extras, outputs, parsed, stream, whole, without
+from unit.worker.serving.replies.deltas import USAGE, cut, extras, outputs, parsed, stream, whole, without
 
 from fastchat.api.responses import ResponsesRequest
 from fastchat_worker.errors import server_error

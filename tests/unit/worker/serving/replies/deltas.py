@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -11,8 +11,8 @@ from fastchat_worker.output.parser import CallDelta, Delta, joined
 from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.reply import Message, Reply
 
-Segment = tuple[Literal["reasoning", "content", "call"], str, str]
-"""Kind, text or arguments, and the name of a call."""
+Segment = tuple[str, str, str]
+"""Kind (reasoning, content, call), text or arguments, and the name of a call."""
 
 USAGE = Usage(
     prompt_tokens=9,
