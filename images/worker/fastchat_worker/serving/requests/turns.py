@@ -26,10 +26,9 @@ class Turns:
         self.messages.append(Message(role=role, content=text))
 
     def answer(self, text: str, thought: str, calls: Sequence[ToolCall]) -> None:
-        """A turn of the assistant."""
+        """A turn of the assistant. Its content is never null: some templates take a text for granted."""
         self._called |= {call.id: call.function.name for call in calls if call.id}
-        content = text if text or not calls else None
-        message = Message(role="assistant", content=content, tool_calls=list(calls) or None)
+        message = Message(role="assistant", content=text, tool_calls=list(calls) or None)
         if thought:
             message.reasoning_content = thought
         self.messages.append(message)

@@ -76,7 +76,7 @@ def test_results_of_tools_are_messages_of_their_own() -> None:
     ]
     results = [(m.tool_call_id, m.name, m.text) for m in messages if m.role == "tool"]
     assert results == [("t1", "look", "seen"), ("t2", "ask", "Error: not there"), ("t3", "look", "")]
-    assert (messages[4].text, messages[5].content) == ("And now?", None)
+    assert (messages[4].text, messages[5].content) == ("And now?", "")
 
 
 def test_blocks_and_tools_of_anthropics_are_left_out_and_named() -> None:

@@ -71,7 +71,7 @@ def test_what_one_turn_thought_said_and_called_is_one_message() -> None:
         ("tool", "c2", "team__ask", "asked"),
         ("tool", "c3", "patch", "patched"),
     ]
-    assert (second.reasoning_content, second.content, second.calls[0].id) == ("so", None, "c4")
+    assert (second.reasoning_content, second.content, second.calls[0].id) == ("so", "", "c4")
     assert (last.tool_call_id, last.text) == ("c4", "")
 
 
