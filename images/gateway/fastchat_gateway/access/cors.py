@@ -10,7 +10,7 @@ _METHODS = "GET, POST"
 """What the gateway's routes are for."""
 _EXPOSED = ", ".join(
     [
-        *("x-request-id", "retry-after", "openai-processing-ms", "x-fastchat-load", "x-fastchat-ignored"),
+        *("x-request-id", "request-id", "retry-after", "openai-processing-ms", "x-fastchat-load", "x-fastchat-ignored"),
         *(f"x-ratelimit-{what}-{of}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")),
     ]
 )

@@ -153,7 +153,7 @@ class Exchange:
         self._first_byte(status)
         self.sent = len(body)
         self._downstream.write_response(status, lines + self.lines, body)
-        if status == 200 and self._tokens is None:
+        if status == 200:
             self._tokens = usage_of(body) or self._about(usage.of_text(body))
         self.finish()
 

@@ -37,5 +37,7 @@ class MessagesError(BaseModel):
 def messages_error(status: int, error: Error, request_id: str | None = None) -> bytes:
     """The error as a JSON document."""
     kind = _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    detail = MessagesErrorDetail(type=kind, message=error.message, code=error.code)
+    # By these words Anthropic's clients know that a conversation is to be shortened.
+    message = f"prompt is too long: {error.message}" if error.code == "context_length_exceeded" else error.message
+    detail = MessagesErrorDetail(type=kind, message=message, code=error.code)
     return MessagesError(error=detail, request_id=request_id).model_dump_json(exclude_none=True).encode()

@@ -115,8 +115,7 @@ def _shown(request: ResponsesRequest) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in request.tools or () if not isinstance(tool, HostedTool)],
         "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
-        "user": request.user,
-        "usage": None,
+        **({"user": request.user} if request.user is not None else {}),
     }
 
 
