@@ -144,6 +144,12 @@ class Exchange:
         """It has been reported; the client may have gone while its request was being read."""
         return self._done is None
 
+    def note_style(self) -> None:
+        """It is of one of the newer APIs. Called once its key's account has given `extra`."""
+        self.event_lines = 3
+        if style_of(self.path) == "messages":
+            self.extra += b"request-id: %b\r\n" % self.request_id  # where Anthropic's clients look for it
+
     # What its attempts tell.
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:

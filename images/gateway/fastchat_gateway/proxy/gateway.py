@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat import demand
-from fastchat.api.routes import ENGINE_EMBEDDINGS, style_of
+from fastchat.api.routes import ENGINE_EMBEDDINGS
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
 from fastchat_gateway.access.keyring import Key, Keyring
@@ -257,7 +257,7 @@ class Gateway:
             body.check_structure(exchange.body)  # it is put together anew under the model's own name
         exchange.model = model.name
         if path not in COMPLETIONS:
-            _note_style(exchange)
+            exchange.note_style()
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
         lines = to_worker(exchange, with_trace=trace is None)
         call = Call(name, path, exchange.body, lines, stream, key=exchange.key.name, sequences=sequences, trace=trace)
@@ -375,13 +375,6 @@ def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
     """Header lines by which a worker knows the request; without a trace of our own, the client's."""
     head = exchange.head
     return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
-
-
-def _note_style(exchange: Exchange) -> None:
-    """What is different about a request of one of the newer APIs."""
-    exchange.event_lines = 3
-    if style_of(exchange.path) == "messages":
-        exchange.extra += b"request-id: %b\r\n" % exchange.request_id  # where Anthropic's clients look for it
 
 
 def _places(key: Key, inputs: int) -> int:
