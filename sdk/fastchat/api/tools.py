@@ -7,6 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from fastchat.api.common import Request, Response
 
+MOST_TOOLS = 512
+"""OpenAI takes 128; agents with several MCP servers have more."""
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]{1,128}$")]
 
 
@@ -43,7 +45,7 @@ class AllowedTools(Request):
     """Some of the declared tools, and whether one of them must be called."""
 
     mode: Literal["auto", "required"] = "auto"
-    tools: list[NamedTool] = Field(fail_fast=True, min_length=1, max_length=128)
+    tools: list[NamedTool] = Field(fail_fast=True, min_length=1, max_length=MOST_TOOLS)
 
 
 class AllowedToolsChoice(Request):
@@ -91,7 +93,7 @@ class ResponseToolCall(Response):
 class ToolUse(Request):
     """Which functions a request declares and which of them the model may or must call."""
 
-    tools: list[Tool] | None = Field(None, fail_fast=True, max_length=128)
+    tools: list[Tool] | None = Field(None, fail_fast=True, max_length=MOST_TOOLS)
     tool_choice: ToolChoice | None = Field(None, description="Default: auto with tools, none without.")
     parallel_tool_calls: bool | None = Field(None, description="Several calls in one turn. Default true.")
     functions: list[Function] | None = Field(None, fail_fast=True, max_length=128, description="OpenAI's older tools.")

@@ -149,7 +149,7 @@ class Generation:
             self._engine.cancel([self._sequences[index]])
         if output.stopped or finish:
             deltas += output.end()
-        return Update(index, deltas, "stop" if output.stopped else finish, output.stop_text)
+        return Update(index, deltas, "stop" if output.stopped else finish, stop_text=output.stop_text)
 
     def _reason(self, index: int) -> str:
         """Why a choice could not keep its grammar."""

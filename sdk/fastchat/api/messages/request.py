@@ -8,9 +8,7 @@ from pydantic_core import PydanticCustomError
 from fastchat.api.common import Name, Refused, Request, StopText
 from fastchat.api.formats import Schema
 from fastchat.api.messages.input import MessagesTurn, SkippedBlock, TextBlock, ToolResultBlock
-from fastchat.api.tools import FunctionName
-
-_MOST_TOOLS = 512
+from fastchat.api.tools import MOST_TOOLS, FunctionName
 
 
 class MessagesTool(Request):
@@ -89,7 +87,7 @@ class Conversation(Request):
     model: Name
     messages: list[MessagesTurn] = Field(fail_fast=True, min_length=1, max_length=16_384)
     system: str | Annotated[list[TextBlock], Field(fail_fast=True, max_length=1024)] | None = None
-    tools: list[AnyTool] | None = Field(None, fail_fast=True, max_length=_MOST_TOOLS)
+    tools: list[AnyTool] | None = Field(None, fail_fast=True, max_length=MOST_TOOLS)
     tool_choice: MessagesToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None

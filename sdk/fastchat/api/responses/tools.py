@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from fastchat.api.common import Request
-from fastchat.api.tools import Function, FunctionName
+from fastchat.api.tools import MOST_TOOLS, Function, FunctionName
 
 _LONGEST_NAME = 128
-_MOST_TOOLS = 512
 
 
 class ResponsesFunction(Request):
@@ -72,7 +71,7 @@ class NamespaceTool(Request):
     type: Literal["namespace"]
     name: FunctionName
     description: str | None = None
-    tools: list[OwnTool] = Field(fail_fast=True, max_length=_MOST_TOOLS)
+    tools: list[OwnTool] = Field(fail_fast=True, max_length=MOST_TOOLS)
 
 
 ResponsesTool = Annotated[
@@ -82,7 +81,7 @@ ResponsesTool = Annotated[
     | Annotated[HostedTool, Tag("<hosted>")],
     Discriminator(_tag),
 ]
-Tools = Annotated[list[ResponsesTool], Field(fail_fast=True, max_length=_MOST_TOOLS)]
+Tools = Annotated[list[ResponsesTool], Field(fail_fast=True, max_length=MOST_TOOLS)]
 
 
 class NamedChoice(Request):
@@ -98,7 +97,7 @@ class AllowedChoice(Request):
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"] = "auto"
-    tools: list[NamedChoice] = Field(fail_fast=True, min_length=1, max_length=_MOST_TOOLS)
+    tools: list[NamedChoice] = Field(fail_fast=True, min_length=1, max_length=MOST_TOOLS)
 
 
 ResponsesToolChoice = Literal["none", "auto", "required"] | AllowedChoice | NamedChoice

@@ -130,3 +130,11 @@ def test_errors_have_anthropics_shape(agent, fields, status, kind, said):
     assert (answer.status_code, document["type"], document["error"]["type"]) == (status, "error", kind)
     assert said in document["error"]["message"]
     assert document["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_schema_is_kept(agent):
+    schema = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
+    asked = {"format": {"type": "json_schema", "schema": {**schema, "additionalProperties": False}}}
+    answer = post(agent, output_config=asked, max_tokens=40).json()
+    assert set(json.loads(answer["content"][0]["text"])) == {"good"}
+    assert answer["stop_reason"] == "end_turn"

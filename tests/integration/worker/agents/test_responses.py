@@ -1,5 +1,7 @@
 """`/v1/responses` by OpenAI's own client, through a gateway, with SmolLM2."""
 
+from typing import Literal
+
 import openai
 import pytest
 from integration.worker.agents.conftest import KEY
@@ -85,15 +87,15 @@ def test_a_model_that_is_not_there_is_404(client):
 
 class Verdict(BaseModel):
     good: bool
-    points: int
+    colour: Literal["red", "green"]
 
 
-def test_a_schema_is_taken(agent):
-    form = {"type": "json_schema", "name": "verdict", "schema": Verdict.model_json_schema(), "strict": True}
-    body = {**QUICK, "input": "Is it good?", "text": {"format": form, "verbosity": "low"}}
-    answer = agent.post("/v1/responses", json=body)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["text"] == {"format": form, "verbosity": "low"}
+def test_a_schema_is_kept(client):
+    response = client.responses.parse(
+        model="smollm2", input="Is it good, and which colour has it?", text_format=Verdict, temperature=0
+    )
+    assert isinstance(response.output_parsed, Verdict)
+    assert response.text.format.type == "json_schema"
 
 
 def test_a_client_that_hangs_up_stops_its_generation(agent, smollm2):

@@ -55,7 +55,7 @@ async def document(generation: Generation, reply: Reply) -> Response:
         deltas[update.index] += update.deltas
         ends[update.index] = update
     messages = [
-        Message(joined(each), ends[index].finish or "", each, ends[index].stop_text)
+        Message(joined(each), ends[index].finish or "", deltas=each, stop_text=ends[index].stop_text)
         for index, each in enumerate(deltas)
     ]
     return reply.document(messages, generation.usage)

@@ -81,7 +81,7 @@ def stream(reply: Reply, deltas: Sequence[Delta], finish: str, stop_text: str | 
     raw = [*reply.opening(1)]
     for delta in deltas:
         raw += reply.update(Update(0, [delta], None), lambda: USAGE)
-    raw += reply.update(Update(0, [], finish, stop_text), lambda: USAGE)
+    raw += reply.update(Update(0, [], finish, stop_text=stop_text), lambda: USAGE)
     raw += reply.closing(USAGE)
     return [parsed(each) for each in raw]
 
@@ -97,7 +97,7 @@ def parsed(event: bytes) -> dict[str, Any]:
 
 def whole(reply: Reply, deltas: Sequence[Delta], finish: str, stop_text: str | None = None) -> dict[str, Any]:
     """The whole response."""
-    message = Message(joined(deltas), finish, deltas, stop_text)
+    message = Message(joined(deltas), finish, deltas=deltas, stop_text=stop_text)
     document: dict[str, Any] = json.loads(reply.document([message], USAGE).to_json())
     return document
 
