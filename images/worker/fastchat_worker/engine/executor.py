@@ -13,6 +13,16 @@ from numpy.typing import NDArray
 from fastchat_worker.attention.batch import PackedBatch
 from fastchat_worker.kv.edits import Edit
 from fastchat_worker.sampling.parameters import Choice
+from fastchat_worker.sampling.score import Score
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A row of the batch after which a token of a prompt stands; its score is wanted, with the `top` likeliest ones."""
+
+    row: int
+    token: int
+    top: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +30,27 @@ class ModelInput:
     """One step of the model.
 
     edits: what the cache has to do first, in this order. sampled: rows of the batch after which a token is chosen, as
-    `choices` says, one for each.
+    `choices` says, one for each. scored: rows whose next token is known.
     """
 
     batch: PackedBatch
     edits: tuple[Edit, ...]
     sampled: tuple[int, ...]
     choices: tuple[Choice, ...]
+    scored: tuple[Scored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
-    """The token chosen for each row of `sampled`; None where the row's logits are not numbers to choose by."""
+    """The token chosen for each row of `sampled`; None where the row's logits are not numbers to choose by.
+
+    scores: those of the tokens, None where the choice wants none; empty where no choice does. prompt_scores: one for
+    each of `scored`.
+    """
 
     tokens: tuple[int | None, ...]
+    scores: tuple[Score | None, ...] = ()
+    prompt_scores: tuple[Score, ...] = ()
 
 
 class Executor(Protocol):

@@ -6,12 +6,13 @@ import time
 from collections import deque
 from collections.abc import Sequence as Ordered
 from concurrent.futures import Future
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastchat._runtime.histogram import Histogram
-from fastchat_worker.engine.executor import Executor
+from fastchat_worker.engine.executor import Executor, ModelOutput
 from fastchat_worker.engine.packing import pack
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.engine.sequence import Finish, Phase, Sequence
@@ -27,8 +28,9 @@ class Engine:
 
     Every method may be called from any thread. The loop knows tokens and no tensors: those are the executor's.
 
-    A sequence ends with `error`, and alone, where its prompt has a token that the model does not know or where its
-    logits are not finite. A step that raises ends all that were part of it with `error`; the engine goes on.
+    A sequence ends with `error`, and alone, where its prompt has a token that the model does not know, where its
+    logits are not finite, and where a step raises with it alone. A step of several that raises is tried again without
+    the one whose fault it is; the others do not notice.
     """
 
     def __init__(self, executor: Executor, scheduler: Scheduler, max_per_request: int | None = None) -> None:
@@ -75,7 +77,7 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        return len(self._arrived) + len(self._scheduler.waiting)
+        return len(self._arrived) + len(self._scheduler.waiting) + len(self._scheduler.interrupted)
 
     def submit(self, sequences: list[Sequence], key: str = "") -> None:
         """Queues the sequences of one request, all or none.
@@ -127,9 +129,12 @@ class Engine:
             return False
         try:
             self._run(batch)
-        except Exception:  # whatever the model raises, out of memory included, ends this batch only
+        except Exception:  # whatever the model raises, out of memory included
             logger.exception("a step of %d sequences failed", len(batch.sequences))
-            _end(batch.sequences, "error")
+            if culprit := self._scheduler.failed(batch):
+                _end([culprit], "error")
+        else:
+            self._scheduler.worked()
         self._scheduler.retire()
         return True
 
@@ -140,7 +145,8 @@ class Engine:
         while self._cancelled:
             _end([self._cancelled.popleft()], "cancelled")
         if self._aborting:
-            _end([*self._scheduler.running, *self._scheduler.waiting], "aborted")
+            scheduler = self._scheduler
+            _end([*scheduler.running, *scheduler.interrupted, *scheduler.waiting], "aborted")
         self._scheduler.retire()
 
     def _add(self, sequence: Sequence) -> None:
@@ -155,14 +161,17 @@ class Engine:
         began = time.monotonic()
         output = self._executor.execute(pack(batch))
         self._measure(batch, began, time.monotonic())
-        for sequence, token in zip(batch.sampled, output.tokens, strict=True):
+        _add_prompt_scores(batch, output)
+        sampled, scores = batch.sampled, output.scores or (None,) * len(output.tokens)
+        for sequence, token, score in zip(sampled, output.tokens, scores, strict=True):
+            if sequence.phase is Phase.FINISHED:
+                continue  # its prompt's scores are no numbers
             if sequence.grammar and sequence.grammar.error:
                 _end([sequence], "grammar")
             elif token is None:
-                logger.error("the model gave a sequence no finite logits")
-                _end([sequence], "error")
+                _end_not_finite(sequence)
             else:
-                sequence.append(token)
+                sequence.append(token, score)
 
     def _measure(self, batch: Batch, began: float, ended: float) -> None:
         self.tokens_read += sum(chunk.length for chunk in batch.chunks)
@@ -173,10 +182,10 @@ class Engine:
             self.token_seconds.add(ended - self._stepped, len(batch.decode))
         self._stepped = ended
         for chunk in batch.chunks:
-            if not chunk.start:
-                chunk.sequence.prefill_at = began
+            sequence = chunk.sequence
+            sequence.prefill_at = sequence.prefill_at or began
             if chunk.completes_prompt:
-                chunk.sequence.decode_at = ended
+                sequence.decode_at = sequence.decode_at or ended
 
     def _embed(self, texts: Ordered[Ordered[int]], future: Future[NDArray[np.float32]]) -> None:
         if not future.set_running_or_notify_cancel():
@@ -185,6 +194,24 @@ class Engine:
             future.set_result(self._executor.embed(texts))
         except Exception as error:  # noqa: BLE001  # it belongs to whoever called
             future.set_exception(error)
+
+
+def _add_prompt_scores(batch: Batch, output: ModelOutput) -> None:
+    """Hands out what the step says of prompts, and ends those sequences that are to have no token after theirs."""
+    scores = iter(output.prompt_scores)
+    for chunk in batch.chunks:
+        sequence = chunk.sequence
+        new = list(islice(scores, len(chunk.scored)))
+        sequence.prompt_scores += new
+        if not all(score.valid for score in new):
+            _end_not_finite(sequence)
+        elif chunk.completes_prompt and not chunk.samples:
+            _end([sequence], "length")
+
+
+def _end_not_finite(sequence: Sequence) -> None:
+    logger.error("the model gave a sequence no finite logits")
+    _end([sequence], "error")
 
 
 def _end(sequences: Ordered[Sequence], finish: Finish) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fastchat_worker.attention.batch import PackedBatch, Span
-from fastchat_worker.engine.executor import ModelInput
-from fastchat_worker.engine.scheduler import Batch
+from fastchat_worker.engine.executor import ModelInput, Scored
+from fastchat_worker.engine.scheduler import Batch, Chunk
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.sampling.grammar_state import allowed_tokens
 from fastchat_worker.sampling.parameters import Choice
@@ -17,16 +17,18 @@ def pack(batch: Batch) -> ModelInput:
     tokens = [sequence.tokens[-1] for sequence in batch.decode]
     positions = [sequence.cached - 1 for sequence in batch.decode]
     slots, sampled, spans = list(range(decode)), list(range(decode)), []
+    scored: list[Scored] = []
     for chunk in batch.chunks:
         first = len(tokens)
-        tokens += chunk.sequence.prompt[chunk.start : chunk.end]
+        tokens += chunk.sequence.read(chunk.start, chunk.end)
         positions += range(chunk.start, chunk.end)
         slots += [chunk.slot] * chunk.length
         spans.append(Span(first, len(tokens), chunk.slot, chunk.start))
-        if chunk.completes_prompt:
+        scored += _scored(chunk, first)
+        if chunk.samples:
             sampled.append(len(tokens) - 1)
     rows = PackedBatch(tuple(tokens), tuple(positions), tuple(slots), decode, tuple(spans))
-    return ModelInput(rows, batch.edits, tuple(sampled), tuple(_choices(batch.sampled)))
+    return ModelInput(rows, batch.edits, tuple(sampled), tuple(_choices(batch.sampled)), tuple(scored))
 
 
 def _choices(sequences: list[Sequence]) -> Iterable[Choice]:
@@ -39,3 +41,9 @@ def _choices(sequences: list[Sequence]) -> Iterable[Choice]:
             mask = {} if sequence.grammar.must_end(words) else choice.mask
             choice = replace(choice, allowed=words, mask=mask)
         yield choice
+
+
+def _scored(chunk: Chunk, first: int) -> list[Scored]:
+    """The rows of a chunk, whose first is `first`, after which a token of its prompt is scored."""
+    prompt, top = chunk.sequence.prompt, chunk.sequence.wanted.prompt or 0
+    return [Scored(first + at - chunk.start, prompt[at + 1], top) for at in chunk.scored]

@@ -12,9 +12,11 @@ from fastchat_worker.attention.backend import NAME, AttentionBackend
 from fastchat_worker.attention.batch import PackedBatch, pack_texts
 from fastchat_worker.attention.slots import SlotAttention
 from fastchat_worker.attention.texts import TextAttention
-from fastchat_worker.engine.executor import ModelInput, ModelOutput
+from fastchat_worker.engine.executor import ModelInput, ModelOutput, Scored
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors, bytes_per_token
+from fastchat_worker.sampling.logprobs import keep_raw, score, scores_of
 from fastchat_worker.sampling.sampler import sample
+from fastchat_worker.sampling.score import Score
 
 
 class UnsupportedModelError(Exception):
@@ -40,6 +42,7 @@ class Runner:
         self._shapes = self._layer_shapes()
         self._tensors: SlotTensors
         self._slots: SlotAttention
+        self._out_of_memory = False
 
     @property
     def token_bytes(self) -> int:
@@ -51,12 +54,27 @@ class Runner:
         self._tensors = SlotTensors(self._shapes, slots, max_len, self._model.dtype, self.device)
         self._slots = SlotAttention(self._tensors, self.device)
 
-    @torch.inference_mode()
     def execute(self, step: ModelInput) -> ModelOutput:
+        if self._out_of_memory:  # what the failed step held is free by now, but not given back to the device
+            self._out_of_memory = False
+            torch.cuda.empty_cache()
+        try:
+            return self._execute(step)
+        except torch.OutOfMemoryError:
+            self._out_of_memory = True
+            raise
+
+    @torch.inference_mode()
+    def _execute(self, step: ModelInput) -> ModelOutput:
         self._tensors.apply(step.edits)
-        keep = self._tensor(step.sampled or [0])  # of no row at all some models would not know what to make
-        logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
-        return ModelOutput(tuple(sample(logits[0, : len(step.sampled)].float(), step.choices)))
+        rows = [*step.sampled, *(each.row for each in step.scored)]
+        keep = self._tensor(rows or [0])  # of no row at all some models would not know what to make
+        logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits[0]
+        sampled = len(step.sampled)
+        choosable = logits[:sampled].float()
+        raw = keep_raw(choosable, step.choices)
+        tokens = sample(choosable, step.choices)
+        return ModelOutput(tuple(tokens), scores_of(raw, step.choices, tokens), _scores(logits[sampled:], step.scored))
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
@@ -87,3 +105,7 @@ class Runner:
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
+
+
+def _scores(logits: Tensor, scored: Sequence[Scored]) -> tuple[Score, ...]:
+    return tuple(score(logits, [each.token for each in scored], [each.top for each in scored])) if scored else ()

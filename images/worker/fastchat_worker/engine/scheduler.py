@@ -4,9 +4,12 @@ from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
 from fastchat_worker.engine.sequence import Phase, Sequence
+from fastchat_worker.engine.suspects import Suspects
 from fastchat_worker.engine.turns import Turns
 from fastchat_worker.kv.cache import KVCache
 from fastchat_worker.kv.edits import Edit
+
+_RECOVERY = 64  # steps that work before one more sequence may run again
 
 
 class QueueFullError(Exception):
@@ -28,7 +31,20 @@ class Chunk:
 
     @property
     def completes_prompt(self) -> bool:
-        return self.end == len(self.sequence.prompt)
+        return self.end == self.sequence.to_read
+
+    @property
+    def samples(self) -> bool:
+        """Whether a token is chosen after it."""
+        return self.completes_prompt and self.sequence.max_tokens > 0
+
+    @property
+    def scored(self) -> range:
+        """Positions of the prompt after which it gives the next token's score; those scored already are left out."""
+        sequence = self.sequence
+        if sequence.wanted.prompt is None:
+            return range(0)
+        return range(max(self.start, len(sequence.prompt_scores)), min(self.end, len(sequence.prompt) - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,7 @@ class Batch:
     @property
     def sampled(self) -> list[Sequence]:
         """Sequences that get a token from this step, in the order of the logits' rows."""
-        return [*self.decode, *(chunk.sequence for chunk in self.chunks if chunk.completes_prompt)]
+        return [*self.decode, *(chunk.sequence for chunk in self.chunks if chunk.samples)]
 
 
 class Scheduler:
@@ -57,6 +73,10 @@ class Scheduler:
 
     cache: has room for those that run. budget: tokens a step may carry, so that a long prompt does not stall the
     others for longer than a step of this size. max_waiting: sequences that may wait for room.
+
+    After a step that failed, each sequence of it runs alone until it gets a token; of one that fails alone the caller
+    is told, and all others go on together. Where each of them works alone, half as many run at once from then on, and
+    one more after every 64 steps that work.
     """
 
     def __init__(self, cache: KVCache[Sequence], budget: int, max_waiting: int) -> None:
@@ -64,6 +84,11 @@ class Scheduler:
         self.budget = max(budget, cache.capacity + 1)
         self.max_waiting = max_waiting
         self.waiting: Turns[Sequence] = Turns()
+        self.limit = cache.capacity
+        """Sequences that may run at once, for now."""
+        self._suspects = Suspects()
+        self._again: list[Sequence] = []  # they ran until a step failed, and go before those that wait
+        self._worked = 0  # steps since one failed
 
     @property
     def slots(self) -> int:
@@ -74,15 +99,22 @@ class Scheduler:
     def running(self) -> Ordered[Sequence]:
         return self._cache.sequences
 
+    @property
+    def interrupted(self) -> list[Sequence]:
+        """Sequences that ran until a step failed and have not begun anew."""
+        return [*self._again, *(each for each in self._suspects.sequences if each.phase is Phase.WAITING)]
+
     def add(self, sequence: Sequence) -> None:
         self.waiting.add(sequence.key, sequence.request, sequence)
 
     def schedule(self) -> Batch | None:
         """The next step, or None when there is nothing to do. Its tokens count as cached from here on."""
-        while self.waiting and self._cache.allocate(self.waiting.next):
-            self.waiting.pop().phase = Phase.PREFILL
-        decode = tuple(sequence for sequence in self.running if sequence.phase is Phase.DECODE)
-        chunks = self._chunks(first_slot=len(decode))
+        if self._suspects.cleared():
+            self._run_fewer(self._suspects.number // 2)
+        suspect = self._suspects.next
+        self._admit(suspect)
+        decode = () if suspect else tuple(each for each in self.running if each.phase is Phase.DECODE)
+        chunks = self._chunks(self.running.index(suspect), 0) if suspect else self._chunks(len(decode), len(decode))
         if not decode and not chunks:
             return None
         for sequence in decode:
@@ -93,16 +125,60 @@ class Scheduler:
                 chunk.sequence.phase = Phase.DECODE
         return Batch(decode, tuple(chunks), self._cache.take_edits())
 
+    def worked(self) -> None:
+        """The last step did."""
+        self._worked += 1
+        if self.limit < self._cache.capacity and self._worked % _RECOVERY == 0:
+            self.limit += 1
+
+    def failed(self, batch: Batch) -> Sequence | None:
+        """The last step raised: all that ran is read anew. Returns the one whose fault it is, where that is known."""
+        self._worked = 0
+        culprit = batch.sequences[0] if len(batch.sequences) == 1 else None
+        interrupted = [each for each in (*self.running, *self.interrupted) if each.phase is not Phase.FINISHED]
+        self._cache.reset()
+        for sequence in interrupted:
+            sequence.begin_anew()
+        self._suspects = Suspects([] if culprit else batch.sequences)
+        self._again = [each for each in interrupted if each is not culprit and each not in self._suspects.sequences]
+        return culprit
+
     def retire(self) -> None:
         """Drops what has finished and gives its room back."""
         self.waiting.keep(lambda sequence: sequence.phase is not Phase.FINISHED)
+        self._again = [each for each in self._again if each.phase is not Phase.FINISHED]
         for sequence in [each for each in reversed(self.running) if each.phase is Phase.FINISHED]:
             self._cache.free(sequence)
 
-    def _chunks(self, first_slot: int) -> list[Chunk]:
-        chunks, left = [], self.budget - first_slot
+    def _admit(self, suspect: Sequence | None) -> None:
+        """Makes room: for a suspect alone, else for those that ran before, then for those that wait."""
+        if suspect:
+            self._allocate([suspect] if suspect.phase is Phase.WAITING else [])
+            return
+        self._allocate(self._again)
+        while not self._again and self.waiting and len(self.running) < self.limit:
+            if not self._cache.allocate(self.waiting.next):
+                return
+            self.waiting.pop().phase = Phase.PREFILL
+
+    def _allocate(self, sequences: list[Sequence]) -> None:
+        while sequences and len(self.running) < self.limit and self._cache.allocate(sequences[0]):
+            sequences.pop(0).phase = Phase.PREFILL
+
+    def _run_fewer(self, limit: int) -> None:
+        """Takes those that came last out of the cache again, so that not more than `limit` run, but one does."""
+        self.limit = max(limit, 1)
+        for sequence in reversed(self.running[self.limit :]):
+            self._cache.free(sequence)
+            if sequence.phase is not Phase.FINISHED:
+                sequence.begin_anew()
+                self._again.insert(0, sequence)
+
+    def _chunks(self, first_slot: int, used: int) -> list[Chunk]:
+        """Of the prompts from this slot on as much as a step can carry beside `used` other rows."""
+        chunks, left = [], self.budget - used
         for slot, sequence in enumerate(self.running[first_slot:], first_slot):
-            length = min(left, len(sequence.prompt) - sequence.cached)
+            length = min(left, sequence.to_read - sequence.cached)
             if length <= 0:
                 break
             chunks.append(Chunk(sequence, slot, sequence.cached, length))

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from fastchat_worker.sampling.constraint import Constraint, Penalties
+from fastchat_worker.sampling.constraint import Penalties
 from fastchat_worker.sampling.grammar_state import GrammarState
 from fastchat_worker.sampling.parameters import GREEDY, Choice, Sampling
+from fastchat_worker.sampling.score import Score
 
 Finish = Literal["stop", "length", "cancelled", "aborted", "error", "grammar"]
 
 
 class Phase(Enum):
-    """Where a sequence stands; it passes through these in order and may leave out all but the last."""
+    """Where a sequence stands; it passes through these in order and may leave out all but the last.
+
+    After a step that failed it begins anew, with the tokens that it has as part of its prompt.
+    """
 
     WAITING = "waiting"
     """For room in the cache."""
@@ -27,14 +31,25 @@ class Phase(Enum):
     """`finish` says how."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Log probabilities that a sequence is to have, each with so many of the likeliest tokens; None: none at all."""
+
+    tokens: int | None = None
+    prompt: int | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """A prompt and the tokens generated after it.
+    """A prompt and the tokens generated after it. With `max_tokens` 0 the prompt is read, and that is all.
 
     `cached` counts the tokens, from the first of the prompt on, whose keys and values stand in the cache.
+    `to_read` are those that have to before it decodes.
     `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled`
     (the caller's wish), `aborted` (the worker stops), `error` and `grammar` (which says why it cannot be kept) the
     token is None.
+    `scores` and `prompt_scores` are there as far as `wanted` says: one for each of `tokens`, from before the listener
+    hears of it, and one for each token of the prompt but its first.
     `key` and `request` say to whom and to what it belongs: they take turns where sequences wait.
     `prefill_at` and `decode_at` are when its prompt began to be read and when its first token was there, on
     time.monotonic's clock.
@@ -55,25 +70,46 @@ class Sequence:
     prefill_at: float | None = None
     decode_at: float | None = None
     grammar: GrammarState | None = None
+    wanted: Wanted = Wanted()
+    scores: list[Score] = field(default_factory=list)
+    prompt_scores: list[Score] = field(default_factory=list)
     seed: int = field(init=False)
-    constraint: Constraint = field(init=False)
+    to_read: int = field(init=False)
+    constraint: Penalties = field(init=False)
 
     def __post_init__(self) -> None:
         self.seed = secrets.randbits(64) if self.sampling.seed is None else self.sampling.seed
-        self.constraint = Penalties(self.sampling)
+        self.to_read = len(self.prompt)
+        self.constraint = Penalties(self.sampling, self.prompt, self.end_tokens)
 
     @property
     def prompt_cached(self) -> bool:
-        return self.cached >= len(self.prompt)
+        return self.cached >= self.to_read
 
     @property
     def choice(self) -> Choice:
         """How its next token is chosen, given the logits after the last."""
         sampling, position = self.sampling, len(self.prompt) + len(self.tokens)
-        return Choice(sampling.temperature, sampling.top_p, sampling.top_k, self.seed, position, self.constraint.mask())
+        return Choice(
+            sampling.temperature, sampling.top_p, sampling.top_k, self.seed, position, self.constraint.mask(),
+            sampling.min_p, sampling.repetition_penalty, self.constraint.seen, self.wanted.tokens,
+        )  # fmt: skip
 
-    def append(self, token: int) -> None:
+    def read(self, start: int, end: int) -> Tokens[int]:
+        """Tokens `start` … `end` of the prompt and what was generated after it."""
+        prompt = len(self.prompt)
+        if end <= prompt:
+            return self.prompt[start:end]
+        return [*self.prompt[start:], *self.tokens[max(start - prompt, 0) : end - prompt]]
+
+    def begin_anew(self) -> None:
+        """Nothing of it is in the cache any more; what it generated stays and is read like a prompt."""
+        self.cached, self.to_read, self.phase = 0, len(self.prompt) + len(self.tokens), Phase.WAITING
+
+    def append(self, token: int, score: Score | None = None) -> None:
         self.tokens.append(token)
+        if score:
+            self.scores.append(score)
         self.constraint.accept(token)
         if token in self.end_tokens or self._completes(token):
             self.end("stop", token)

@@ -34,7 +34,7 @@ def add_generation(app: FastAPI, service: Service) -> None:
         """Continues a conversation."""
         wanted = await parse_serving(request, ChatCompletionRequest, service)
         generation = await prepare(service, wanted, chat_prompts)
-        return await respond(request, service, generation, ChatReply(wanted), wanted)
+        return await respond(request, service, generation, ChatReply(wanted, generation.prompt_tokens[0]), wanted)
 
     for route in (CHAT_COMPLETIONS, API_CHAT_COMPLETIONS):
         app.post(route.path, name=route.name, **described(route))(chat_completions)
@@ -44,7 +44,8 @@ def add_generation(app: FastAPI, service: Service) -> None:
         """Continues one or more prompts."""
         wanted = await parse_serving(request, CompletionRequest, service)
         generation = await prepare(service, wanted, completion_prompts)
-        return await respond(request, service, generation, CompletionReply(wanted, generation.echo), wanted)
+        reply = CompletionReply(wanted, generation.echo, generation.prompt_tokens)
+        return await respond(request, service, generation, reply, wanted)
 
 
 async def prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:
@@ -72,7 +73,8 @@ async def respond(
         whole = await unless_disconnected(request, document(generation, reply))
     finally:
         end()
-    return Response(whole.to_json(), media_type="application/json")
+    body = await asyncio.to_thread(whole.to_json) if generation.has_logprobs else whole.to_json()
+    return Response(body, media_type="application/json")
 
 
 def _end(generation: Generation, service: Service, model: str, trace: "Trace | None") -> None:

@@ -39,5 +39,8 @@ class KVCache(Protocol[T]):
     def free(self, sequence: T) -> None:
         """Gives the sequence's room back."""
 
+    def reset(self) -> None:
+        """Takes everybody's room, because what the tensors hold cannot be relied on."""
+
     def take_edits(self) -> tuple[Edit, ...]:
         """What the tensors have to do before the next step, in this order. Each is handed out once."""

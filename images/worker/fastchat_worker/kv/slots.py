@@ -18,15 +18,19 @@ class SlotCache(Generic[T]):
         self.capacity = capacity
         self.sequences: list[T] = []
         self._edits: list[Edit] = []
+        self._used = 0  # slots that were written
+        self._longest = 0  # tokens that one of them had
 
     def allocate(self, sequence: T) -> bool:
         if len(self.sequences) == self.capacity:
             return False
         self.sequences.append(sequence)
+        self._used = max(self._used, len(self.sequences))
         return True
 
     def append(self, sequence: T, tokens: int) -> None:
         sequence.cached += tokens
+        self._longest = max(self._longest, sequence.cached)
 
     def free(self, sequence: T) -> None:
         """Closes the hole: the last sequence that decodes moves into it, or the prompts being read move up."""
@@ -40,6 +44,11 @@ class SlotCache(Generic[T]):
         for slot in range(hole, len(self.sequences) - 1):  # all of them but one are still unread
             self._move(slot + 1, slot)
         self.sequences.pop()
+
+    def reset(self) -> None:
+        """Clears all that was ever written: which of the edits were carried out is not known."""
+        self.sequences = []
+        self._edits = [Clear(slot, self._longest) for slot in range(self._used)]
 
     def take_edits(self) -> tuple[Edit, ...]:
         edits, self._edits = tuple(self._edits), []

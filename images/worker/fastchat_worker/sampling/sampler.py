@@ -18,6 +18,7 @@ def sample(logits: Tensor, choices: Sequence[Choice]) -> list[int | None]:
 
     None for a row that has a NaN, plus infinity, or nothing but minus infinity.
     """
+    _penalize_repetition(logits, choices)
     _add_masks(logits, choices)
     restrict(logits, choices)
     tokens = _likeliest(logits)
@@ -33,6 +34,17 @@ def sample(logits: Tensor, choices: Sequence[Choice]) -> list[int | None]:
         tokens[truncated] = candidates.gather(1, _draw(weights, chosen)[:, None])[:, 0]
     finite = greatest[:, 0].isfinite().tolist()
     return [token if valid else None for token, valid in zip(tokens.tolist(), finite, strict=True)]
+
+
+def _penalize_repetition(logits: Tensor, choices: Sequence[Choice]) -> None:
+    """Divides the positive logits of the tokens seen, and multiplies the negative ones (arXiv:1909.05858)."""
+    for row, choice in enumerate(choices):
+        if choice.repetition_penalty != 1:
+            seen = torch.tensor(choice.seen, dtype=torch.long, device=logits.device)
+            seen = seen[seen < logits.shape[-1]]
+            values = logits[row, seen]
+            penalty = choice.repetition_penalty
+            logits[row, seen] = torch.where(values > 0, values / penalty, values * penalty)
 
 
 def _add_masks(logits: Tensor, choices: Sequence[Choice]) -> None:
@@ -58,18 +70,26 @@ def _probabilities(logits: Tensor, greatest: Tensor, choices: Sequence[Choice]) 
 
 
 def _truncate(probabilities: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
-    """The weights that top_k and top_p leave, likeliest first, and their tokens: [rows, candidates] each."""
+    """The weights that min_p, top_k and top_p leave, in this order, likeliest first, and their tokens.
+
+    [rows, candidates] each. top_p is a share of what the other two leave.
+    """
     vocabulary = probabilities.shape[-1]
     top_k = _column([choice.top_k or vocabulary for choice in choices], probabilities)
     top_p = _column([choice.top_p for choice in choices], probabilities)
+    min_p = _column([choice.min_p for choice in choices], probabilities)
     width = min(vocabulary, _CANDIDATES)
     weights, tokens = probabilities.topk(width)
-    if width < vocabulary and bool(((weights.sum(-1, keepdim=True) < top_p) & (top_k > width)).any()):
+    # Whether tokens beyond the candidates may stay in, as far as min_p and top_k say.
+    open_ended = (top_k > width) & (weights[:, -1:] >= min_p * weights[:, :1])
+    if width < vocabulary and bool((open_ended & (weights.sum(-1, keepdim=True) < top_p)).any()):
         weights, tokens = probabilities.sort(descending=True)
+        open_ended = torch.zeros_like(open_ended)
     rank = torch.arange(weights.shape[-1], device=weights.device)[None]
-    weights = weights * (rank < top_k)
+    weights = weights * ((rank < top_k) & (weights >= min_p * weights[:, :1]))
+    left = torch.where(open_ended, 1.0, weights.sum(-1, keepdim=True))
     before = weights.cumsum(-1) - weights
-    return weights * (before < top_p * weights.sum(-1, keepdim=True).clamp(max=1.0)), tokens
+    return weights * (before < top_p * left), tokens
 
 
 def _draw(weights: Tensor, choices: Sequence[Choice]) -> Tensor:

@@ -11,37 +11,49 @@ from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.sequence import Finish
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
 from fastchat_worker.errors import not_ready, queue_full, server_error
-from fastchat_worker.output.choice import ChoiceOutput
+from fastchat_worker.output.choice import ChoiceOutput, Ending
+from fastchat_worker.output.logprobs import LoggedToken, logged_prompt
 from fastchat_worker.output.parser import Delta
+from fastchat_worker.output.text import context_of
 from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState
-from fastchat_worker.sampling.parameters import Sampling
 from fastchat_worker.serving.forms import invalid_grammar
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts
+from fastchat_worker.serving.sampling import parameters_of
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What choice `index` gained; the last one of a choice carries its finish reason, and which stop text ended it."""
+    """What choice `index` gained; the last one of a choice carries its finish reason and which stop text ended it.
+
+    tokens: generated since the last update. logprobs: of the tokens whose text this is, where wanted. prompt_logprobs:
+    of the prompt's tokens, with the first update, where wanted.
+    """
 
     index: int
     deltas: Sequence[Delta]
     finish: str | None
+    tokens: Sequence[int] = ()
+    logprobs: Sequence[LoggedToken] = ()
+    prompt_logprobs: Sequence[LoggedToken] = ()
     stop_text: str | None = None
 
 
 class Generation:
-    """Runs the `n` choices of each prompt and hands out their deltas in the order they come.
+    """Runs the choices of each prompt and hands out their deltas in the order they come.
 
     After `start` the caller calls `stop`, whether or not it read all updates.
     """
 
     def __init__(self, generator: Generator, prompts: Prompts, request: GenerationRequest) -> None:
-        self._prompts = prompts
+        self.prompts = prompts
         self.first_token: float | None = None
         """Seconds from the request to the first token."""
         self._engine = generator.engine
         self._request = request
+        self._texts = generator.texts_of(request)
+        self._parameters = parameters_of(request, generator.language_model, prompts)
+        self._grammar = _compiled(generator, prompts.grammar, request)
         self._sequences: list[TokenSequence] = []
         self._outputs: list[ChoiceOutput] = []
         self._arrived: deque[tuple[int, int | None, Finish | None]] = deque()
@@ -49,41 +61,54 @@ class Generation:
         self._loop: asyncio.AbstractEventLoop
         self._counted = 0
         self._began = time.monotonic()
-        model, sampling, n = generator.language_model, sampling_of(request), request.n or 1
-        ends = model.end_tokens | prompts.end_tokens
-        grammar = _compiled(generator, prompts.grammar, request)
+        ending = Ending(prompts.stops, bool(request.include_stop_str_in_output), request.min_tokens or 0)
         for prompt in prompts.tokens:
-            for choice in range(n):
-                own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + choice)
-                listener = self._listener(len(self._sequences))
-                sequence = TokenSequence(prompt, prompts.max_tokens, ends, own, listener)
-                sequence.grammar = grammar() if grammar else None
-                self._sequences.append(sequence)
-                self._outputs.append(
-                    ChoiceOutput(model.decode, prompt, prompts.stops, prompts.parser(), prompts.visible)
-                )
+            self._add_choices(prompt, ending)
+        self._told = [0] * self.choices  # tokens of each choice that updates have had
 
     @property
     def echo(self) -> list[str]:
-        """The text that each choice begins with; empty where none does."""
-        n = self.choices // len(self._prompts.tokens)
-        return [text for text in self._prompts.echo for _ in range(n)]
+        """The text that each choice of the response begins with; empty where none does."""
+        return [text for text in self.prompts.echo for _ in range(self._parameters.n)]
+
+    @property
+    def prompt_tokens(self) -> list[list[int]]:
+        """The prompt's tokens of each choice of the response."""
+        return [prompt for prompt in self.prompts.tokens for _ in range(self._parameters.n)]
 
     @property
     def choices(self) -> int:
-        """`n` in a row for each prompt."""
+        """As many in a row for each prompt."""
         return len(self._sequences)
+
+    @property
+    def has_logprobs(self) -> bool:
+        """Whether updates carry them; a response of it may take a while to write."""
+        return self._parameters.wanted.tokens is not None
+
+    @property
+    def returned(self) -> list[int]:
+        """The choices of the response: `n` for each prompt, those with the highest mean log probability first.
+
+        Where no more than `n` were generated, all in their order.
+        """
+        n, generated = self._parameters.n, self._parameters.generated
+        groups = [range(first, first + generated) for first in range(0, self.choices, generated)]
+        if n == generated:
+            return list(range(self.choices))
+        return [choice for group in groups for choice in sorted(group, key=self._mean_logprob, reverse=True)[:n]]
 
     @property
     def usage(self) -> Usage:
         """Tokens so far; a prompt counts once, however many choices it has."""
-        prompt = sum(map(len, self._prompts.tokens))
+        prompt = sum(map(len, self.prompts.tokens))
+        reasoning = sum(output.reasoning_tokens for output in self._outputs)
         return Usage(
             prompt_tokens=prompt,
             completion_tokens=self._counted,
             total_tokens=prompt + self._counted,
             prompt_tokens_details=PromptTokensDetails(cached_tokens=0),
-            completion_tokens_details=CompletionTokensDetails(reasoning_tokens=0),
+            completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning),
         )
 
     @property
@@ -122,17 +147,39 @@ class Generation:
                 index, token, finish = self._arrived.popleft()
                 if index not in unfinished:
                     continue  # generated between the stop text and the engine's next step
+                told_before = self._told[index]
                 update = self._update(index, token, finish)
+                if update is None:
+                    continue
                 if update.finish:
                     unfinished.discard(index)
-                if update.deltas or update.finish:
-                    yield update
+                if self._parameters.wanted.prompt is not None and not told_before:  # there may be many
+                    update = replace(update, prompt_logprobs=await asyncio.to_thread(self._logged_prompt, index))
+                yield update
 
     def stop(self) -> None:
         """Takes what is unfinished out of the engine."""
         self._engine.cancel([sequence for sequence in self._sequences if not sequence.finish])
 
-    def _update(self, index: int, token: int | None, finish: Finish | None) -> Update:
+    def _add_choices(self, prompt: list[int], ending: Ending) -> None:
+        parameters, context = self._parameters, context_of(self._texts, prompt)
+        for choice in range(parameters.generated):
+            sequence = TokenSequence(
+                prompt,
+                self.prompts.max_tokens,
+                parameters.end_tokens,
+                parameters.of_choice(choice),
+                self._listener(len(self._sequences)),
+                wanted=parameters.wanted,
+            )
+            sequence.grammar = self._grammar() if self._grammar else None
+            self._sequences.append(sequence)
+            self._outputs.append(
+                ChoiceOutput(self._texts, context, ending, self.prompts.parser(), self.prompts.visible)
+            )
+
+    def _update(self, index: int, token: int | None, finish: Finish | None) -> Update | None:
+        """What a token, or the end, brings the choice; None where nothing can be told yet."""
         if finish == "error":
             raise server_error()
         if finish == "grammar":
@@ -141,15 +188,35 @@ class Generation:
             raise not_ready("draining")
         if self.first_token is None:
             self.first_token = time.monotonic() - self._began
-        output, deltas = self._outputs[index], []
-        if token is not None:
-            self._counted += 1
-            deltas += output.feed(token)
+        output = self._outputs[index]
+        deltas = [] if token is None else self._feed(index, token)
         if output.stopped and not finish:  # the engine does not know of stop texts
             self._engine.cancel([self._sequences[index]])
         if output.stopped or finish:
             deltas += output.end()
-        return Update(index, deltas, "stop" if output.stopped else finish, stop_text=output.stop_text)
+            finish = "stop" if output.stopped else finish
+        return self._told_of(index, deltas, finish) if deltas or finish else None
+
+    def _feed(self, index: int, token: int) -> list[Delta]:
+        self._counted += 1
+        sequence, output = self._sequences[index], self._outputs[index]
+        score = sequence.scores[output.fed] if self.has_logprobs else None
+        return output.feed(token, score, ends=token in sequence.end_tokens)
+
+    def _told_of(self, index: int, deltas: Sequence[Delta], finish: Finish | None) -> Update:
+        sequence, output, told = self._sequences[index], self._outputs[index], self._told[index]
+        self._told[index] = output.fed
+        tokens = sequence.tokens[told : output.fed]
+        logprobs = output.take_logged(final=finish is not None) if self.has_logprobs else ()
+        return Update(index, deltas, finish, tokens, logprobs, stop_text=output.stop_text)
+
+    def _logged_prompt(self, index: int) -> list[LoggedToken]:
+        sequence, offsets = self._sequences[index], self.prompts.offsets[index // self._parameters.generated]
+        return logged_prompt(self._texts, sequence.prompt, sequence.prompt_scores, offsets)
+
+    def _mean_logprob(self, index: int) -> float:
+        scores = self._sequences[index].scores
+        return sum(score.logprob for score in scores) / max(len(scores), 1)
 
     def _reason(self, index: int) -> str:
         """Why a choice could not keep its grammar."""
@@ -176,16 +243,3 @@ def _compiled(
         return generator.grammars.compile(grammar)
     except GrammarError as error:
         raise invalid_grammar(error, request) from None
-
-
-def sampling_of(request: GenerationRequest) -> Sampling:
-    """The request's sampling, null fields at OpenAI's defaults."""
-    return Sampling(
-        temperature=1.0 if request.temperature is None else request.temperature,
-        top_p=1.0 if request.top_p is None else request.top_p,
-        top_k=max(request.top_k or 0, 0),
-        presence_penalty=request.presence_penalty or 0.0,
-        frequency_penalty=request.frequency_penalty or 0.0,
-        logit_bias={int(token): bias for token, bias in (request.logit_bias or {}).items()},
-        seed=request.seed,
-    )

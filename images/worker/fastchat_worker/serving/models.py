@@ -1,9 +1,11 @@
 """Which models requests can name, and what serves them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 from fastchat.api import ModelCard, ModelList, Task, now
+from fastchat.api.common import Sampling as SamplingRequest
 from fastchat_worker.chat.template import ChatTemplate
 from fastchat_worker.chat.tools.calling import Calling
 from fastchat_worker.encoders.batcher import Batcher
@@ -11,6 +13,7 @@ from fastchat_worker.encoders.encoder import Embedder, PairEncoder
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
 from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.output.tokens import TokenTexts, texts_of
 from fastchat_worker.sampling.grammar import Grammars
 
 
@@ -27,6 +30,20 @@ class Generator:
     chat_template: ChatTemplate | None = None
     calling: Calling | None = None
     """How it is told its tools, and its messages are read; there where a chat template is."""
+
+    @cached_property
+    def texts(self) -> TokenTexts:
+        """The texts of its tokens, without those that control the model."""
+        return texts_of(self.language_model.tokenizer, skip_special_tokens=True)
+
+    def texts_of(self, request: SamplingRequest) -> TokenTexts:
+        """The texts of tokens as a request wants them."""
+        return self.whole_texts if request.skip_special_tokens is False else self.texts
+
+    @cached_property
+    def whole_texts(self) -> TokenTexts:
+        """The texts of all its tokens."""
+        return texts_of(self.language_model.tokenizer, skip_special_tokens=False)
 
 
 @dataclass(frozen=True)

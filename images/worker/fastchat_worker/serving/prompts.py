@@ -10,26 +10,31 @@ from fastchat_worker.errors import TooLongError, bad_request, context_length_exc
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.measure import MOST_TOKENS
 from fastchat_worker.output.parser import ContentParser, OutputParser
+from fastchat_worker.output.text import token_offsets
 from fastchat_worker.serving.forms import grammar_of
 from fastchat_worker.serving.models import Generator
+from fastchat_worker.serving.sampling import generated_by
 
 GenerationRequest = ChatCompletionRequest | CompletionRequest
 
 _SHORT = 16  # tokens of a completion whose request has no length, as in OpenAI's reference
+_MOST_LOGPROBS = 2**19  # of prompts in a response; each takes some hundred bytes until it is written
 
 
 @dataclass(frozen=True)
 class Prompts:
     """The tokens of each prompt, and how many may follow one of them at most.
 
-    echo: the texts of the prompts where each choice is to begin with its own; else empty. stops: texts that end a
-    choice. end_tokens: those that end one beside the model's own. parser: makes the parser of one choice. visible:
-    control tokens that it reads, with their text. grammar: what every choice must keep to, in llguidance's notation.
+    echo: the texts of the prompts where each choice is to begin with its own; else empty. offsets: where in these each
+    token begins, in characters, where that is wanted. stops: texts that end a choice. end_tokens: those that end one
+    beside the model's own. parser: makes the parser of one choice. visible: control tokens that it reads, with
+    their text. grammar: what every choice must keep to, in llguidance's notation.
     """
 
     tokens: Sequence[list[int]]
     max_tokens: int
     echo: Sequence[str] = ()
+    offsets: Sequence[list[int]] = ()
     stops: Sequence[str] = ()
     end_tokens: frozenset[int] = frozenset()
     parser: Callable[[], OutputParser] = ContentParser
@@ -42,7 +47,7 @@ def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompt
 
     Raises: RequestError 400 for what the template or the context does not take.
     """
-    _check_number(generator, 1, request.n or 1)
+    _check_number(generator, 1, generated_by(request))
     model = generator.language_model
     rendered = _rendered(generator, request)
     prompt, template = rendered.tokens(model), rendered.template
@@ -89,20 +94,46 @@ def completion_prompts(generator: Generator, request: CompletionRequest) -> Prom
 
     Raises: RequestError 400 for what the context does not take.
     """
-    _check_number(generator, len(request.prompts), request.n or 1)
-    model = generator.language_model
+    _check_number(generator, len(request.prompts), generated_by(request))
+    model, special = generator.language_model, request.add_special_tokens is not False
     prompts, left = [], max(MOST_TOKENS, model.max_len)
     for each in request.prompts:
-        tokens = model.tokens(each, "prompt") if isinstance(each, str) else model.checked(each, "prompt")
+        if isinstance(each, str):
+            tokens = model.tokens(each, "prompt", special=special)
+        else:
+            tokens = model.checked(each, "prompt")
         left -= len(tokens)
         if left < 0:
             raise too_many_tokens(MOST_TOKENS, "prompt")
         prompts.append(tokens)
     if not all(prompts):
         raise bad_request("The prompt is empty.", "prompt")
-    max_tokens = min(_room(model, prompt, request.max_tokens or _SHORT, "prompt") for prompt in prompts)
-    echo = [model.decode(prompt) for prompt in prompts] if request.echo else ()
-    return Prompts(prompts, max_tokens, echo, request.stops, grammar=grammar_of(request))
+    wanted = _SHORT if request.max_tokens is None else request.max_tokens
+    max_tokens = min(_room(model, prompt, wanted, "prompt") for prompt in prompts)
+    echo, offsets = _echo(generator, request, prompts) if request.echo else ((), ())
+    return Prompts(prompts, max_tokens, echo, offsets, request.stops, grammar=grammar_of(request))
+
+
+def _echo(
+    generator: Generator, request: CompletionRequest, prompts: Sequence[list[int]]
+) -> tuple[list[str], list[list[int]]]:
+    """The text of each prompt, as it was sent, and with log probabilities where in it each token begins.
+
+    Raises: RequestError 400 for more log probabilities than a response may have.
+    """
+    texts = generator.texts_of(request)
+    sent = [each if isinstance(each, str) else texts.decode(each) for each in request.prompts]
+    if request.logprobs is None:
+        return sent, []
+    if sum(map(len, prompts)) * generated_by(request) * (request.logprobs + 1) > _MOST_LOGPROBS:
+        message = f"The prompts have more than {_MOST_LOGPROBS} log probabilities in all; send fewer at a time."
+        raise bad_request(message, "logprobs")
+    special = request.add_special_tokens is not False
+    offsets = []
+    for each, text, tokens in zip(request.prompts, sent, prompts, strict=True):
+        known = generator.language_model.offsets(text, special=special) if isinstance(each, str) else None
+        offsets.append(known or token_offsets(texts, tokens, len(text)))
+    return sent, offsets
 
 
 def _check_number(generator: Generator, prompts: int, n: int) -> None:
@@ -110,7 +141,7 @@ def _check_number(generator: Generator, prompts: int, n: int) -> None:
     most = generator.engine.max_per_request
     if prompts * n > most:
         message = (
-            f"This request asks for {prompts * n} choices ({prompts} prompts, n={n} for each); this worker takes "
+            f"This request asks for {prompts * n} choices ({prompts} prompts, {n} for each); this worker takes "
             f"at most {most} in one request (--max-sequences-per-request): send several."
         )
         raise bad_request(message, "n" if n > 1 else "prompt", "too_many_sequences")
@@ -119,11 +150,11 @@ def _check_number(generator: Generator, prompts: int, n: int) -> None:
 def _room(model: LanguageModel, prompt: Sequence[int], wanted: int | None, param: str) -> int:
     """Tokens that may follow a prompt. Raises: RequestError 400 where so many do not fit the context."""
     room = model.max_len - len(prompt)
-    if room < 1:
+    if room < 0 or (room == 0 and wanted != 0):
         raise TooLongError(model.max_len, len(prompt), "your prompt has", param)
     if wanted is not None and wanted > room:
         message = (
             f"you asked for {len(prompt) + wanted} tokens: {len(prompt)} in the {param}, {wanted} in the completion"
         )
         raise context_length_exceeded(model.max_len, message, param)
-    return wanted or room
+    return room if wanted is None else wanted

@@ -87,9 +87,9 @@ def test_a_prompt_with_a_token_that_the_model_does_not_have_ends_alone(start, pr
     assert (engine.running, engine.waiting) == (0, 0)
 
 
-def test_a_step_that_raises_ends_those_in_it_and_the_engine_goes_on(start):
+def test_a_step_that_raises_ends_the_one_that_made_it_fail_and_the_engine_goes_on(start):
     engine = start()
-    assert _outcomes(engine, [1], [FAILURE]) == [("error", []), ("error", [])]
+    assert _outcomes(engine, [1], [FAILURE]) == [("length", [2, 3, 4]), ("error", [])]
     assert _outcomes(engine, [1]) == [("length", [2, 3, 4])]
 
 

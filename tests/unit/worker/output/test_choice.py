@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastchat_worker.output.choice import ChoiceOutput
+from fastchat_worker.output.choice import ChoiceOutput, Ending
 from fastchat_worker.output.parser import ContentParser, Delta, OutputParser, joined
 from fastchat_worker.output.stops import StopTexts
+from fastchat_worker.output.tokens import TokenTexts
 
 PARSERS: list[Callable[[], OutputParser]] = [ContentParser]
 TEXT = st.text(st.sampled_from("aé"), max_size=12)
@@ -32,9 +33,8 @@ def parsed(texts: list[str], stops: list[str], parser: OutputParser) -> Delta:
 
 def generated(tokens: list[bytes], stops: list[str]) -> tuple[Delta, bool]:
     """The message of these tokens, and whether a stop text ended it, after which no token is fed."""
-    output = ChoiceOutput(
-        lambda ids: b"".join(tokens[token] for token in ids).decode(errors="replace"), [], stops, ContentParser()
-    )
+    texts = TokenTexts(lambda ids: b"".join(tokens[token] for token in ids).decode(errors="replace"))
+    output = ChoiceOutput(texts, [], Ending(stops), ContentParser())
     deltas: list[Delta] = []
     for token in range(len(tokens)):
         deltas += output.feed(token)
@@ -58,7 +58,7 @@ def test_however_a_text_is_cut_into_tokens_it_is_the_same_message(text, stops, c
 
 
 def test_no_delta_is_empty():
-    output = ChoiceOutput(lambda ids: "ab"[: len(ids)], [], ["b"], ContentParser())
+    output = ChoiceOutput(TokenTexts(lambda ids: "".join("ab"[i] for i in ids)), [], Ending(["b"]), ContentParser())
     assert [output.feed(0), output.feed(1), output.end()] == [[Delta("a")], [], []]
 
 

@@ -1,24 +1,29 @@
 """What every kind of response is made by: the whole document, or one event after another."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from fastchat.api import Response, Usage
 from fastchat_worker.errors import RequestError
+from fastchat_worker.output.logprobs import LoggedToken
 from fastchat_worker.output.parser import Delta, joined
 from fastchat_worker.serving.generation import Generation, Update
 
 
 @dataclass(frozen=True)
 class Message:
-    """All that a choice said, and why it ended: `stop` or `length`.
+    """All that a choice said, and why it ended: `stop` or `length`. The rest is as in `Update`.
 
-    deltas: the same in the order it came. stop_text: the one that ended it.
+    deltas: in the order they came.
     """
 
     delta: Delta
     finish: str
+    tokens: Sequence[int] = ()
+    logprobs: Sequence[LoggedToken] = ()
+    prompt_logprobs: Sequence[LoggedToken] = ()
     deltas: Sequence[Delta] = ()
     stop_text: str | None = None
 
@@ -49,15 +54,12 @@ def event(data: Response, name: str = "") -> bytes:
 
 async def document(generation: Generation, reply: Reply) -> Response:
     """The response, once all of it is there. Raises: RequestError where it cannot be had."""
-    deltas: list[list[Delta]] = [[] for _ in range(generation.choices)]
-    ends: dict[int, Update] = {}
+    updates: list[list[Update]] = [[] for _ in range(generation.choices)]
     async for update in generation.updates():
-        deltas[update.index] += update.deltas
-        ends[update.index] = update
-    messages = [
-        Message(joined(each), ends[index].finish or "", deltas=each, stop_text=ends[index].stop_text)
-        for index, each in enumerate(deltas)
-    ]
+        updates[update.index].append(update)
+    messages = [_message(updates[choice]) for choice in generation.returned]
+    if generation.has_logprobs:
+        return await asyncio.to_thread(reply.document, messages, generation.usage)
     return reply.document(messages, generation.usage)
 
 
@@ -67,10 +69,30 @@ async def events(generation: Generation, reply: Reply) -> AsyncIterator[bytes]:
         yield opening
     try:
         async for update in generation.updates():
-            for each in reply.update(update, lambda: generation.usage):
+            for each in await _written(generation, reply, update):
                 yield each
     except RequestError as error:
         yield reply.error(error)
         return
     for closing in reply.closing(generation.usage):
         yield closing
+
+
+async def _written(generation: Generation, reply: Reply, update: Update) -> Iterable[bytes]:
+    if not update.prompt_logprobs:
+        return reply.update(update, lambda: generation.usage)
+    return await asyncio.to_thread(lambda: list(reply.update(update, lambda: generation.usage)))
+
+
+def _message(updates: Sequence[Update]) -> Message:
+    """What the updates of one choice add up to."""
+    deltas = [delta for update in updates for delta in update.deltas]
+    return Message(
+        joined(deltas),
+        updates[-1].finish or "",
+        [token for update in updates for token in update.tokens],
+        [token for update in updates for token in update.logprobs],
+        [token for update in updates for token in update.prompt_logprobs],
+        deltas,
+        updates[-1].stop_text,
+    )
