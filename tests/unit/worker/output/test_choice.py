@@ -11,6 +11,7 @@ from fastchat_worker.output.choice import ChoiceOutput, Ending
 from fastchat_worker.output.parser import ContentParser, Delta, OutputParser, joined
 from fastchat_worker.output.stops import StopTexts
 from fastchat_worker.output.tokens import TokenTexts
+from fastchat_worker.sampling.score import Score
 
 PARSERS: list[Callable[[], OutputParser]] = [ContentParser]
 TEXT = st.text(st.sampled_from("aé"), max_size=12)
@@ -64,3 +65,64 @@ def test_no_delta_is_empty():
 
 def test_of_stop_texts_the_first_to_be_complete_counts_though_another_began_before():
     assert parsed(["abc"], ["abc", "b"], ContentParser()) == Delta("a")
+
+
+def _logged(tokens: list[str], ending: Ending, *, ends: bool = False) -> tuple[list[list[str]], str]:
+    """The tokens told after each one and at the end, and the text; the last is an end token where so said."""
+    output = ChoiceOutput(TokenTexts(lambda ids: "".join(tokens[i] for i in ids)), [], ending, ContentParser())
+    told, deltas = [], []
+    for token in range(len(tokens)):
+        deltas += output.feed(token, Score(-1.0), ends=ends and token == len(tokens) - 1)
+        if output.stopped:
+            break
+        told.append([each.text for each in output.take_logged(final=False)])
+    deltas += output.end()
+    told.append([each.text for each in output.take_logged(final=True)])
+    return told, joined(deltas).content
+
+
+def test_a_token_is_told_when_its_text_shows():
+    assert _logged(["a", "S", "T", "x", "y"], Ending(["STOP"])) == (
+        [["a"], [], [], ["S", "T", "x"], ["y"], []],
+        "aSTxy",
+    )
+
+
+def test_tokens_that_wait_are_told_at_the_end():
+    assert _logged(["a", "S", "T"], Ending(["STOP"])) == ([["a"], [], [], ["S", "T"]], "aST")
+
+
+def test_tokens_of_a_stop_text_are_never_told_but_one_that_began_before_it_is():
+    assert _logged(["a", "bS", "TOP", "x"], Ending(["STOP"])) == ([["a"], ["bS"], []], "ab")
+
+
+def test_an_end_tokens_text_does_not_show_unless_it_is_included():
+    assert _logged(["a", "END"], Ending(), ends=True) == ([["a"], [], ["END"]], "a")
+    assert _logged(["a", "END"], Ending(include=True), ends=True)[1] == "aEND"
+
+
+def test_stop_texts_count_from_the_token_after_min_tokens_on():
+    assert _logged(["S", "a", "S", "b"], Ending(["S"], min_tokens=2))[1] == "Sa"
+
+
+class Reasoning:
+    """A parser whose text is reasoning until a full stop."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def feed(self, text: str) -> list[Delta]:
+        was_over, self.over = self.over, self.over or "." in text
+        return [Delta(text) if was_over else Delta(reasoning=text)] if text else []
+
+    def end(self) -> list[Delta]:
+        return []
+
+
+def test_reasoning_tokens_are_those_whose_text_went_to_reasoning():
+    tokens = ["a", "S", "T", ".", "c", "d"]
+    output = ChoiceOutput(TokenTexts(lambda ids: "".join(tokens[i] for i in ids)), [], Ending(["STOP"]), Reasoning())
+    for token in range(len(tokens)):
+        output.feed(token)
+    output.end()
+    assert output.reasoning_tokens == 4

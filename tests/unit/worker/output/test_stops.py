@@ -52,3 +52,22 @@ def test_each_character_is_looked_at_once_for_each_stop_text(text):
     finally:
         sys.settrace(None)
     assert steps < 20 * len(stops) * len(text)
+
+
+@given(st.text("ab"), st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=3))
+def test_with_include_text_ends_after_the_first_stop_and_nothing_waits(text, stops):
+    stop_texts = StopTexts(stops, include=True)
+    pieces = [stop_texts.feed(character) for character in text]
+    ends = [end for end in range(len(text) + 1) if any(text[:end].endswith(stop) for stop in stops)]
+    end = ends[0] if ends else len(text)
+    assert pieces == [character if at < end else "" for at, character in enumerate(text)]
+    assert stop_texts.end() == ""
+
+
+@given(st.text("ab", max_size=8), st.text("ab", max_size=8), st.text("ab", min_size=1, max_size=3))
+def test_a_stop_text_that_is_complete_before_it_may_be_ends_nothing(early, late, stop):
+    stop_texts = StopTexts([stop])
+    shown = "".join([*(stop_texts.feed(c, ends=False) for c in early), *map(stop_texts.feed, late), stop_texts.end()])
+    whole = early + late
+    ends = [end for end in range(len(early) + 1, len(whole) + 1) if whole[:end].endswith(stop)]
+    assert shown == (whole[: ends[0] - len(stop)] if ends else whole)

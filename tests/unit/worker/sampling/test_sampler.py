@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
+from fastchat_worker.sampling.logprobs import keep_raw, scores_of
 from fastchat_worker.sampling.parameters import Choice
 from fastchat_worker.sampling.sampler import sample
 
@@ -116,3 +117,61 @@ def test_a_row_that_cannot_be_chosen_from_gets_no_token_and_the_others_do(bad, f
 
 def test_tokens_that_are_banned_by_minus_infinity_are_never_chosen():
     assert set(_draws(logits=[0.0, -INF, 2.0, -INF, 0.0])) == {0, 2, 4}
+
+
+def test_top_p_zero_and_a_tiny_temperature_take_the_likeliest():
+    assert set(_draws(100, top_p=0.0)) == {1}
+    assert set(_draws(100, temperature=1e-6, logits=[1.0, 1.0 + 1e-6, 0.0])) == {1}
+
+
+def test_min_p_leaves_tokens_of_at_least_that_share_of_the_likeliest():
+    # of the likeliest the others have about .05 .37 .14 .02
+    assert set(_draws(min_p=0.4)) == {1}
+    assert set(_draws(min_p=0.1)) == {1, 2, 3}
+    assert set(_draws(min_p=1.0)) == {1}
+
+
+def test_min_p_looks_beyond_the_first_candidates():
+    assert max(_draws(300, [0.0] * 5000, min_p=0.5)) > 1024
+
+
+def test_top_p_is_a_share_of_what_min_p_leaves():
+    # min_p leaves .62 .23 .08, of which the first is two thirds
+    assert set(_draws(min_p=0.1, top_p=0.66)) == {1}
+
+
+def test_a_nucleus_is_a_share_of_the_whole_vocabulary():
+    """The first 1024 of 2048 equals have half of it: 0.4 of the whole are 820 of them, not 410."""
+    assert max(_draws(1000, [0.0] * 2048, top_p=0.4)) > 700
+
+
+def test_repetition_makes_likely_and_unlikely_tokens_less_likely():
+    assert _greedy([2.0, 3.0, 0.0], repetition_penalty=2.0, seen=[1]) == 0
+    assert _greedy([-2.0, -1.5, -9.0], repetition_penalty=2.0, seen=[1]) == 0
+    assert _greedy([2.0, 3.0, 0.0], repetition_penalty=2.0, seen=[1, 0, 99]) == 1
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+def test_a_row_that_is_not_finite_gets_no_token_whatever_is_added_to_it(bad):
+    row = [0.0, 1.0, bad, 2.0, 0.0]
+    for fields in ({"repetition_penalty": 1.5, "seen": [2]}, {"mask": {2: -INF}}, {"mask": {2: 5.0}, "min_p": 0.1}):
+        assert sample(torch.tensor([LOGITS, row]), [_choice(top_k=1), _choice(**fields)]) == [1, None]
+
+
+def test_scores_are_those_of_the_raw_logits_and_the_rows_that_want_none_have_none():
+    choices = [_choice(temperature=0.0, mask={1: -100.0}, logprobs=2), _choice(), _choice(temperature=0.0, logprobs=0)]
+    logits = torch.tensor([LOGITS] * 3)
+    raw = keep_raw(logits, choices)
+    tokens = sample(logits, choices)
+    first, second, third = scores_of(raw, choices, tokens)
+    expected = torch.tensor(LOGITS).log_softmax(0).tolist()
+    assert (tokens[0], first.logprob) == (2, pytest.approx(expected[2]))
+    assert first.top == [(1, pytest.approx(expected[1])), (2, pytest.approx(expected[2]))]
+    assert second is None
+    assert (third.logprob, third.top) == (pytest.approx(expected[1]), [])
+
+
+def test_nothing_is_kept_where_no_row_wants_a_score():
+    choices = [_choice(), _choice()]
+    assert keep_raw(torch.tensor([LOGITS] * 2), choices) is None
+    assert scores_of(None, choices, [1, 1]) == ()
