@@ -7,10 +7,13 @@ import httpx
 from fastchat import Client
 from fastchat.api.routes import (
     API_CHAT_COMPLETIONS,
+    COUNT_TOKENS,
     CREATE_EMBEDDINGS,
     DETOKENIZE,
     ENGINE_EMBEDDINGS,
+    MESSAGES,
     RERANK_ALIASES,
+    RESPONSES,
     ROUTES,
     SCORE_ALIASES,
     TOKEN_CHECK,
@@ -18,7 +21,9 @@ from fastchat.api.routes import (
 )
 
 OTHER_NAMES = (API_CHAT_COMPLETIONS, CREATE_EMBEDDINGS, ENGINE_EMBEDDINGS, *RERANK_ALIASES, *SCORE_ALIASES)
-NOT_CALLED = {route.path for route in (*OTHER_NAMES, TOKEN_CHECK, TOKENIZE, DETOKENIZE)}
+OTHER_CLIENTS = (RESPONSES, MESSAGES, COUNT_TOKENS)
+"""For them there are the packages of those who made these APIs."""
+NOT_CALLED = {route.path for route in (*OTHER_NAMES, *OTHER_CLIENTS, TOKEN_CHECK, TOKENIZE, DETOKENIZE)}
 
 
 def route_of(request: httpx.Request) -> str:

@@ -9,8 +9,9 @@ from fastchat_worker.chat.jinja import ChatProgram
 from fastchat_worker.chat.template import ChatTemplate, render
 from fastchat_worker.chat.tools.calling import Calling, check_option, find
 from fastchat_worker.errors import LoadError
-from fastchat_worker.output.choice import ChoiceOutput
+from fastchat_worker.output.choice import ChoiceOutput, Ending
 from fastchat_worker.output.parser import Delta, joined
+from fastchat_worker.output.tokens import TokenTexts
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
@@ -183,7 +184,8 @@ def test_control_tokens_that_mark_calls_are_read_and_others_are_not():
     def decode(ids: Any) -> str:
         return "".join(texts.get(each, "") for each in ids)
 
-    output = ChoiceOutput(decode, [], (), calling.parser(asked(tools=[TOOL]), "")(), calling.visible)
+    parser = calling.parser(asked(tools=[TOOL]), "")()
+    output = ChoiceOutput(TokenTexts(decode), [], Ending(), parser, calling.visible)
     deltas = [delta for token in (1000, 1, 2, 3, 1001) for delta in output.feed(token)]
     whole = joined([*deltas, *output.end()])
     assert [call.name for call in whole.calls] == ["get_weather"]
