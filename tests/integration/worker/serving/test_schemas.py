@@ -23,12 +23,24 @@ NUMBER = 150  # each, greedy and sampled: 20 s of CPU time
 PROMPTS = ("Write a JSON document.", "Once upon a time", "def main():\n    return {", "日本語で: ", '{"id": 1}\n')
 SAMPLED = {"temperature": 1.0, "top_p": 0.95, "frequency_penalty": 0.5}
 CHECKER = jsonschema.FormatChecker()
+TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(z|[+-]([01]\d|2[0-3]):[0-5]\d)", re.IGNORECASE)
 
 
 @CHECKER.checks("date", raises=ValueError)
 def _is_date(value: object) -> bool:
     """With the year 0000, which RFC 3339 has and Python has not."""
     return not isinstance(value, str) or bool(datetime.date.fromisoformat(re.sub("^0000", "2000", value)))
+
+
+@CHECKER.checks("time")
+def _is_time(value: object) -> bool:
+    """With the leap seconds and the small z of RFC 3339."""
+    return not isinstance(value, str) or bool(TIME.fullmatch(value))
+
+
+@CHECKER.checks("date-time", raises=ValueError)
+def _is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or (_is_date(value[:10]) and value[10] in "Tt " and _is_time(value[11:]))
 
 
 @pytest.fixture(scope="module")
