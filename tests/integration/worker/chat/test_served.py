@@ -52,13 +52,6 @@ def test_a_stop_token_of_the_conversation_ends_a_chat(instructed):
     assert finished(url, "completions", BOS, prompt="Hello")[1] == "length"
 
 
-def test_a_role_that_the_conversation_does_not_know_is_refused_in_its_words(instructed):
-    messages = [*HELLO, {"role": "tool", "content": "42", "tool_call_id": "c"}]
-    answer = httpx.post(instructed["zero_shot"] + "/v1/chat/completions", json={"model": "m", "messages": messages})
-    assert answer.status_code == 400
-    assert "zero_shot knows user, assistant and system, not tool" in answer.json()["error"]["message"]
-
-
 def test_a_name_that_does_not_ship_ends_the_worker_before_anything_is_downloaded(start_worker):
     assert last_line(start_worker(*OPTIONS, "vicuna", "--model-path", "hf://nobody/nothing")) == (
         "--chat-template vicuna: there is no such file, and none of that name ships; did you mean vicuna_v1.1? "
