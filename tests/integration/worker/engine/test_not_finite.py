@@ -11,7 +11,7 @@ from fastchat_worker.engine.executor import ModelInput
 from fastchat_worker.engine.packing import pack
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.engine.sequence import Sequence, Wanted
 from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.sampling.parameters import Sampling
 
@@ -95,3 +95,15 @@ def test_tokens_that_the_model_does_not_have_end_their_sequence_alone(model, alo
     good, unknown = _good()[0], Sequence([1, 100], 9)
     assert running.generate([good, unknown])[0] == alone[0]
     assert unknown.finish == "error"
+
+
+def test_with_scores_and_penalties_it_ends_alone_too(model, run_engine):
+    running = run_engine(model, slots=3, budget=16)
+    wanted = Wanted(tokens=2, prompt=2)
+    penalized = Sampling(temperature=0, repetition_penalty=1.3, presence_penalty=1, logit_bias={POISON: -math.inf})
+    good = Sequence(GOOD[1], 9, sampling=penalized, wanted=wanted)
+    bad = [Sequence([5] * 20 + [POISON, 5], tokens, sampling=penalized, wanted=wanted) for tokens in (0, 9)]
+    running.generate([bad[0], good, bad[1]])
+    assert [each.finish for each in (*bad, good)] == ["error", "error", "length"]
+    assert (len(good.prompt_scores), len(good.scores)) == (len(GOOD[1]) - 1, 9)
+    assert all(score.valid and len(score.ids) == 2 for score in (*good.prompt_scores, *good.scores))
