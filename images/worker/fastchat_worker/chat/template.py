@@ -65,7 +65,7 @@ class Rendered:
         """The prompt. Raises: TooLongError where it cannot fit, without spending the time to split all of it."""
         if self.marks and self.template.control:
             model.refuse_hopeless(self.written, "messages")
-            ids = self.template.control.split(self.written, self.marks)
+            ids = model.checked(self.template.control.split(self.written, self.marks), "messages")
         else:
             ids = model.rendered_tokens(self.written, "messages")
         prefix = self.template.prefix

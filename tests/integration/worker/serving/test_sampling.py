@@ -1,10 +1,12 @@
 """What the parameters that vLLM adds do, and what is refused; a model of a few thousand weights. Takes 5 s."""
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from support.workers import WorkerProcess
 
 END = 1
 """The model's end token."""
@@ -93,3 +95,37 @@ def test_usage_comes_with_every_chunk_where_asked_for(client):
     body = {"model": "tiny", "prompt": "abc", "max_tokens": 3, "stream": True, "stream_options": options}
     text = client.post("/v1/completions", json={**body, "ignore_eos": True}).text
     assert text.count('"completion_tokens"') == text.count("data: {")
+
+
+@pytest.fixture(scope="module")
+def short_of_tokens(tiny_folder, tmp_path_factory) -> Iterator[httpx.Client]:
+    """A worker whose tokenizer has a token that its model has not."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("short") / "model"
+    shutil.copytree(tiny_folder, folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<extra>"])
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    worker = WorkerProcess(tmp_path_factory.mktemp("worker"), "--model-name", "tiny", "--model-path", str(folder))
+    try:
+        worker.wait_ready()
+        with httpx.Client(base_url=worker.url, timeout=120) as client:
+            yield client
+    finally:
+        worker.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/completions", {"prompt": "a<extra>b"}, "prompt"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a<extra>b"}]}, "messages"),
+    ],
+)
+def test_a_text_whose_tokens_the_model_does_not_have_is_refused_and_touches_nobody(short_of_tokens, path, body, param):
+    response = short_of_tokens.post(path, json={"model": "tiny", "max_tokens": 2, **body})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert "258" in response.json()["error"]["message"]
+    assert len(_choice(short_of_tokens, max_tokens=2, ignore_eos=True)["token_ids"]) == 2
