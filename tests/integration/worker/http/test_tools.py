@@ -1,12 +1,14 @@
 """Tools over HTTP, with a model of 135M parameters whose template knows none. About a minute."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import jsonschema
 import openai
 import pytest
+from support.workers import SMOLLM2, WorkerProcess
 
 CITY = {
     "type": "object",
@@ -131,3 +133,47 @@ def test_tools_that_cannot_be_kept_are_refused(llm, fields, word):
     refused = ask(llm, **fields)
     assert refused.status_code == 400
     assert word in refused.text
+
+
+HERMES = """{% if tools %}<|im_start|>system
+Tools: {% for tool in tools %}{{ tool | tojson }}{% endfor %}<|im_end|>
+{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content or "" }}{% for call in m.tool_calls or [] %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if thinking %}<think>
+{% endif %}{% endif %}"""
+
+
+@pytest.fixture(scope="module")
+def hermes(tmp_path_factory) -> Iterator[httpx.Client]:
+    """A worker whose template writes tools, and opens the reasoning where it is asked to."""
+    folder = tmp_path_factory.mktemp("hermes")
+    (folder / "hermes.jinja").write_text(HERMES)
+    options = ("--model-name", "smollm2", "--model-path", SMOLLM2, "--chat-template", str(folder / "hermes.jinja"))
+    worker = WorkerProcess(folder, *options)
+    try:
+        worker.wait_ready()
+        assert "calls of tools: hermes (by the chat template)" in worker.log.read_text()
+        with httpx.Client(base_url=worker.url, timeout=600) as client:
+            yield client
+    finally:
+        worker.stop()
+
+
+def test_a_template_that_knows_tools_writes_them(hermes):
+    called = choice(ask(hermes, tools=[WEATHER], tool_choice="required", parallel_tool_calls=False))
+    jsonschema.validate(json.loads(called["message"]["tool_calls"][0]["function"]["arguments"]), CITY)
+
+
+def test_what_follows_an_opened_think_mark_is_reasoning(hermes):
+    thinking = {"chat_template_kwargs": {"thinking": True}}
+    thought = choice(ask(hermes, max_tokens=6, **thinking))["message"]
+    assert thought["reasoning"] == thought["reasoning_content"]
+    assert thought["reasoning"]
+    assert not thought["content"]
+    silent = choice(ask(hermes, max_tokens=6, include_reasoning=False, **thinking))["message"]
+    assert "reasoning" not in silent
+    assert choice(ask(hermes, max_tokens=6, reasoning_effort="none", messages=QUESTION))["message"]["content"]
