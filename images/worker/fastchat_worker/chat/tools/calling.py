@@ -2,9 +2,12 @@
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from transformers.utils.chat_parsing.response_templates import ResponseTemplate
 
 from fastchat.api import ChatCompletionRequest, Message
 from fastchat.api.tools import Function, ToolUse
@@ -12,6 +15,7 @@ from fastchat_worker.chat import reasoning as reasonings
 from fastchat_worker.chat.reasoning import Reasoning
 from fastchat_worker.chat.template import ChatTemplate
 from fastchat_worker.chat.tools import forcing, generic, message
+from fastchat_worker.chat.tools.declared import DeclaredParser, declared, marks
 from fastchat_worker.chat.tools.forms import families
 from fastchat_worker.chat.tools.forms.any_of import AnyOf
 from fastchat_worker.chat.tools.forms.channels import FunctionaryCalls, HarmonyCalls
@@ -34,12 +38,19 @@ class Calling:
     rendering: Rendering
     drops_system: bool = False
     control: Mapping[str, int] = field(default_factory=dict)
+    declared: ResponseTemplate | None = None
+    """How messages are read that no grammar keeps to a form, where the tokenizer says so and no family is told."""
 
     @property
     def visible(self) -> Mapping[int, str]:
         """Control tokens that mean something to the parser, which the text of a choice leaves out otherwise."""
-        marks = [*_strings(self.form), *self._reasoning_marks]
-        return {token: text for text, token in self.control.items() if any(text in mark for mark in marks)}
+        own = [*_strings(self.form), *self._reasoning_marks]
+        described = marks(self.declared) if self.declared else ""
+        return {
+            token: text
+            for text, token in self.control.items()
+            if any(text in mark for mark in own) or text in described or re.escape(text) in described
+        }
 
     @property
     def _reasoning_marks(self) -> tuple[str, ...]:
@@ -66,7 +77,7 @@ class Calling:
 
     def reads(self, request: ToolUse) -> bool:
         """Whether a choice may be more than content."""
-        return bool(request.offered) or self._channels or self.reasoning is not None
+        return bool(request.offered) or self._channels or self.reasoning is not None or self.declared is not None
 
     def parser(self, request: ChatCompletionRequest, prompt: str) -> Callable[[], OutputParser]:
         """Makes the parser of one choice that follows this prompt."""
@@ -80,6 +91,8 @@ class Calling:
 
         def parser() -> OutputParser:
             new = message.Message(functions, 1 if one else None, reasons=shows)
+            if self.declared and not _kept(request):
+                return DeclaredParser(self.declared, new, prompt, request.offered)
             return MessageParser(new, form, self.reasoning, begun=begun)
 
         return parser
@@ -131,7 +144,10 @@ def find(template: ChatTemplate, tokenizer: Any, option: str | None) -> Calling:
     logger.info("calls of tools: %s (%s)", form.name, why)
     if reasoning:
         logger.info("reasoning: between %s and %s", reasoning.opening, reasoning.closing)
-    return Calling(form, reasoning, rendering, template.drops_system, control)
+    described = None if option or families.find(template.program_for_tools.source) else declared(tokenizer)
+    if described:
+        logger.info("messages are read as the tokenizer's response_template says; forced calls in the form above")
+    return Calling(form, reasoning, rendering, template.drops_system, control, described)
 
 
 def _chosen(option: str | None, template: str, tokens: str, rendering: Rendering) -> tuple[Form, str]:
@@ -161,6 +177,11 @@ def _named(option: str) -> Form:
     except KeyError:
         known = ", ".join(sorted(families.FORMS))
         raise LoadError(f"--tool-call-parser {option}: there is none of that name; known are {known}") from None
+
+
+def _kept(use: ToolUse) -> bool:
+    """A grammar keeps the calls to a form."""
+    return bool(use.offered) and (use.must_call or any(each.strict for each in use.offered))
 
 
 def _declared(function: Function) -> dict[str, Any]:
