@@ -12,6 +12,7 @@ _FORM = (
     '<tool_call>\n{"name": "NAME", "arguments": {"ARGUMENT": "VALUE"}}\n</tool_call>'
 )
 _FREE = "Call a function only where it helps; otherwise answer in words."
+_RESULT = "<tool_response>"
 _FORCED = "Call a function now."
 
 
@@ -48,7 +49,7 @@ def _declared(function: Function) -> dict[str, object]:
 def _spoken(message: Message) -> Message:
     """A turn with its calls, or the result of one, as text."""
     if message.role in ("tool", "function"):
-        return Message(role="user", content=f"<tool_response>\n{message.text}\n</tool_response>")
+        return Message(role="user", content=f"{_RESULT}\n{message.text}\n</tool_response>")
     if not message.calls:
         return message
     calls = (
@@ -64,11 +65,11 @@ def _text(arguments: str | dict[str, object]) -> str:
 
 
 def _merged(turns: Sequence[Message]) -> list[Message]:
-    """Results that follow one another in one turn: templates want user and assistant in turns."""
+    """A result and what follows it of the user in one turn: templates want user and assistant in turns."""
     merged: list[Message] = []
     for turn in turns:
         last = merged[-1] if merged else None
-        if last and last.role == turn.role == "user" and turn.text.startswith("<tool_response>"):
+        if last and last.role == turn.role == "user" and any(each.text.startswith(_RESULT) for each in (last, turn)):
             merged[-1] = Message(role="user", content=f"{last.text}\n{turn.text}")
         else:
             merged.append(turn)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.tools.texts import WRITTEN
 
 from fastchat.api import ChatCompletionRequest
 from fastchat_worker.chat.jinja import ChatProgram
@@ -190,3 +191,23 @@ def test_control_tokens_that_mark_calls_are_read_and_others_are_not():
     whole = joined([*deltas, *output.end()])
     assert [call.name for call in whole.calls] == ["get_weather"]
     assert not whole.content
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": 5, "properties": {"city": {"enum": 5, "anyOf": 7, "type": [1, None]}}, "required": 3},
+        {"type": "object", "properties": [1], "required": [2]},
+        {"properties": {"city": 5, "days": {"type": "string", "minLength": "x", "pattern": 5, "const": None}}},
+        {"$defs": 5, "type": "object", "properties": {"city": {"$ref": "#/$defs/x"}}},
+    ],
+)
+@pytest.mark.parametrize("option", ["qwen3_coder", "glm45", "llama_pythonic", "hermes"])
+def test_parameters_that_are_no_schema_break_neither_grammar_nor_parser(schema, option):
+    calling, _ = loaded(HERMES, option=option)
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": schema}}
+    request = asked(tools=[tool], tool_choice="required")
+    assert calling.grammar(request, "", None)
+    parser = calling.parser(request, "")()
+    parser.feed(WRITTEN[option])
+    parser.end()

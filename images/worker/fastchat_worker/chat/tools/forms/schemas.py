@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 _SHARED = ("$defs", "definitions")
+_DEEPEST = 20  # branches in one another
 _PYTHON = {"True": "true", "False": "false", "None": "null"}
 
 
@@ -23,28 +24,31 @@ def properties(schema: Mapping[str, Any]) -> Iterator[Property]:
     shared = {key: schema[key] for key in _SHARED if key in schema}
     named = schema.get("properties")
     named = named if isinstance(named, Mapping) else {}
-    listed = schema.get("required")
-    required = [name for name in (listed if isinstance(listed, list) else ()) if isinstance(name, str)]
+    required = [name for name in listed(schema, "required") if isinstance(name, str)]
     for name in sorted(named, key=lambda name: name not in required):
         each = named[name] if isinstance(named[name], Mapping) else {}
         yield Property(name, {**shared, **each}, name in required)
 
 
-def types(schema: Mapping[str, Any]) -> set[str]:
+def types(schema: Mapping[str, Any], depth: int = 0) -> set[str]:
     """The types that a schema names, by itself or in its branches; none where it takes everything."""
     own = schema.get("type")
-    found = (
-        {own}
-        if isinstance(own, str)
-        else {each for each in own if isinstance(each, str)}
-        if isinstance(own, list)
-        else set()
-    )
-    for branch in ("anyOf", "oneOf"):
-        for each in schema.get(branch) or ():
-            found |= types(each) if isinstance(each, Mapping) else set()
-    constants = [*(schema.get("enum") or ()), *([schema["const"]] if "const" in schema else ())]
-    return found or {"string" if isinstance(each, str) else "other" for each in constants}
+    found = {each for each in (own if isinstance(own, list) else [own]) if isinstance(each, str)}
+    branches = [*listed(schema, "anyOf"), *listed(schema, "oneOf")] if depth < _DEEPEST else []
+    for branch in branches:
+        found |= types(branch, depth + 1) if isinstance(branch, Mapping) else set()
+    return found or {"string" if isinstance(each, str) else "other" for each in constants(schema)}
+
+
+def constants(schema: Mapping[str, Any]) -> list[Any]:
+    """The values that a schema lists; none where it does not list them."""
+    return [schema["const"]] if "const" in schema else listed(schema, "enum")
+
+
+def listed(schema: Mapping[str, Any], keyword: str) -> list[Any]:
+    """The list under a keyword; empty where there is none: what callers send is not known to be a schema."""
+    found = schema.get(keyword)
+    return found if isinstance(found, list) else []
 
 
 def from_text(text: str, schema: Mapping[str, Any]) -> str:

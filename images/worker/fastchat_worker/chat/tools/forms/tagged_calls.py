@@ -7,7 +7,7 @@ from typing import Any
 
 from fastchat.api.tools import Function
 from fastchat_worker.chat.tools.forms.form import Frame, function_name
-from fastchat_worker.chat.tools.forms.schemas import Property, from_text, properties, types
+from fastchat_worker.chat.tools.forms.schemas import Property, constants, from_text, properties, types
 from fastchat_worker.chat.tools.forms.writing import Writing
 from fastchat_worker.chat.tools.message import Message
 from fastchat_worker.chat.tools.source import Source, Steps
@@ -120,15 +120,10 @@ class TaggedCalls:
         after = f"{pad}{self.value[1]}"
         if types(each.schema) != {"string"}:
             return f"{writing.text(before)} {writing.json(each.schema)} {writing.text(after)}"
-        if constants := _constants(each.schema):
-            choices = " | ".join(writing.text(text) for text in constants)
+        if texts := constants(each.schema):
+            choices = " | ".join(writing.text(str(text)) or '""' for text in texts)
             return f"{writing.text(before)} ({choices}) {writing.text(after)}"
         return f"{writing.text(before)} {writing.string(each.schema, self.value[1])}"
-
-
-def _constants(schema: Mapping[str, Any]) -> list[str]:
-    listed = [schema["const"]] if "const" in schema else schema.get("enum") or []
-    return [each for each in listed if isinstance(each, str)]
 
 
 def _schemas(message: Message, name: str) -> Mapping[str, Mapping[str, Any]]:
