@@ -101,7 +101,9 @@ def test_an_agents_whole_conversation_is_taken(agent):
         context_management={"edits": []},
     )
     assert answer.status_code == 200, answer.text
-    assert answer.headers["x-fastchat-ignored"] == "context_management,tools.web_search_20250305"
+    assert (
+        answer.headers["x-fastchat-ignored"] == "context_management,tools.web_search_2025030"
+    )  # 24 characters of each
 
 
 def test_an_answer_may_be_longer_than_the_context_has_room_for(agent):

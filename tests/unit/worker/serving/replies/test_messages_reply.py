@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.worker.serving.replies import deltas
 from unit.worker.serving.replies.deltas import cut, outputs, parsed, stream, whole, without
@@ -50,6 +50,7 @@ def folded(events: list[dict[str, Any]]) -> dict[str, Any]:
     return message
 
 
+@settings(deadline=None)
 @given(st.data(), outputs(["look", "ask"]), st.sampled_from(["stop", "length"]), st.sampled_from([None, "omitted"]))
 def test_a_stream_adds_up_to_the_whole_message_however_the_output_is_cut(data, segments, finish, display) -> None:
     thinking = {"thinking": {"type": "adaptive", "display": display}}

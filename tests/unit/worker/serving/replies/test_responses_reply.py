@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -69,6 +69,7 @@ def folded(events: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: C901 
     return items
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.data(), outputs(NAMES), st.sampled_from(["stop", "length"]), st.sampled_from([None, "auto"]))
 def test_a_stream_adds_up_to_the_whole_response_however_the_output_is_cut(data, segments, finish, summary) -> None:
     fields = {"reasoning": {"summary": summary}}
