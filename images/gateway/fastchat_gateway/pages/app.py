@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from fastchat import api, demand
+from fastchat.api.messages import MessagesError
 from fastchat.api.routes import MODEL, MODELS, ROUTES, TOKEN_CHECK, Route, style_of
 from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
@@ -147,8 +148,14 @@ def _described(route: Route) -> dict[str, Any]:
         "name": route.name,
         "description": route.description,
         "response_model": None,
-        "responses": {200: {"model": route.response, "content": content}, **_ERRORS},
+        "responses": {200: {"model": route.response, "content": content}, **_errors(route)},
     }
+
+
+def _errors(route: Route) -> dict[int | str, dict[str, Any]]:
+    if route.style != "messages":
+        return _ERRORS
+    return {status: {**said, "model": MessagesError} for status, said in _ERRORS.items()}
 
 
 def _json(document: api.Response) -> Response:

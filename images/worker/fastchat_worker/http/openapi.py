@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from fastchat.api import ErrorResponse
+from fastchat.api.messages import MessagesError
 from fastchat.api.routes import ROUTES, Route
 
 _COMPONENT = "#/components/schemas/{model}"
-_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
 _REQUESTS = dict.fromkeys(route.request for route in ROUTES if route.request)
 
 
@@ -21,7 +21,8 @@ def described(route: Route) -> dict[str, Any]:
     if route.event:
         response["content"] = {"text/event-stream": {}}
     extra = _body_of(route.request) if route.request else None
-    return {"responses": {200: response, **_ERRORS}, "openapi_extra": extra}
+    error = {"model": MessagesError if route.style == "messages" else ErrorResponse}
+    return {"responses": {200: response, "4XX": error, "5XX": error}, "openapi_extra": extra}
 
 
 def _body_of(request: type[BaseModel]) -> dict[str, Any]:

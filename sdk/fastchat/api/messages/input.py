@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from fastchat.api.common import Request
 
 _MOST_BLOCKS = 4096
+_KINDS: list[Any] = ["text", "thinking", "redacted_thinking", "tool_use", "tool_result"]
 
 
 class Block(Request):
@@ -54,7 +55,7 @@ class SkippedBlock(Request):
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str = Field(min_length=1, max_length=64)
+    type: str = Field(min_length=1, max_length=64, json_schema_extra={"not": {"enum": _KINDS}})
 
     @model_validator(mode="after")
     def _is_hosted(self) -> Self:
@@ -73,7 +74,7 @@ def _tag(block: Any) -> str:
     return f"<{kind}>" if f"<{kind}>" in _TAGS else "<other>"
 
 
-_TAGS = frozenset(("<text>", "<thinking>", "<redacted_thinking>", "<tool_use>", "<tool_result>"))
+_TAGS = frozenset(f"<{kind}>" for kind in _KINDS)
 """In brackets, so that the name of a wrong field (`messages[0].content[1].text`) does not have them in it."""
 
 ResultBlock = Annotated[

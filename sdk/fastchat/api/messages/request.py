@@ -31,7 +31,7 @@ class ServerTool(Request):
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str = Field(min_length=1, max_length=64)
+    type: str = Field(min_length=1, max_length=64, json_schema_extra={"not": {"const": "custom"}})
     name: str = ""
 
 

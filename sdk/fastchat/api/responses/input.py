@@ -8,6 +8,15 @@ from pydantic_core import PydanticCustomError
 from fastchat.api.chat import Part
 from fastchat.api.common import Request
 
+_KINDS: list[Any] = [
+    "message",
+    "function_call",
+    "custom_tool_call",
+    "function_call_output",
+    "custom_tool_call_output",
+    "reasoning",
+]
+
 
 class InputPart(Part):
     """A part of a message. What an earlier response had in it beside its text changes nothing."""
@@ -116,7 +125,7 @@ class LeftOutItem(Request):
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str = Field(min_length=1, max_length=64)
+    type: str = Field(min_length=1, max_length=64, json_schema_extra={"not": {"enum": _KINDS}})
 
     @model_validator(mode="after")
     def _is_no_reference(self) -> Self:
@@ -131,17 +140,7 @@ def _tag(item: Any) -> str:
     return f"<{kind}>" if f"<{kind}>" in _TAGS else "<other>"
 
 
-_TAGS = frozenset(
-    f"<{kind}>"
-    for kind in (
-        "message",
-        "function_call",
-        "custom_tool_call",
-        "function_call_output",
-        "custom_tool_call_output",
-        "reasoning",
-    )
-)
+_TAGS = frozenset(f"<{kind}>" for kind in _KINDS)
 """In brackets, so that the name of a wrong field (`input[0].role`) does not have them in it."""
 
 InputItem = Annotated[

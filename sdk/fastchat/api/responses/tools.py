@@ -49,7 +49,9 @@ class HostedTool(Request):
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str = Field(min_length=1, max_length=64)
+    type: str = Field(
+        min_length=1, max_length=64, json_schema_extra={"not": {"enum": ["function", "custom", "namespace"]}}
+    )
 
 
 def _tag(tool: Any) -> str:
