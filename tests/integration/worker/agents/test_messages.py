@@ -140,3 +140,27 @@ def test_a_schema_is_kept(agent):
     answer = post(agent, output_config=asked, max_tokens=40).json()
     assert set(json.loads(answer["content"][0]["text"])) == {"good"}
     assert answer["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_must_be_made_is_made(agent, stream):
+    city = {"type": "string", "enum": ["Paris", "Rome"]}
+    schema = {"type": "object", "properties": {"city": city}, "required": ["city"], "additionalProperties": False}
+    asked = {
+        "messages": [{"role": "user", "content": "How is the weather in Paris?"}],
+        "tools": [{"name": "ask", "input_schema": schema, "strict": True}],
+        "tool_choice": {"type": "tool", "name": "ask"},
+        "max_tokens": 100,
+    }
+    if not stream:
+        message = post(agent, **asked).json()
+        (call,) = [block for block in message["content"] if block["type"] == "tool_use"]
+        assert (message["stop_reason"], call["name"]) == ("tool_use", "ask")
+        assert call["input"]["city"] in ("Paris", "Rome")
+        return
+    events = events_of(agent, **asked)
+    pieces = [
+        event["delta"]["partial_json"] for event in events if event.get("delta", {}).get("type") == "input_json_delta"
+    ]
+    assert json.loads("".join(pieces))["city"] in ("Paris", "Rome")
+    assert events[-2]["delta"]["stop_reason"] == "tool_use"

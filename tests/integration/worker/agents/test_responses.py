@@ -1,5 +1,6 @@
 """`/v1/responses` by OpenAI's own client, through a gateway, with SmolLM2."""
 
+import json
 from typing import Literal
 
 import openai
@@ -96,6 +97,38 @@ def test_a_schema_is_kept(client):
     )
     assert isinstance(response.output_parsed, Verdict)
     assert response.text.format.type == "json_schema"
+
+
+WEATHER = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("namespace", [None, "weather"])
+def test_a_call_that_must_be_made_is_made_and_its_result_taken(client, namespace):
+    function = {"type": "function", "name": "ask", "parameters": WEATHER, "strict": True}
+    space = {"type": "namespace", "name": namespace, "description": "Weather.", "tools": [function]}
+    asked = {**QUICK, "max_output_tokens": 100, "tools": [space if namespace else function]}
+    said = [{"role": "user", "content": "How is the weather in Paris?"}]
+    response = client.responses.create(input=said, tool_choice="required", **asked)
+    (call,) = [item for item in response.output if item.type == "function_call"]
+    assert (call.name, call.namespace) == ("ask", namespace)
+    assert json.loads(call.arguments)["city"] in ("Paris", "Rome")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}
+    after = client.responses.create(input=[*said, *response.output, result], **{**asked, "max_output_tokens": 4})
+    assert after.usage.input_tokens > response.usage.input_tokens
+
+
+def test_log_probabilities_come_where_they_are_asked_for(client):
+    response = client.responses.create(
+        input="Say hi.", include=["message.output_text.logprobs"], top_logprobs=2, **QUICK
+    )
+    part = response.output[0].content[0]
+    assert "".join(each.token for each in part.logprobs) == part.text
+    assert {len(each.top_logprobs) for each in part.logprobs} == {2}
 
 
 def test_a_client_that_hangs_up_stops_its_generation(agent, smollm2):

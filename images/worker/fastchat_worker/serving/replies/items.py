@@ -1,6 +1,6 @@
 """The output items of a response while they grow, and what is told of it: one item is open at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pydantic_core
@@ -37,13 +37,13 @@ class Items:
         self.output: list[OutputItem] = []
         """Every item so far."""
 
-    def feed(self, delta: Delta) -> Iterator[Occurrence]:
-        """What happens now that the output has gained this."""
+    def feed(self, delta: Delta, logprobs: Sequence[Any] = ()) -> Iterator[Occurrence]:
+        """What happens now that the output has gained this. logprobs: of the tokens of its text, as they are told."""
         if delta.reasoning:
             kind = _Summary if self._summarised else _Reasoning
             yield from self._grow(kind, delta.reasoning)
         if delta.content:
-            yield from self._grow(_Text, delta.content)
+            yield from self._grow(_Text, delta.content, logprobs)
         for call in delta.calls:
             yield from self._call(call)
 
@@ -53,11 +53,13 @@ class Items:
             yield from self._begin(_Text())
         yield from self._end("completed" if complete else "incomplete")
 
-    def _grow(self, kind: "type[_Text | _Reasoning | _Summary]", text: str) -> Iterator[Occurrence]:
+    def _grow(
+        self, kind: "type[_Text | _Reasoning | _Summary]", text: str, logprobs: Sequence[Any] = ()
+    ) -> Iterator[Occurrence]:
         if not isinstance(self._open, kind):
             yield from self._end("completed")
             yield from self._begin(kind())
-        yield from self._told(text)
+        yield from self._told(text, logprobs)
 
     def _call(self, call: CallDelta) -> Iterator[Occurrence]:
         if call.name is not None:
@@ -67,9 +69,9 @@ class Items:
         if call.arguments:
             yield from self._told(call.arguments)
 
-    def _told(self, text: str) -> Iterator[Occurrence]:
+    def _told(self, text: str, logprobs: Sequence[Any] = ()) -> Iterator[Occurrence]:
         assert self._open is not None  # noqa: S101  # it has just begun, or a call's name came before
-        return self._placed(self._open.grow(text))
+        return self._placed(self._open.grow(text, logprobs))
 
     def _begin(self, item: "_Open") -> Iterator[Occurrence]:
         self._open = item
@@ -100,7 +102,7 @@ class _Open(Protocol):
     def begin(self) -> Iterator[Occurrence]:
         """After the item was added."""
 
-    def grow(self, text: str) -> Iterator[Occurrence]:
+    def grow(self, text: str, logprobs: Sequence[Any]) -> Iterator[Occurrence]:
         """It gains a piece."""
 
     def end(self) -> Iterator[Occurrence]:
@@ -113,17 +115,19 @@ class _Text:
     def __init__(self) -> None:
         self.item = OutputMessage(id=new_id("msg", "_"))
         self._pieces: list[str] = []
+        self._logprobs: list[Any] = []
 
     def begin(self) -> Iterator[Occurrence]:
         yield "response.content_part.added", {"content_index": 0, "part": OutputText()}
 
-    def grow(self, text: str) -> Iterator[Occurrence]:
+    def grow(self, text: str, logprobs: Sequence[Any]) -> Iterator[Occurrence]:
         self._pieces.append(text)
-        yield "response.output_text.delta", {"content_index": 0, "delta": text, "logprobs": []}
+        self._logprobs += logprobs
+        yield "response.output_text.delta", {"content_index": 0, "delta": text, "logprobs": logprobs}
 
     def end(self) -> Iterator[Occurrence]:
-        part = OutputText(text="".join(self._pieces))
-        yield "response.output_text.done", {"content_index": 0, "text": part.text, "logprobs": []}
+        part = OutputText(text="".join(self._pieces), logprobs=self._logprobs)
+        yield "response.output_text.done", {"content_index": 0, "text": part.text, "logprobs": part.logprobs}
         yield "response.content_part.done", {"content_index": 0, "part": part}
         self.item.content = [part]
 
@@ -138,7 +142,7 @@ class _Reasoning:
     def begin(self) -> Iterator[Occurrence]:
         yield "response.content_part.added", {"content_index": 0, "part": ReasoningText()}
 
-    def grow(self, text: str) -> Iterator[Occurrence]:
+    def grow(self, text: str, logprobs: Sequence[Any]) -> Iterator[Occurrence]:  # noqa: ARG002  # texts have them
         self._pieces.append(text)
         yield "response.reasoning_text.delta", {"content_index": 0, "delta": text}
 
@@ -159,7 +163,7 @@ class _Summary:
     def begin(self) -> Iterator[Occurrence]:
         yield "response.reasoning_summary_part.added", {"summary_index": 0, "part": SummaryText()}
 
-    def grow(self, text: str) -> Iterator[Occurrence]:
+    def grow(self, text: str, logprobs: Sequence[Any]) -> Iterator[Occurrence]:  # noqa: ARG002  # texts have them
         self._pieces.append(text)
         yield "response.reasoning_summary_text.delta", {"summary_index": 0, "delta": text}
 
@@ -182,7 +186,7 @@ class _Call:
     def begin(self) -> Iterator[Occurrence]:
         yield from ()
 
-    def grow(self, text: str) -> Iterator[Occurrence]:
+    def grow(self, text: str, logprobs: Sequence[Any]) -> Iterator[Occurrence]:  # noqa: ARG002  # texts have them
         self._pieces.append(text)
         yield "response.function_call_arguments.delta", {"delta": text}
 
@@ -202,7 +206,7 @@ class _Custom:
     def begin(self) -> Iterator[Occurrence]:
         yield from ()
 
-    def grow(self, text: str) -> Iterator[Occurrence]:
+    def grow(self, text: str, logprobs: Sequence[Any]) -> Iterator[Occurrence]:  # noqa: ARG002  # texts have them
         self._pieces.append(text)
         yield from ()
 

@@ -37,11 +37,10 @@ class MessagesReply:
 
     def document(self, messages: Sequence[Message], usage: Usage) -> Response:
         message = messages[0]
-        for delta in message.deltas:
-            for _ in self._blocks.feed(delta):
-                pass
-        for _ in self._blocks.close():
-            pass
+        for update in message.updates:
+            for delta in update.deltas:
+                list(self._blocks.feed(delta))
+        list(self._blocks.close())
         self._finish, self._stop_text = message.finish, message.stop_text
         return self._message(content=self._blocks.content, usage=_usage(usage), **self._end(usage))
 

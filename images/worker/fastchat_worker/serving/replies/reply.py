@@ -16,7 +16,7 @@ from fastchat_worker.serving.generation import Generation, Update
 class Message:
     """All that a choice said, and why it ended: `stop` or `length`. The rest is as in `Update`.
 
-    deltas: in the order they came.
+    updates: what it is made of, in order.
     """
 
     delta: Delta
@@ -24,7 +24,7 @@ class Message:
     tokens: Sequence[int] = ()
     logprobs: Sequence[LoggedToken] = ()
     prompt_logprobs: Sequence[LoggedToken] = ()
-    deltas: Sequence[Delta] = ()
+    updates: Sequence[Update] = ()
     stop_text: str | None = None
 
 
@@ -86,13 +86,12 @@ async def _written(generation: Generation, reply: Reply, update: Update) -> Iter
 
 def _message(updates: Sequence[Update]) -> Message:
     """What the updates of one choice add up to."""
-    deltas = [delta for update in updates for delta in update.deltas]
     return Message(
-        joined(deltas),
+        joined(delta for update in updates for delta in update.deltas),
         updates[-1].finish or "",
         [token for update in updates for token in update.tokens],
         [token for update in updates for token in update.logprobs],
         [token for update in updates for token in update.prompt_logprobs],
-        deltas,
+        updates,
         updates[-1].stop_text,
     )

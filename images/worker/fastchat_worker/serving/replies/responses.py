@@ -16,6 +16,7 @@ from fastchat.api.responses.tools import HostedTool
 from fastchat_worker.errors import RequestError
 from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.items import Items, Occurrence
+from fastchat_worker.serving.replies.logprobs import chat_logprobs
 from fastchat_worker.serving.replies.reply import Message, event
 
 
@@ -28,16 +29,15 @@ class ResponsesReply:
         reasoning = request.reasoning
         summarised = bool(reasoning and (reasoning.summary or reasoning.generate_summary))
         self._items = Items({tool.name: tool for tool in request.declared}, summarised=summarised)
+        self._logprobs = request.wants_logprobs
         self._sequence = 0
         self._finish = ""
 
     def document(self, messages: Sequence[Message], usage: Usage) -> Response:
-        for delta in messages[0].deltas:
-            for _ in self._items.feed(delta):
-                pass
+        for update in messages[0].updates:
+            list(self._gained(update))
         self._finish = messages[0].finish
-        for _ in self._items.close(complete=self._is_complete):
-            pass
+        list(self._items.close(complete=self._is_complete))
         return self._ended(usage)
 
     def opening(self, choices: int) -> Iterable[bytes]:  # noqa: ARG002  # there is one
@@ -45,8 +45,7 @@ class ResponsesReply:
             yield self._event(f"response.{kind}", response=self._response(status="in_progress"))
 
     def update(self, update: Update, usage: Callable[[], Usage]) -> Iterator[bytes]:  # noqa: ARG002  # told at the end
-        for delta in update.deltas:
-            yield from self._written(self._items.feed(delta))
+        yield from self._written(self._gained(update))
         if update.finish:
             self._finish = update.finish
 
@@ -60,6 +59,13 @@ class ResponsesReply:
             status="failed", output=self._items.output, error=ResponseError(message=error.error.message)
         )
         return self._event("response.failed", response=failed)
+
+    def _gained(self, update: Update) -> Iterator[Occurrence]:
+        """What happens by an update: its log probabilities are told with the first text in it."""
+        logged = chat_logprobs(update.logprobs).to_dict()["content"] if self._logprobs and update.logprobs else []
+        for delta in update.deltas:
+            yield from self._items.feed(delta, logged)
+            logged = [] if delta.content else logged
 
     @property
     def _is_complete(self) -> bool:

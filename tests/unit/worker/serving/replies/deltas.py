@@ -97,7 +97,7 @@ def parsed(event: bytes) -> dict[str, Any]:
 
 def whole(reply: Reply, deltas: Sequence[Delta], finish: str, stop_text: str | None = None) -> dict[str, Any]:
     """The whole response."""
-    message = Message(joined(deltas), finish, deltas=deltas, stop_text=stop_text)
+    message = Message(joined(deltas), finish, updates=[Update(0, deltas, finish)], stop_text=stop_text)
     document: dict[str, Any] = json.loads(reply.document([message], USAGE).to_json())
     return document
 

@@ -12,7 +12,9 @@ from unit.worker.serving.replies.deltas import USAGE, cut, extras, outputs, pars
 
 from fastchat.api.responses import ResponsesRequest
 from fastchat_worker.errors import server_error
+from fastchat_worker.output.logprobs import Likely, LoggedToken
 from fastchat_worker.output.parser import CallDelta, Delta
+from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.responses import ResponsesReply
 
 TOOLS = [
@@ -166,3 +168,20 @@ def test_a_stream_that_cannot_go_on_ends_with_a_failed_response() -> None:
     assert event["response"]["error"] == {"code": "server_error", "message": "The worker failed."}
     assert event["sequence_number"] == 2
     assert set(extras(EVENT.validate_python(event))) <= OURS
+
+
+def logged(text: str) -> LoggedToken:
+    return LoggedToken(text, text.encode(), -0.5, (Likely("x", b"x", -1.5),), 0)
+
+
+def test_log_probabilities_are_told_with_the_text_and_again_at_its_end() -> None:
+    asked = reply(include=["message.output_text.logprobs"], top_logprobs=1)
+    updates = [Update(0, [Delta(text)], None, logprobs=[logged(text)]) for text in ("a", "b")]
+    events = [parsed(event) for update in updates for event in asked.update(update, lambda: USAGE)]
+    events += [parsed(event) for event in asked.closing(USAGE)]
+    entry = {"logprob": -0.5, "top_logprobs": [{"token": "x", "logprob": -1.5, "bytes": [120]}]}
+    expected = [{"token": text, "bytes": list(text.encode()), **entry} for text in ("a", "b")]
+    told = [event["logprobs"] for event in events if event["type"] == "response.output_text.delta"]
+    assert told == [[each] for each in expected]
+    assert events[-1]["response"]["output"][0]["content"][0]["logprobs"] == expected
+    assert set(extras(EVENT.validate_python(events[-1]))) <= OURS
