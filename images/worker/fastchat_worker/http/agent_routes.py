@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from fastchat.api.messages import CountTokensRequest, MessagesRequest, TokenCount
 from fastchat.api.responses import ResponsesRequest
 from fastchat.api.routes import COUNT_TOKENS, MESSAGES, RESPONSES
+from fastchat_worker.errors import RequestError
 from fastchat_worker.http.body import parse_serving
 from fastchat_worker.http.inference import prepare, respond
 from fastchat_worker.http.openapi import described
@@ -26,8 +27,11 @@ def add_responses(app: FastAPI, service: Service) -> None:
     async def responses(request: Request) -> Response:
         """Responds to an input."""
         wanted = await parse_serving(request, ResponsesRequest, service)
-        chat = await asyncio.to_thread(responses_api.to_chat, wanted)
-        generation = await prepare(service, chat, agent_prompts)
+        try:
+            chat = await asyncio.to_thread(responses_api.to_chat, wanted)
+            generation = await prepare(service, chat, agent_prompts)
+        except RequestError as error:
+            raise responses_api.renamed(error) from None
         return await respond(request, service, generation, ResponsesReply(wanted), chat)
 
 

@@ -67,9 +67,10 @@ def test_calls_and_results_of_tools_are_taken(client):
         ({"background": True}, "background"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"input": "word " * 9000}, "input"),
     ],
 )
-def test_what_needs_a_memory_is_refused_and_says_what_to_do(client, fields, param):
+def test_what_cannot_be_served_is_refused_and_named(client, fields, param):
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(**{"input": "Hi.", **QUICK, **fields})
     assert caught.value.param == param

@@ -7,7 +7,7 @@ from fastchat.api import ChatCompletionRequest
 from fastchat_worker.errors import RequestError, TooLongError
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import Prompts, chat_prompts
-from fastchat_worker.serving.requests.turns import plain
+from fastchat_worker.serving.requests.turns import plain, without_system
 
 
 def agent_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompts:
@@ -36,9 +36,17 @@ def _templated(prompts_of: Callable[[ChatCompletionRequest], Prompts], request: 
     try:
         return prompts_of(unbounded)
     except RequestError as error:
-        simpler = plain(request.messages)
-        if error.status != 400 or error.error.param != "messages" or simpler == request.messages:
+        if not _is_of_template(error):
             raise
-        if error.error.code != "invalid_value":
-            raise
-        return prompts_of(unbounded.model_copy(update={"messages": simpler}))
+        refused = error
+    for plainer in (plain(request.messages), without_system(request.messages)):
+        try:
+            return prompts_of(unbounded.model_copy(update={"messages": plainer}))
+        except RequestError as error:
+            if not _is_of_template(error):
+                raise
+    raise refused
+
+
+def _is_of_template(error: RequestError) -> bool:
+    return (error.status, error.error.param, error.error.code) == (400, "messages", "invalid_value")

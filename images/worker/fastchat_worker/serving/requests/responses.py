@@ -21,8 +21,11 @@ from fastchat.api.responses.input import text_of
 from fastchat.api.responses.request import FlatJsonSchema
 from fastchat.api.responses.tools import AllowedChoice, NamedChoice, flat_name
 from fastchat.api.tools import AllowedTools, AllowedToolsChoice, FunctionCall, NamedFunction, NamedTool, Tool
+from fastchat_worker.errors import RequestError
 from fastchat_worker.serving.requests.turns import Turns, chat
 
+_NAMES = {"messages": "input", "response_format": "text.format", "max_completion_tokens": "max_output_tokens"}
+"""Fields of a chat → what they are called here."""
 _Called = FunctionCallItem | CustomCallItem
 
 
@@ -46,6 +49,12 @@ def to_chat(request: ResponsesRequest) -> ChatCompletionRequest:
     if request.wants_logprobs:
         given |= {"logprobs": True, "top_logprobs": request.top_logprobs or 0}
     return chat(given)
+
+
+def renamed(error: RequestError) -> RequestError:
+    """The error about the chat as one about the request that it was made of."""
+    said = error.error.model_copy(update={"param": _NAMES.get(error.error.param or "", error.error.param)})
+    return RequestError(error.status, said, error.headers)
 
 
 def messages(request: ResponsesRequest) -> list[Message]:

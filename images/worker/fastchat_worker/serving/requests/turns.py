@@ -64,3 +64,11 @@ def plain(messages: Sequence[Message]) -> list[Message]:
         else:
             turns.messages.append(message)
     return turns.messages
+
+
+def without_system(messages: Sequence[Message]) -> list[Message]:
+    """The same for templates that know no system: its text is the beginning of what the user says first."""
+    system, *turns = plain(messages)
+    if system.role != "system" or not turns or turns[0].role != "user":
+        return [system, *turns]
+    return [Message(role="user", content=f"{system.text}\n\n{turns[0].text}"), *turns[1:]]

@@ -1,7 +1,7 @@
 """Conversations for templates that take less."""
 
 from fastchat.api import Message
-from fastchat_worker.serving.requests.turns import plain
+from fastchat_worker.serving.requests.turns import plain, without_system
 
 
 def test_the_system_speaks_once_and_first_and_the_user_once_in_a_row() -> None:
@@ -20,3 +20,15 @@ def test_the_system_speaks_once_and_first_and_the_user_once_in_a_row() -> None:
 def test_what_is_plain_already_stays_as_it_is() -> None:
     messages = [Message(role="system", content="a"), Message(role="user", content="b")]
     assert plain(messages) == messages
+
+
+def test_without_a_system_the_user_begins_with_its_text() -> None:
+    messages = [
+        Message(role="system", content="a"),
+        Message(role="user", content="b"),
+        Message(role="assistant", content="c"),
+    ]
+    said = [(message.role, message.text) for message in without_system(messages)]
+    assert said == [("user", "a\n\nb"), ("assistant", "c")]
+    assert without_system(messages[1:]) == messages[1:]
+    assert without_system(messages[:1]) == messages[:1]
