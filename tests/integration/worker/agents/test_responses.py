@@ -112,7 +112,8 @@ WEATHER = {
 def test_a_call_that_must_be_made_is_made_and_its_result_taken(client, namespace):
     function = {"type": "function", "name": "ask", "parameters": WEATHER, "strict": True}
     space = {"type": "namespace", "name": namespace, "description": "Weather.", "tools": [function]}
-    asked = {**QUICK, "max_output_tokens": 100, "tools": [space if namespace else function]}
+    tools = [space if namespace else function]
+    asked = {**QUICK, "max_output_tokens": 100, "tools": tools, "parallel_tool_calls": False}
     said = [{"role": "user", "content": "How is the weather in Paris?"}]
     response = client.responses.create(input=said, tool_choice="required", **asked)
     (call,) = [item for item in response.output if item.type == "function_call"]
