@@ -91,10 +91,12 @@ class ChatCompletionRequest(Sampling, ToolUse, Formatted):
     # Change nothing in the completion.
     prediction: dict[str, Any] | None = None
     verbosity: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
     # Would change the completion.
     modalities: Annotated[None, Refused((["text"],))] = None
     audio: Annotated[None, Refused()] = None
     web_search_options: Annotated[None, Refused()] = None
+    moderation: Annotated[None, Refused()] = None
     chat_template: Annotated[None, Refused()] = None
     documents: Annotated[None, Refused(([],))] = None
 

@@ -1,9 +1,14 @@
 """What the pages name is there: files that they link to, and folders that they say things are in."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+
+from fastchat.api.common import Request
+from fastchat.api.routes import ROUTES
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -46,3 +51,31 @@ def test_every_test_that_a_threat_names_is_there():
 
 def source(test: Path) -> str:
     return test.read_text() + "def \n" if test.exists() else ""
+
+
+def request_types(annotation: Any) -> Iterator[type[Request]]:
+    """Every type of a request, or of a part of one, that stands somewhere in an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Request):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from request_types(field.annotation)
+    for argument in get_args(annotation):
+        yield from request_types(argument)
+
+
+REQUEST_TYPES = sorted({it for route in ROUTES for it in request_types(route.request)}, key=lambda it: it.__name__)
+
+
+@pytest.fixture(scope="module")
+def words() -> set[str]:
+    """What the page of the API has in code's type."""
+    return set(re.findall(r"`([^`\n]+)`", (ROOT / "docs/api.md").read_text()))
+
+
+def test_the_page_of_the_api_has_every_route(words):
+    assert not {route.path for route in ROUTES} - words
+
+
+@pytest.mark.parametrize("request_type", REQUEST_TYPES)
+def test_the_page_of_the_api_has_every_field_of_a_request(request_type, words):
+    assert not {field.alias or name for name, field in request_type.model_fields.items()} - words
