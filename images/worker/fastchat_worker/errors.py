@@ -38,6 +38,12 @@ def context_length_exceeded(max_len: int, message: str, param: str) -> RequestEr
     return RequestError(400, Error(message=message, param=param, code="context_length_exceeded"))
 
 
+def half_character(param: str) -> RequestError:
+    where = f"'{param}'" if param else "The body"
+    message = f"{where} has half a character: an escape from \\ud800 to \\udfff without the other one of its pair."
+    return bad_request(message, param[:256] or None)
+
+
 def unknown_fields(name: str) -> RequestError:
     return bad_request(f"Unrecognized request argument supplied: {name}.", name, "unknown_parameter")
 

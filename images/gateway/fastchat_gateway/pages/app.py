@@ -9,9 +9,10 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.responses import StreamingResponse
+from starlette.responses import HTMLResponse, StreamingResponse
 
 from fastchat import api, demand
+from fastchat._runtime import docs_page
 from fastchat.api.messages import MessagesError
 from fastchat.api.routes import MODEL, MODELS, ROUTES, TOKEN_CHECK, Route, style_of
 from fastchat_gateway.access.limits import visible
@@ -37,6 +38,7 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
         title="FastChat gateway",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         dependencies=[Depends(HTTPBearer(auto_error=False))] if gateway.keyring.required else [],
     )
@@ -49,6 +51,7 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
     _add_metrics(app, gateway)
     _add_demand(app, gateway)
     _describe_hot_path(app)
+    _add_docs(app)
     return app
 
 
@@ -113,6 +116,13 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
         gateway.drain.in_flight.discard(request["exchange"])  # it ends when everything else has
         said = lines(gateway.context.catalog, gateway.is_over)
         return StreamingResponse(said, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        """The document for people; FastAPI's own page loads a script from the internet."""
+        return HTMLResponse(docs_page.docs_page(app.openapi()), headers=docs_page.HEADERS)
 
 
 def _describe_hot_path(app: FastAPI) -> None:

@@ -63,6 +63,8 @@ SPREAD_SECONDS = 10.0
 """After the first worker is ready, the requests held leave their share to the others for this long."""
 
 _GENERATIONS = itertools.count()
+_GENERATING: frozenset[Task | None] = frozenset((None, "Generate"))
+"""Tasks of models that generate text; an engine that does not say its own mostly does."""
 
 
 class Endpoint:
@@ -195,12 +197,13 @@ class Catalog:
         return model_not_found(name) if self._complete else not_discovered(name)
 
     def names(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """Names and aliases, all or those given that exist, in order; each with its model's own name."""
-        return {
-            name: self._names[name].name
-            for name in sorted(self._names if names is None else names)
-            if name in self._names
-        }
+        """Names and aliases, all or those given that exist; each with its model's own name.
+
+        In order, those of models that generate text first: clients chat with the first one listed.
+        """
+        known = [name for name in (self._names if names is None else names) if name in self._names]
+        known.sort(key=lambda name: (self._names[name].record.task not in _GENERATING, name))
+        return {name: self._names[name].name for name in known}
 
     def card(self, name: str) -> ModelCard | None:
         model = self._names.get(name)

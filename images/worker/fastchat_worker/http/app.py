@@ -3,9 +3,10 @@
 import logging
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from fastchat._runtime import docs_page
 from fastchat._runtime.version import version
 from fastchat.api import Error
 from fastchat.api.routes import MODEL, MODELS
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def create_app(service: Service) -> FastAPI:
     """The routes of a worker over one service; the design page has the contract that they keep."""
-    app = FastAPI(title="FastChat worker", version=version(), redoc_url=None, redirect_slashes=False)
+    app = FastAPI(title="FastChat worker", version=version(), docs_url=None, redoc_url=None, redirect_slashes=False)
     openapi.describe(app)
     _add_errors(app)
     inference.add_generation(app, service)
@@ -33,6 +34,7 @@ def create_app(service: Service) -> FastAPI:
     token_routes.add_tokens(app, service)
     _add_models(app, service)
     _add_probes(app, service)
+    _add_docs(app)
     if token := service.settings.internal_token:
         app.add_middleware(Auth, token=token)
     app.add_middleware(Middleware, service=service)
@@ -67,6 +69,13 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Prometheus' text format."""
         return Response(service.metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        """The document for people; FastAPI's own page loads a script from the internet."""
+        return HTMLResponse(docs_page.docs_page(app.openapi()), headers=docs_page.HEADERS)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -230,6 +230,15 @@ async def test_a_client_that_waits_for_100_continue_gets_it(gateway) -> None:
     writer.close()
 
 
+async def test_a_client_of_http_1_0_is_told_nothing_before_its_body(gateway) -> None:
+    """RFC 9110, 10.1.1: a server ignores what such a client expects, for it knows no interim response."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.url).port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: 13\r\nexpect: 100-continue\r\n\r\n")
+    writer.write(b'{"model":"m"}')
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
 async def test_an_offer_to_speak_http2_does_not_cost_the_body(gateway, worker) -> None:
     headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAEAAEAAAAIAAAAB"}
     answer = await gateway.client.post(CHAT, json={"model": "m"}, headers=headers)

@@ -1,3 +1,4 @@
+from fastchat.api import Task
 from fastchat_gateway.routing.catalog import NO_LIMIT, Catalog, Endpoint, EndpointRecord, ModelRecord
 
 
@@ -44,6 +45,13 @@ def test_an_alias_has_a_card_that_names_the_model_as_its_root() -> None:
 def test_a_card_has_no_null_for_what_is_unknown() -> None:
     card = catalog(record("vicuna")).card("vicuna")
     assert card.to_dict() == {"id": "vicuna", "object": "model", "created": 0, "owned_by": "fastchat"}
+
+
+def test_models_that_generate_text_are_listed_before_the_others() -> None:
+    tasks: dict[str, Task | None] = {"a": "Embed", "b": "Rerank", "c": None, "d": "Generate"}
+    models = catalog(*(ModelRecord(name, (name, f"{name}-alias"), task=task) for name, task in tasks.items()))
+    assert [*models.names()] == ["c", "c-alias", "d", "d-alias", "a", "a-alias", "b", "b-alias"]
+    assert models.names(["a", "gone", "d-alias"]) == {"d-alias": "d", "a": "a"}
 
 
 def test_an_endpoint_keeps_its_outstanding_requests_over_an_update() -> None:

@@ -67,3 +67,9 @@ def test_the_worst_bodies_have_few_errors_built_of_them(path, body, monkeypatch)
         body_module.validated(body, REQUESTS[path])
     except RequestError:
         assert sum(built) < 10_000
+
+
+def test_half_a_character_is_refused_with_the_field_that_it_is_in():
+    error = refusal(CHAT, rb'{"model": "m", "messages": [{"role": "user", "content": "a\ud83d"}]}').error
+    assert (error.param, error.code) == ("messages[0].content", "invalid_value")
+    assert error.message.startswith("'messages[0].content' has half a character")

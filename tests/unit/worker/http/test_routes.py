@@ -2,6 +2,7 @@
 
 import pytest
 from fastapi import FastAPI
+from starlette.testclient import TestClient
 from support.routes import DOCS, TABLE, documented, method_and_path, served
 
 from fastchat.api.routes import ROUTES
@@ -27,3 +28,10 @@ def test_the_gateway_asks_for_nothing_that_is_not_served(app):
 
 def test_requests_responses_and_streams_are_described_as_the_table_has_them(app):
     assert documented(app.openapi()) == TABLE
+
+
+def test_the_page_for_people_has_every_route_and_asks_no_other_server(app):
+    page = TestClient(app).get("/docs")
+    assert [route.path for route in ROUTES if route.path.replace(":path}", "}") not in page.text] == []
+    assert "//" not in page.text.replace("<!DOCTYPE html>", "")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
