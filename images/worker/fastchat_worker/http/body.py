@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from fastchat._runtime.coding import ACCEPTED, TooLargeError, coding_of, expand
 from fastchat._runtime.refusal import RefusalError
+from fastchat._runtime.surrogates import field_of_half
 from fastchat.api import request_error, structure
 from fastchat.api.common import Request as ApiRequest
-from fastchat.api.surrogates import field_of_half
 from fastchat_worker.errors import RequestError, half_character, too_complex, too_large
 from fastchat_worker.http.unknown import note_unknown
 from fastchat_worker.serving.service import Service
@@ -63,9 +63,9 @@ def validated(body: bytes, model: type[R]) -> R:
     except structure.TooComplexError as error:
         raise too_complex(error) from None
     except ValidationError as invalid:
-        error = request_error(invalid)
-        field = field_of_half(body) if error.code == "invalid_json" else None
-        raise (RequestError(400, error) if field is None else half_character(field)) from None
+        wrong = request_error(invalid)
+        field = field_of_half(body) if wrong.code == "invalid_json" else None
+        raise (RequestError(400, wrong) if field is None else half_character(field)) from None
 
 
 async def _read(request: Request, limit: int) -> bytes:

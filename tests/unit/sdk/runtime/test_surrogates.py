@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat.api.surrogates import field_of_half
+from fastchat._runtime.surrogates import field_of_half
 
 DOCUMENTS = {
     "a message": (rb'{"messages": [{"role": "user", "content": "a\ud83d"}]}', "messages[0].content"),
