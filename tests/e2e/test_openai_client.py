@@ -72,7 +72,7 @@ def test_an_unknown_model_is_not_found(client):
         ({"n": 0}, "n"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "f g"}}]}, "tools[0].function.name"),
     ],
 )
 def test_bad_input_is_a_bad_request_that_names_the_field(client, params, param):
