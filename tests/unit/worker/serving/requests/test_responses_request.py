@@ -88,7 +88,7 @@ TOOLS = [
 def test_tools_are_functions_by_flat_names_and_hosted_ones_are_left_out_and_named() -> None:
     asked = request(tools=TOOLS, input=[{"role": "user", "content": "x"}, {"type": "web_search_call", "id": "ws"}])
     functions = {function.name: function for function in to_chat(asked).declared}
-    assert list(functions) == ["look", "team__ask", "mcp__files__read", "patch"]
+    assert list(functions) == ALL_NAMES
     assert (functions["look"].description, functions["look"].strict) == ("Looks.", True)
     assert "start: X" in str(functions["patch"].description)
     assert functions["patch"].parameters is not None
@@ -96,12 +96,15 @@ def test_tools_are_functions_by_flat_names_and_hosted_ones_are_left_out_and_name
     assert asked.unknown_fields == ["tools.mcp", "tools.web_search", "tools.code_interpreter", "input.web_search_call"]
 
 
+ALL_NAMES = ["look", "team__ask", "mcp__files__read", "patch"]
+
+
 @pytest.mark.parametrize(
     ("choice", "offered", "must"),
     [
         ("none", [], False),
-        ("auto", ["look", "team__ask", "mcp__files__read", "patch"], False),
-        ("required", ["look", "team__ask", "mcp__files__read", "patch"], True),
+        ("auto", ALL_NAMES, False),
+        ("required", ALL_NAMES, True),
         ({"type": "function", "name": "look"}, ["look"], True),
         ({"type": "function", "name": "ask"}, ["team__ask"], True),
         ({"type": "function", "name": "team__ask"}, ["team__ask"], True),
