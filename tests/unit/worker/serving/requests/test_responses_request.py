@@ -96,7 +96,7 @@ def test_tools_are_functions_by_flat_names_and_hosted_ones_are_left_out_and_name
     assert asked.unknown_fields == ["tools.mcp", "tools.web_search", "tools.code_interpreter", "input.web_search_call"]
 
 
-ALL_NAMES = ["look", "team__ask", "mcp__files__read", "patch"]
+ALL_NAMES = [*("look", "team__ask"), *("mcp__files__read", "patch")]
 
 
 @pytest.mark.parametrize(
