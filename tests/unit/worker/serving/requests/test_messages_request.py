@@ -101,12 +101,15 @@ def test_blocks_and_tools_of_anthropics_are_left_out_and_named() -> None:
 TOOLS = [{"name": name, "description": "D.", "input_schema": {"type": "object"}} for name in ("look", "ask")]
 
 
+BOTH = [*("look", "ask")]
+
+
 @pytest.mark.parametrize(
     ("choice", "offered", "must"),
     [
-        (None, ["look", "ask"], False),
-        ({"type": "auto"}, ["look", "ask"], False),
-        ({"type": "any"}, ["look", "ask"], True),
+        (None, BOTH, False),
+        ({"type": "auto"}, BOTH, False),
+        ({"type": "any"}, BOTH, True),
         ({"type": "tool", "name": "ask"}, ["ask"], True),
         ({"type": "none"}, [], False),
     ],
