@@ -55,7 +55,7 @@ def test_a_stop_sequence_ends_the_message_and_is_named(agent, stream):
 
 
 def test_tokens_are_counted_by_the_models_own_template(agent):
-    said = {"system": "Be brief.", "tools": [{"name": "look", "input_schema": {"type": "object"}}]}
+    said = {"system": "Be brief.", "tools": [{"name": "look_up", "input_schema": {"type": "object"}}]}
     counted = agent.post("/v1/messages/count_tokens", json={"model": "smollm2", "messages": HI, **said})
     assert counted.json() == {"input_tokens": post(agent, **said).json()["usage"]["input_tokens"]}
 
@@ -76,7 +76,7 @@ CALLED = [
         "role": "assistant",
         "content": [
             {"type": "thinking", "thinking": "I should look.", "signature": "x"},
-            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+            {"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {}},
         ],
     },
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "A tree."}]},
@@ -91,7 +91,7 @@ def test_an_agents_whole_conversation_is_taken(agent):
         max_tokens=4,
         system=[{"type": "text", "text": "You look.", "cache_control": {"type": "ephemeral"}}],
         tools=[
-            {"name": "look", "description": "Looks.", "input_schema": {"type": "object"}},
+            {"name": "look_up", "description": "Looks.", "input_schema": {"type": "object"}},
             {"type": "web_search_20250305", "name": "web_search"},
         ],
         tool_choice={"type": "auto", "disable_parallel_tool_use": True},

@@ -46,10 +46,10 @@ def test_the_output_of_one_turn_is_the_input_of_the_next(client):
 
 
 def test_calls_and_results_of_tools_are_taken(client):
-    tool = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": False}
+    tool = {"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {}}, "strict": False}
     said = [
         {"role": "user", "content": "Look."},
-        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+        {"type": "function_call", "call_id": "c1", "name": "look_up", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c1", "output": "A tree."},
     ]
     response = client.responses.with_raw_response.create(

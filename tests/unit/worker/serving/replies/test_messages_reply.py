@@ -51,7 +51,7 @@ def folded(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @settings(deadline=None)
-@given(st.data(), outputs(["look", "ask"]), st.sampled_from(["stop", "length"]), st.sampled_from([None, "omitted"]))
+@given(st.data(), outputs(["look_up", "ask"]), st.sampled_from(["stop", "length"]), st.sampled_from([None, "omitted"]))
 def test_a_stream_adds_up_to_the_whole_message_however_the_output_is_cut(data, segments, finish, display) -> None:
     thinking = {"thinking": {"type": "adaptive", "display": display}}
     events = stream(reply(**thinking), data.draw(cut(segments)), finish)
@@ -92,10 +92,10 @@ def test_it_says_why_it_ended(finish, stop_text, max_tokens, reason) -> None:
 
 
 def test_a_call_is_a_block_with_an_object() -> None:
-    document = whole(reply(), [Delta("hm", calls=(CallDelta(0, "look", '{"at": [1]}'),))], "stop")
+    document = whole(reply(), [Delta("hm", calls=(CallDelta(0, "look_up", '{"at": [1]}'),))], "stop")
     assert without(document["content"], DIFFERENT) == [
         {"type": "text", "text": "hm"},
-        {"type": "tool_use", "name": "look", "input": {"at": [1]}},
+        {"type": "tool_use", "name": "look_up", "input": {"at": [1]}},
     ]
     assert document["content"][1]["id"].startswith("toolu_")
     assert document["stop_reason"] == "tool_use"
@@ -112,7 +112,7 @@ def test_a_call_is_a_block_with_an_object() -> None:
     ],
 )
 def test_of_a_call_that_was_cut_off_it_has_what_is_there(arguments, kept) -> None:
-    document = whole(reply(), [Delta(calls=(CallDelta(0, "look", arguments),))], "length")
+    document = whole(reply(), [Delta(calls=(CallDelta(0, "look_up", arguments),))], "length")
     assert document["content"][0]["input"] == kept
     assert document["stop_reason"] == "model_context_window_exceeded" or document["stop_reason"] == "max_tokens"
 

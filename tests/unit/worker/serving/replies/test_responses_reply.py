@@ -18,7 +18,7 @@ from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.responses import ResponsesReply
 
 TOOLS = [
-    {"type": "function", "name": "look", "description": "Looks.", "parameters": {"type": "object"}},
+    {"type": "function", "name": "look_up", "description": "Looks.", "parameters": {"type": "object"}},
     {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: /./"}},
     {
         "type": "namespace",
@@ -31,7 +31,7 @@ TOOLS = [
     },
     {"type": "web_search"},
 ]
-NAMES = ["look", "patch", "team__ask", "team__tell", "unheard_of"]
+NAMES = ["look_up", "patch", "team__ask", "team__tell", "unheard_of"]
 BODY: dict[str, Any] = {"model": "m", "input": "x", "tools": TOOLS, "metadata": {"a": "b"}, "temperature": 0}
 OURS = {"store", "response.store", "name", "item.status", "output.status", "response.output.status"}
 """What OpenAI sends beyond the types of its package."""
@@ -123,7 +123,7 @@ def called(name: str, arguments: str) -> dict[str, Any]:
 
 def test_a_call_has_the_name_and_the_namespace_that_its_tool_was_declared_with() -> None:
     said = {"type": "function_call", "arguments": "{}"}
-    assert called("look", "{}") == {**said, "name": "look"}
+    assert called("look_up", "{}") == {**said, "name": "look_up"}
     assert called("team__ask", "{}") == {**said, "name": "ask", "namespace": "team"}
     assert called("unheard_of", "{}") == {**said, "name": "unheard_of"}
 

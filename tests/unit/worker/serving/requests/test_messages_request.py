@@ -32,7 +32,7 @@ def test_blocks_of_the_system_are_one_message_and_what_is_cached_changes_nothing
             {"role": "system", "content": "e"},
         ],
         cache_control={"type": "ephemeral"},
-        tools=[{"name": "look", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}}],
+        tools=[{"name": "look_up", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}}],
         metadata={"user_id": "u"},
     )
     said = [(message.role, message.text) for message in to_chat(asked).messages]
@@ -48,7 +48,7 @@ TURNS = [
             {"type": "thinking", "thinking": "hm", "signature": "s"},
             {"type": "redacted_thinking", "data": "zzz"},
             text("I look."),
-            {"type": "tool_use", "id": "t1", "name": "look", "input": {"at": 1}},
+            {"type": "tool_use", "id": "t1", "name": "look_up", "input": {"at": 1}},
             {"type": "tool_use", "id": "t2", "name": "ask", "input": {}},
         ],
     },
@@ -60,7 +60,7 @@ TURNS = [
             text("And now?"),
         ],
     },
-    {"role": "assistant", "content": [{"type": "tool_use", "id": "t3", "name": "look", "input": {}}]},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t3", "name": "look_up", "input": {}}]},
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t3"}]},
 ]
 
@@ -71,17 +71,17 @@ def test_results_of_tools_are_messages_of_their_own() -> None:
     first = messages[1]
     assert (first.text, first.reasoning_content) == ("I look.", "hm")
     assert [(call.id, call.function.name, call.function.arguments) for call in first.calls] == [
-        ("t1", "look", '{"at": 1}'),
+        ("t1", "look_up", '{"at": 1}'),
         ("t2", "ask", "{}"),
     ]
     results = [(m.tool_call_id, m.name, m.text) for m in messages if m.role == "tool"]
-    assert results == [("t1", "look", "seen"), ("t2", "ask", "Error: not there"), ("t3", "look", "")]
+    assert results == [("t1", "look_up", "seen"), ("t2", "ask", "Error: not there"), ("t3", "look_up", "")]
     assert (messages[4].text, messages[5].content) == ("And now?", "")
 
 
 def test_blocks_and_tools_of_anthropics_are_left_out_and_named() -> None:
     asked = request(
-        tools=[{"type": "web_search_20250305", "name": "web_search"}, {"name": "look", "input_schema": {}}],
+        tools=[{"type": "web_search_20250305", "name": "web_search"}, {"name": "look_up", "input_schema": {}}],
         messages=[
             {"role": "user", "content": "x"},
             {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s"}, text("a")]},
@@ -89,7 +89,7 @@ def test_blocks_and_tools_of_anthropics_are_left_out_and_named() -> None:
         ],
         context_management={"edits": []},
     )  # fmt: skip
-    assert [function.name for function in to_chat(asked).declared] == ["look"]
+    assert [function.name for function in to_chat(asked).declared] == ["look_up"]
     assert asked.unknown_fields == [
         "context_management",
         "tools.web_search_20250305",
@@ -98,10 +98,10 @@ def test_blocks_and_tools_of_anthropics_are_left_out_and_named() -> None:
     ]
 
 
-TOOLS = [{"name": name, "description": "D.", "input_schema": {"type": "object"}} for name in ("look", "ask")]
+TOOLS = [{"name": name, "description": "D.", "input_schema": {"type": "object"}} for name in ("look_up", "ask")]
 
 
-BOTH = [*("look", "ask")]
+BOTH = ["look_up", "ask"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_tool_choice_says_the_same_as_a_chats(choice, offered, must) -> None:
     assert asked.declared[0].parameters == {"type": "object"}
 
 
-@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "look"}])
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "look_up"}])
 def test_a_call_that_must_be_made_without_tools_is_refused(choice) -> None:
     with pytest.raises(RequestError, match="there are no tools to call"):
         chat(tool_choice=choice, tools=[])

@@ -47,14 +47,21 @@ CALLS = [
         "status": "completed",
         "content": [{"type": "output_text", "text": "I look.", "annotations": [], "logprobs": []}],
     },
-    {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look", "arguments": '{"at": 1}', "status": "x"},
+    {
+        "type": "function_call",
+        "id": "fc_1",
+        "call_id": "c1",
+        "name": "look_up",
+        "arguments": '{"at": 1}',
+        "status": "x",
+    },
     {"type": "function_call", "call_id": "c2", "name": "ask", "namespace": "team", "arguments": "{}"},
     {"type": "custom_tool_call", "call_id": "c3", "name": "patch", "input": 'a "b"'},
     {"type": "function_call_output", "call_id": "c1", "output": "seen"},
     {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "asked"}]},
     {"type": "custom_tool_call_output", "call_id": "c3", "output": "patched"},
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "so"}], "encrypted_content": "zzz"},
-    {"type": "function_call", "call_id": "c4", "name": "look", "arguments": "{}"},
+    {"type": "function_call", "call_id": "c4", "name": "look_up", "arguments": "{}"},
     {"type": "function_call_output", "call_id": "c4", "output": ""},
 ]
 
@@ -64,10 +71,10 @@ def test_what_one_turn_thought_said_and_called_is_one_message() -> None:
     assert go.role == "user"
     assert (first.text, first.reasoning_content) == ("I look.", "hm")
     calls = [(call.id, call.function.name, json.loads(str(call.function.arguments))) for call in first.calls]
-    assert calls == [("c1", "look", {"at": 1}), ("c2", "team__ask", {}), ("c3", "patch", {"input": 'a "b"'})]
+    assert calls == [("c1", "look_up", {"at": 1}), ("c2", "team__ask", {}), ("c3", "patch", {"input": 'a "b"'})]
     told = [(message.role, message.tool_call_id, message.name, message.text) for message in results]
     assert told == [
-        ("tool", "c1", "look", "seen"),
+        ("tool", "c1", "look_up", "seen"),
         ("tool", "c2", "team__ask", "asked"),
         ("tool", "c3", "patch", "patched"),
     ]
@@ -76,7 +83,7 @@ def test_what_one_turn_thought_said_and_called_is_one_message() -> None:
 
 
 TOOLS = [
-    {"type": "function", "name": "look", "description": "Looks.", "parameters": {"type": "object"}, "strict": True},
+    {"type": "function", "name": "look_up", "description": "Looks.", "parameters": {"type": "object"}, "strict": True},
     {"type": "namespace", "name": "team", "tools": [{"type": "function", "name": "ask"}, {"type": "mcp"}]},
     {"type": "namespace", "name": "mcp__files__", "tools": [{"type": "function", "name": "read"}]},
     {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: X"}},
@@ -89,14 +96,14 @@ def test_tools_are_functions_by_flat_names_and_hosted_ones_are_left_out_and_name
     asked = request(tools=TOOLS, input=[{"role": "user", "content": "x"}, {"type": "web_search_call", "id": "ws"}])
     functions = {function.name: function for function in to_chat(asked).declared}
     assert list(functions) == ALL_NAMES
-    assert (functions["look"].description, functions["look"].strict) == ("Looks.", True)
+    assert (functions["look_up"].description, functions["look_up"].strict) == ("Looks.", True)
     assert "start: X" in str(functions["patch"].description)
     assert functions["patch"].parameters is not None
     assert functions["patch"].parameters["required"] == ["input"]
     assert asked.unknown_fields == ["tools.mcp", "tools.web_search", "tools.code_interpreter", "input.web_search_call"]
 
 
-ALL_NAMES = [*("look", "team__ask"), *("mcp__files__read", "patch")]
+ALL_NAMES = ["look_up", "team__ask", "mcp__files__read", "patch"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ ALL_NAMES = [*("look", "team__ask"), *("mcp__files__read", "patch")]
         ("none", [], False),
         ("auto", ALL_NAMES, False),
         ("required", ALL_NAMES, True),
-        ({"type": "function", "name": "look"}, ["look"], True),
+        ({"type": "function", "name": "look_up"}, ["look_up"], True),
         ({"type": "function", "name": "ask"}, ["team__ask"], True),
         ({"type": "function", "name": "team__ask"}, ["team__ask"], True),
         ({"type": "function", "name": "ask", "namespace": "team"}, ["team__ask"], True),
@@ -119,9 +126,9 @@ ALL_NAMES = [*("look", "team__ask"), *("mcp__files__read", "patch")]
             {
                 "type": "allowed_tools",
                 "mode": "required",
-                "tools": [{"type": "function", "name": "look"}, {"type": "web_search"}],
+                "tools": [{"type": "function", "name": "look_up"}, {"type": "web_search"}],
             },
-            ["look"],
+            ["look_up"],
             True,
         ),
         ({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}, [], False),
