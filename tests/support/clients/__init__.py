@@ -1,0 +1,1 @@
+"""What programs of others need that call the product."""
