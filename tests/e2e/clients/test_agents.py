@@ -1,6 +1,7 @@
 """Codex and Claude Code, from npm and without a window, each write a file by what the model says.
 
-What it says is forced (support/clients/forced_worker.py); template, tokenizer, parser, streams and both APIs are the real ones.
+What it says is forced (support/clients/forced_worker.py); template, tokenizer, parser, streams and both APIs are the
+real ones.
 """
 
 import json
