@@ -33,7 +33,8 @@ def node_modules(name: str, folder: Path, python: Path) -> Path:
             for each in ("package.json", "package-lock.json"):
                 (made / each).write_bytes((folder / each).read_bytes())
             env = os.environ | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=made, env=env, check=True)
+            npm = str(python.parent / "npm")
+            subprocess.run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=made, env=env, check=True)
             (made / "installed").touch()
     return made / "node_modules"
 
