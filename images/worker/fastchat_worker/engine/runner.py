@@ -12,11 +12,9 @@ from fastchat_worker.attention.backend import NAME, AttentionBackend
 from fastchat_worker.attention.batch import PackedBatch, pack_texts
 from fastchat_worker.attention.slots import SlotAttention
 from fastchat_worker.attention.texts import TextAttention
-from fastchat_worker.engine.executor import ModelInput, ModelOutput, Scored
+from fastchat_worker.engine.choosing import output, wanted_rows
+from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors, bytes_per_token
-from fastchat_worker.sampling.logprobs import keep_raw, score, scores_of
-from fastchat_worker.sampling.sampler import sample
-from fastchat_worker.sampling.score import Score
 
 
 class UnsupportedModelError(Exception):
@@ -67,14 +65,16 @@ class Runner:
     @torch.inference_mode()
     def _execute(self, step: ModelInput) -> ModelOutput:
         self._tensors.apply(step.edits)
-        rows = [*step.sampled, *(each.row for each in step.scored)]
+        rows = wanted_rows(step)
         keep = self._tensor(rows or [0])  # of no row at all some models would not know what to make
-        logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits[0]
-        sampled = len(step.sampled)
-        choosable = logits[:sampled].float()
-        raw = keep_raw(choosable, step.choices)
-        tokens = sample(choosable, step.choices)
-        return ModelOutput(tuple(tokens), scores_of(raw, step.choices, tokens), _scores(logits[sampled:], step.scored))
+        logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
+        return output(logits[0, : len(rows)], step)
+
+    @torch.inference_mode()
+    def logits(self, text: Sequence[int]) -> Tensor:
+        """[tokens, vocabulary]: the logits after each token of a text, in float32. The cache has no part in it."""
+        logits: Tensor = self._forward(self._model, self._texts, pack_texts([text])).logits
+        return logits[0].float()
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
@@ -105,7 +105,3 @@ class Runner:
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
-
-
-def _scores(logits: Tensor, scored: Sequence[Scored]) -> tuple[Score, ...]:
-    return tuple(score(logits, [each.token for each in scored], [each.top for each in scored])) if scored else ()

@@ -35,8 +35,8 @@ class SlotTensors:
         self.max_len = max_len
         self.keys, self.values = {}, {}
         for index, shape in layers.items():
-            self.keys[index] = _zeros((slots, shape.heads, max_len, shape.key_size), dtype, device)
-            self.values[index] = _zeros((slots, shape.heads, max_len, shape.value_size), dtype, device)
+            self.keys[index] = lazy_zeros((slots, shape.heads, max_len, shape.key_size), dtype, device)
+            self.values[index] = lazy_zeros((slots, shape.heads, max_len, shape.value_size), dtype, device)
 
     def apply(self, edits: Iterable[Edit]) -> None:
         for edit in edits:
@@ -58,7 +58,8 @@ def _apply(edit: Edit, tensor: torch.Tensor) -> None:
         tensor[edit.slot, :, : edit.length].zero_()
 
 
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros; on the CPU the memory is taken from the system page by page, as it is first written."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
     # torch.zeros writes every page, and numpy's zeros take huge ones: the first token of a slot would cost megabytes.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastchat_worker.chat.choice import Known, choose
 from fastchat_worker.chat.template import ChatTemplate
@@ -18,14 +19,14 @@ from fastchat_worker.encoders.language import LanguageModelEmbedder
 from fastchat_worker.encoders.sentence import SentenceEmbedder
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.memory import free_bytes, plan
-from fastchat_worker.engine.runner import Runner, UnsupportedModelError
+from fastchat_worker.engine.native_runner import NativeRunner
+from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.errors import LoadError
+from fastchat_worker.engine.selection import select
 from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
-from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.sampling.grammar import Grammars
 from fastchat_worker.serving.models import Generator, ServedModel
 from fastchat_worker.settings import Settings
@@ -52,7 +53,8 @@ def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report
     template = _chat_template(model, files, settings)
     if template:
         model.end_tokens |= end_of_turn(model.tokenizer, partial(_rendered, template))
-    return _serve(model, template, settings, metrics, report)
+    again = partial(loader.load, files, settings, report)
+    return _serve(model, again, template, settings, metrics, report)
 
 
 def _rendered(template: ChatTemplate, turns: Sequence[Turn]) -> str:
@@ -77,14 +79,16 @@ def _published_name(files: ModelFiles) -> str:
 
 
 def _serve(
-    model: LanguageModel, template: ChatTemplate | None, settings: Settings, metrics: Metrics, report: Report
+    model: LanguageModel,
+    again: Callable[[], LanguageModel],
+    template: ChatTemplate | None,
+    settings: Settings,
+    metrics: Metrics,
+    report: Report,
 ) -> ServedModel:
+    report("laying out the weights")
+    runner = _executor(model, again, settings)
     report("making room for the cache")
-    try:
-        pack_linears(model.model)
-        runner = Runner(model.model)
-    except UnsupportedModelError as error:
-        raise LoadError(str(error)) from None
     room = plan(
         free_bytes(runner.device),
         runner.token_bytes,
@@ -107,6 +111,14 @@ def _serve(
     calling = find_calling(template, model.tokenizer, settings.tool_call_parser) if template else None
     generator = Generator(model, engine, grammars, template, calling)
     return ServedModel(embedder, _batcher(embedder, settings, metrics), generator)
+
+
+def _executor(model: LanguageModel, again: Callable[[], LanguageModel], settings: Settings) -> Runner | NativeRunner:
+    def load() -> Any:
+        model.model = again().model
+        return model.model
+
+    return select(load, model.model, settings.executor, int8=settings.quantization == "int8")
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:

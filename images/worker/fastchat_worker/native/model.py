@@ -1,0 +1,130 @@
+"""A model of our own in C++, made of one that transformers has loaded."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fastchat_worker.native.description import Description, Part
+from fastchat_worker.native.library import LinearName, NormName, Step, check, library
+
+Indices = Sequence[int]
+
+
+class NativeModel:
+    """The weights, laid out for the CPU, and how a step is computed.
+
+    Raises: UndescribedError, LibraryError and MemoryError.
+    """
+
+    def __init__(self, model: Any, *, int8: bool = False, kernels: str = "", threads: int | None = None) -> None:
+        self._description = Description(model)
+        self._library = library()
+        self._shape = self._description.shape(int8=int8)
+        handle = self._library.fc_model_new(self._shape, kernels.encode(), threads or torch.get_num_threads())
+        if not handle:
+            raise MemoryError("the native executor gets no memory or no threads")
+        self._handle = ctypes.c_void_p(handle)
+        self._embedding: Tensor | None = None
+        self.vocabulary: int = self._shape.vocabulary
+        self.hidden_size: int = self._shape.hidden
+        self.layers: int = self._shape.layers
+        self.block_tokens: int = self._library.fc_block_tokens()
+        self.block_size: int = self._library.fc_block_size(self._handle)
+        """Floats of a block of one layer's cache."""
+        self.logits_stride: int = self._library.fc_padded(self.vocabulary)
+
+    def __del__(self) -> None:
+        if handle := getattr(self, "_handle", None):
+            self._library.fc_model_free(handle)
+
+    def take_weights(self) -> None:
+        """Lays out the weights, and lets go of those of the model that this was made of, layer by layer."""
+        description, tied = self._description, self._description.tied
+        self._set_norm(0, NormName.FINAL, description.final_norm())
+        for index in range(self.layers):
+            for name, weight in description.norms(index):
+                self._set_norm(index, name, weight)
+            parts = list(description.linears(index))
+            for part in parts:
+                self._set_linear(index, part)
+            _let_go(part.linear for part in parts)
+        self._set_linear(0, Part(LinearName.HEAD, description.model.lm_head))
+        if not tied:
+            self._embedding = _float32(description.embedding.detach())
+            self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
+        _let_go([description.model.lm_head, description.model.get_input_embeddings()])
+
+    def settle(self) -> None:
+        """Takes over what says where things stand: windows and rotary embeddings."""
+        for index in range(self.layers):
+            check(self._library.fc_set_layer(self._handle, index, self._description.layer_shape(index)))
+        for index, (frequencies, scaling) in enumerate(self._description.ropes()):
+            values = _float32(frequencies)
+            check(self._library.fc_set_rope(self._handle, index, values.data_ptr(), len(values), scaling))
+
+    def run(
+        self,
+        tokens: Indices,
+        positions: Indices,
+        blocks: Indices,
+        sampled: Indices,
+        *,
+        cache: Tensor,
+        layer_stride: int,
+        logits: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> None:
+        """One step: fills `logits` [sampled, logits_stride], or `hidden` [sampled, hidden] where that is given.
+
+        blocks: where the sequence of each row begins in a layer's cache, in blocks. layer_stride: floats from one layer
+        to the next one.
+        """
+        rows = [np.array(values, np.int32) for values in (tokens, positions, sampled)]
+        begins = np.array(blocks, np.int64)
+        step = Step(
+            rows=len(tokens),
+            samples=len(sampled),
+            tokens=_address(rows[0]),
+            positions=_address(rows[1]),
+            blocks=_address(begins),
+            sampled=_address(rows[2]),
+            cache=cache.data_ptr(),
+            layer_stride=layer_stride,
+            logits=None if logits is None else logits.data_ptr(),
+            hidden=None if hidden is None else hidden.data_ptr(),
+        )
+        check(self._library.fc_run(self._handle, step))
+
+    def _set_norm(self, layer: int, name: NormName, weight: Tensor) -> None:
+        values = _float32(weight)
+        check(self._library.fc_set_norm(self._handle, layer, name, values.data_ptr(), len(values)))
+
+    def _set_linear(self, layer: int, part: Part) -> None:
+        rows = part.rows or slice(None)
+        weight = _float32(part.linear.weight.detach()[rows])
+        bias = None if part.linear.bias is None else _float32(part.linear.bias.detach()[rows])
+        address = None if bias is None else bias.data_ptr()
+        code = self._library.fc_set_linear(
+            self._handle, layer, part.name, weight.data_ptr(), address, weight.shape[0], weight.shape[1]
+        )
+        check(code)
+
+
+def _float32(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.float32).contiguous()
+
+
+def _address(array: NDArray[Any]) -> int:
+    return array.ctypes.data
+
+
+def _let_go(modules: Any) -> None:
+    """Frees what the modules hold."""
+    for module in modules:
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(parameter.new_empty(0), requires_grad=False))

@@ -1,0 +1,97 @@
+#include "abi.h"
+
+#include <memory>
+#include <new>
+
+#include "pass.h"
+
+namespace {
+
+constexpr int32_t kDone = 0, kNoMemory = -1, kMisfit = -2;
+
+struct Handle {
+  Handle(const fc_shape& shape, const fastchat::Kernels& kernels, int threads) : model(shape, kernels, threads) {}
+  fastchat::Model model;
+  fastchat::Scratch scratch;
+};
+
+fastchat::Model& model_of(void* handle) { return static_cast<Handle*>(handle)->model; }
+
+// Nothing that is thrown may reach the caller.
+template <class Action>
+int32_t guarded(Action action) {
+  try {
+    return action() ? kDone : kMisfit;
+  } catch (const std::bad_alloc&) {
+    return kNoMemory;
+  }
+}
+
+bool has_layer(const fastchat::Model& model, int32_t layer) { return layer >= 0 && layer < model.shape.layers; }
+
+}  // namespace
+
+#define EXPORT __attribute__((visibility("default")))
+
+extern "C" {
+
+EXPORT const char* fc_kernels(const char* name) {
+  const fastchat::Kernels* kernels = fastchat::pick_kernels(name);
+  return kernels ? kernels->name : nullptr;
+}
+
+EXPORT void* fc_model_new(const fc_shape* shape, const char* kernels, int32_t threads) {
+  const fastchat::Kernels* picked = fastchat::pick_kernels(kernels);
+  if (!picked || threads < 1) return nullptr;
+  try {
+    return new Handle(*shape, *picked, threads);
+  } catch (const std::exception&) {  // memory or threads are short
+    return nullptr;
+  }
+}
+
+EXPORT void fc_model_free(void* model) { delete static_cast<Handle*>(model); }
+
+EXPORT int32_t fc_set_layer(void* model, int32_t layer, const fc_layer* shape) {
+  if (!has_layer(model_of(model), layer)) return kMisfit;
+  model_of(model).layers[layer].shape = *shape;
+  return kDone;
+}
+
+EXPORT int32_t fc_set_rope(void* model, int32_t rope, const float* frequencies, int32_t count, float scaling) {
+  fastchat::Model& of = model_of(model);
+  if (rope < 0 || rope >= of.shape.ropes || 2 * count > of.shape.head_size) return kMisfit;
+  return guarded([&] {
+    of.ropes[rope] = fastchat::Rope{{frequencies, frequencies + count}, scaling};
+    return true;
+  });
+}
+
+EXPORT int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const float* rows, const float* bias,
+                             int32_t outputs, int32_t inputs) {
+  fastchat::Model& of = model_of(model);
+  if (which != FC_HEAD && !has_layer(of, layer)) return kMisfit;
+  return guarded([&] { return of.set_linear(layer, which, rows, bias, outputs, inputs); });
+}
+
+EXPORT int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weight, int32_t count) {
+  fastchat::Model& of = model_of(model);
+  if (which < 0 || which > FC_FINAL_NORM || (which != FC_FINAL_NORM && !has_layer(of, layer))) return kMisfit;
+  return guarded([&] { return of.set_norm(layer, which, weight, count); });
+}
+
+EXPORT void fc_set_embedding(void* model, const float* rows) { model_of(model).embedding = rows; }
+
+EXPORT int64_t fc_block_size(const void* model) { return static_cast<const Handle*>(model)->model.block_size(); }
+EXPORT int32_t fc_block_tokens(void) { return fastchat::kBlock; }
+EXPORT int32_t fc_padded(int32_t count) { return static_cast<int32_t>(fastchat::padded(count)); }
+
+EXPORT int32_t fc_run(void* model, const fc_step* step) {
+  Handle& handle = *static_cast<Handle*>(model);
+  if (step->rows < 1) return kMisfit;
+  return guarded([&] {
+    fastchat::Pass(handle.model, handle.scratch, *step).run();
+    return true;
+  });
+}
+}

@@ -1,0 +1,66 @@
+// The functions of the library, for any language that can call C.
+//
+// Those that return int return 0, or -1 where memory is short, or -2 where what is given does not fit the model.
+// A model is used from one thread at a time.
+#pragma once
+
+#include <stdint.h>
+
+extern "C" {
+
+enum fc_linear_name { FC_QUERY, FC_KEY, FC_VALUE, FC_OUT, FC_GATE, FC_UP, FC_DOWN, FC_HEAD };
+enum fc_norm_name {
+  FC_ATTENTION_NORM, FC_ATTENTION_END_NORM, FC_MLP_NORM, FC_MLP_END_NORM, FC_QUERY_NORM, FC_KEY_NORM, FC_FINAL_NORM
+};
+
+typedef struct fc_shape {
+  int32_t layers, hidden, heads, kv_heads, head_size, mlp, vocabulary, ropes;
+  int32_t int8;  // weights
+  int32_t gelu;  // the gate's function: GELU by tanh; else SiLU
+  float epsilon;
+  float embedding_factor, residual_factor, logits_factor;
+  float logits_cap;  // 0: none
+} fc_shape;
+
+typedef struct fc_layer {
+  int32_t window;  // tokens that a row sees, itself included; 0: all
+  int32_t rope;    // index of its frequencies; -1: positions play no part
+  float scaling, softcap;
+} fc_layer;
+
+// One step. Rows of one sequence that follow each other stand together.
+//
+// blocks: where in each layer's cache the row's sequence begins, in blocks. layer_stride: floats from one layer's cache
+// to the next one's. sampled: rows whose logits are wanted, [samples][padded vocabulary], or, where `hidden` is given,
+// their last hidden states, [samples][hidden].
+typedef struct fc_step {
+  int32_t rows, samples;
+  const int32_t *tokens, *positions;
+  const int64_t* blocks;
+  const int32_t* sampled;
+  float* cache;
+  int64_t layer_stride;
+  float *logits, *hidden;
+} fc_step;
+
+// Name of the kernels that `fc_model_new` takes; null for a name that is unknown or whose instructions are not here.
+const char* fc_kernels(const char* name);
+
+void* fc_model_new(const fc_shape* shape, const char* kernels, int32_t threads);
+void fc_model_free(void* model);
+
+int32_t fc_set_layer(void* model, int32_t layer, const fc_layer* shape);
+int32_t fc_set_rope(void* model, int32_t rope, const float* frequencies, int32_t count, float scaling);
+int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const float* rows, const float* bias, int32_t outputs,
+                      int32_t inputs);
+int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weight, int32_t count);
+
+// Without it tokens are embedded by the rows of the head. The numbers have to stay where they are.
+void fc_set_embedding(void* model, const float* rows);
+
+int64_t fc_block_size(const void* model);   // floats of a block of one layer's cache
+int32_t fc_block_tokens(void);
+int32_t fc_padded(int32_t count);           // floats from one row of so many logits to the next
+
+int32_t fc_run(void* model, const fc_step* step);
+}

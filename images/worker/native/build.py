@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Compiles the native executor: build.py OUTPUT, or nothing to do where OUTPUT is newer than the sources.
+
+Each file of kernels is compiled for its own instruction set and no other; which one runs is decided where it runs.
+Exit code 77 where there is no C++ compiler.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+SOURCES = Path(__file__).parent
+COMMON = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-Wall", "-Wno-psabi", "-pthread"]
+KERNELS = {
+    "kernels_avx2": ["-mavx2", "-mfma"],
+    "kernels_avx512": [f"-m{name}" for name in ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
+    + ["-mavx512vnni", "-mprefer-vector-width=512"],
+}
+"""Files that are for x86 only, and their flags."""
+
+
+def main(output: Path) -> int:
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+    if compiler is None:
+        print("no C++ compiler here: the worker will run models through torch", file=sys.stderr)
+        return 77
+    if output.exists() and output.stat().st_mtime > max(file.stat().st_mtime for file in SOURCES.iterdir()):
+        return 0
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+        library = Path(folder) / output.name
+        build(compiler, Path(folder), library)
+        library.replace(output)  # whole or not at all: a worker may load it meanwhile
+    return 0
+
+
+def build(compiler: str, folder: Path, library: Path) -> None:
+    """Raises: CalledProcessError where something does not compile, which the compiler has explained."""
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    files = [file for file in sorted(SOURCES.glob("*.cpp")) if x86 or file.stem not in KERNELS]
+
+    def compile_one(source: Path) -> Path:
+        target = folder / f"{source.stem}.o"
+        subprocess.run([compiler, *COMMON, *KERNELS.get(source.stem, []), "-c", source, "-o", target], check=True)
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, files))
+    subprocess.run([compiler, "-shared", "-pthread", "-Wl,--no-undefined", *objects, "-o", library], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

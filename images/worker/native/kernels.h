@@ -1,0 +1,100 @@
+// What is computed by kernels for the instruction sets that there are, and the types that they share.
+#pragma once
+
+#include <cstdint>
+
+namespace fastchat {
+
+constexpr int kBlock = 32;    // tokens of a block of keys and values
+constexpr int kGroup = 32;    // weights or activations that share a scale, where they are int8
+constexpr int kPad = 32;      // rows of numbers are padded with zeros to a multiple of this
+constexpr int kQueries = 8;   // rows that attention takes at once
+
+__attribute__((always_inline)) constexpr long padded(long count) { return (count + kPad - 1) / kPad * kPad; }
+
+enum class Weights : int { kFloat32 = 0, kInt8 = 1 };
+
+// The weights of a linear layer in panels: as many outputs as two vectors have numbers, input by input.
+//
+// float32: [panel][input][output of the panel]. int8: [panel][group] of scales in bfloat16 [output of the panel] and
+// [input / 4][output of the panel][4], where `offset` is added to each weight.
+struct Linear {
+  int outputs = 0;
+  int inputs = 0;
+  int width = 0;   // outputs of a panel
+  int panels = 0;
+  Weights type = Weights::kFloat32;
+  int offset = 0;
+  bool gated = false;  // the first half of a panel are gates, the second what they let through
+  void* data = nullptr;
+  float* bias = nullptr;  // [panels × width] in the order of the panels
+
+  __attribute__((always_inline)) long groups() const { return (inputs + kGroup - 1) / kGroup; }
+  __attribute__((always_inline)) long panel_bytes() const {
+    return type == Weights::kFloat32 ? 4L * inputs * width : groups() * width * (2 + kGroup);
+  }
+};
+
+// Activations, a row for each token; float32, and for int8 weights groups of int8 with a scale and a sum each.
+struct Rows {
+  const float* values = nullptr;
+  const int8_t* quants = nullptr;
+  const float* scales = nullptr;
+  const int32_t* sums = nullptr;
+  long stride = 0;  // numbers from one row to the next; a row has stride / kGroup scales and sums
+};
+
+enum class Then : int { kStore, kAdd, kSilu, kGelu };
+
+// Where the outputs go: value × factor is stored or added; with a gate half as many outputs are stored.
+struct Target {
+  float* values = nullptr;
+  long stride = 0;
+  Then then = Then::kStore;
+  float factor = 1;
+};
+
+// Attention of rows of one sequence that follow each other, for the query heads that share a head of keys and values.
+//
+// keys: blocks of [head_size][kBlock]; values: blocks of [kBlock][padded(head_size)]. Row i sees the tokens up to
+// position + i, and of them the last `window`; 0: all. scores: room for kQueries rows of all blocks.
+struct Attention {
+  const float* query = nullptr;
+  long query_stride = 0;
+  float* out = nullptr;
+  long out_stride = 0;
+  const float* keys = nullptr;
+  const float* values = nullptr;
+  long block_stride = 0;
+  int rows = 0;
+  int heads = 0;
+  int head_size = 0;
+  long position = 0;
+  long window = 0;
+  float scaling = 1;
+  float softcap = 0;  // 0: none
+  float* scores = nullptr;
+};
+
+struct Kernels {
+  const char* name;
+  int width;        // outputs of a panel
+  int offset;       // what is added to weights in int8
+  void (*linear)(const Linear&, const Rows&, const Target&, int panel, int first, int last);
+  void (*attend)(const Attention&);
+  // RMSNorm of one row. count: its numbers; with `add` the result is added to what stands in `out`.
+  void (*normalize)(const float* row, const float* weight, int count, float epsilon, float factor, bool add, float* out);
+  void (*quantize)(const float* row, long count, int8_t* quants, float* scales, int32_t* sums);
+  void (*cap)(float* values, long count, float limit);
+};
+
+extern const Kernels kPlain;
+#if defined(__x86_64__)
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+#endif
+
+// The best that this CPU has; by name where one is asked for, null where that is unknown or cannot run here.
+const Kernels* pick_kernels(const char* name);
+
+}  // namespace fastchat

@@ -1,0 +1,9 @@
+// The kernels compiled for AVX2; build.py has the flags.
+#include "attention.h"
+#include "linear.h"
+#include "rows.h"
+
+namespace fastchat {
+extern const Kernels kAvx2;
+const Kernels kAvx2 = {"AVX2", kPanel, kOffset, linear, attend, normalize, quantize, cap};
+}  // namespace fastchat

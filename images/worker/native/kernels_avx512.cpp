@@ -1,0 +1,9 @@
+// The kernels compiled for AVX-512-VNNI; build.py has the flags.
+#include "attention.h"
+#include "linear.h"
+#include "rows.h"
+
+namespace fastchat {
+extern const Kernels kAvx512;
+const Kernels kAvx512 = {"AVX-512-VNNI", kPanel, kOffset, linear, attend, normalize, quantize, cap};
+}  // namespace fastchat

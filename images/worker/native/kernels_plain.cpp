@@ -1,0 +1,9 @@
+// The kernels compiled for whatever the compiler takes for granted; build.py has the flags.
+#include "attention.h"
+#include "linear.h"
+#include "rows.h"
+
+namespace fastchat {
+extern const Kernels kPlain;
+const Kernels kPlain = {"plain", kPanel, kOffset, linear, attend, normalize, quantize, cap};
+}  // namespace fastchat

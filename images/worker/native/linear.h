@@ -1,0 +1,122 @@
+// Linear layers: a tile of rows times a panel of outputs at a time.
+#pragma once
+
+#include "kernels.h"
+#include "simd.h"
+
+namespace {
+
+using fastchat::kGroup;
+using fastchat::Linear;
+using fastchat::Rows;
+using fastchat::Target;
+using fastchat::Then;
+
+constexpr int kPanel = 2 * kWidth;
+constexpr int kTileRows = kWidth == 16 ? 12 : 6;      // float32; as many as there are registers for
+constexpr int kTileRowsInt8 = kWidth == 16 ? 6 : 3;
+
+// Few rows leave an addition waiting for the one before it, so they sum up in several chains.
+constexpr int chains(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
+
+template <int R>
+INLINE void multiply(const float* x, long stride, const float* weights, int inputs, Floats out[R][2]) {
+  constexpr int C = chains(R);
+  Floats sums[C][R][2] = {};
+  int k = 0;
+  for (; k + C <= inputs; k += C, weights += C * kPanel) {
+    if (R <= 4) {
+#pragma GCC unroll 8
+      for (int c = 0; c < C * kPanel / 16; c++) __builtin_prefetch(weights + 512 + 16 * c);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < C; c++) {
+      const Floats w0 = load(weights + c * kPanel), w1 = load(weights + c * kPanel + kWidth);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) {
+        const float value = x[r * stride + k + c];
+        sums[c][r][0] += value * w0;
+        sums[c][r][1] += value * w1;
+      }
+    }
+  }
+  for (; k < inputs; k++, weights += kPanel) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) {
+      sums[0][r][0] += x[r * stride + k] * load(weights);
+      sums[0][r][1] += x[r * stride + k] * load(weights + kWidth);
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++) {
+    for (int v = 0; v < 2; v++) {
+      out[r][v] = sums[0][r][v];
+      for (int c = 1; c < C; c++) out[r][v] += sums[c][r][v];
+    }
+  }
+}
+
+#include "linear_int8.h"
+
+// Finishes a tile: bias, gate, factor, and where it goes.
+template <int R>
+INLINE void put(const Linear& layer, const Target& target, int panel, int row, Floats out[R][2]) {
+  const float* bias = layer.bias ? layer.bias + panel * kPanel : nullptr;
+  for (int r = 0; r < R; r++) {
+    Floats a = out[r][0], b = out[r][1];
+    if (bias) a += load(bias), b += load(bias + kWidth);
+    if (layer.gated) {
+      a = target.then == Then::kSilu ? silu(a) : gelu(a);
+      store(target.values + (row + r) * target.stride + panel * kWidth, a * b);
+      continue;
+    }
+    float* at = target.values + (row + r) * target.stride + panel * kPanel;
+    a *= target.factor, b *= target.factor;
+    if (target.then == Then::kAdd) a += load(at), b += load(at + kWidth);
+    store(at, a), store(at + kWidth, b);
+  }
+}
+
+template <int R>
+void tile_float32(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
+  const float* weights = static_cast<const float*>(layer.data) + static_cast<long>(panel) * layer.inputs * kPanel;
+  Floats out[R][2];
+  multiply<R>(rows.values + row * rows.stride, rows.stride, weights, layer.inputs, out);
+  put<R>(layer, target, panel, row, out);
+}
+
+template <int R>
+void tile_int8(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
+  const uint8_t* weights = static_cast<const uint8_t*>(layer.data) + panel * layer.panel_bytes();
+  Floats out[R][2];
+  multiply_int8<R>(rows, row, weights, layer.groups(), out);
+  put<R>(layer, target, panel, row, out);
+}
+
+typedef void (*Tile)(const Linear&, const Rows&, const Target&, int panel, int row);
+constexpr Tile kFloat32Tiles[] = {
+    tile_float32<1>, tile_float32<2>, tile_float32<3>, tile_float32<4>, tile_float32<5>, tile_float32<6>,
+#if defined(__AVX512F__)
+    tile_float32<7>, tile_float32<8>, tile_float32<9>, tile_float32<10>, tile_float32<11>, tile_float32<12>,
+#endif
+};
+constexpr Tile kInt8Tiles[] = {
+    tile_int8<1>, tile_int8<2>, tile_int8<3>,
+#if defined(__AVX512F__)
+    tile_int8<4>, tile_int8<5>, tile_int8<6>,
+#endif
+};
+
+// One panel of outputs for the rows first … last, in tiles of equal heights as far as that goes.
+void linear(const Linear& layer, const Rows& rows, const Target& target, int panel, int first, int last) {
+  const bool int8 = layer.type == fastchat::Weights::kInt8;
+  const int most = int8 ? kTileRowsInt8 : kTileRows;
+  const Tile* tiles = int8 ? kInt8Tiles : kFloat32Tiles;
+  for (int row = first; row < last;) {
+    const int left = last - row, number = (left + most - 1) / most, height = (left + number - 1) / number;
+    tiles[height - 1](layer, rows, target, panel, row);
+    row += height;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,40 @@
+// Memory for what is large.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace fastchat {
+
+struct Unmap {
+  size_t bytes;
+  void operator()(void* memory) const;
+};
+
+using Memory = std::unique_ptr<void, Unmap>;
+
+// Zeros, in huge pages where the system has them. Throws std::bad_alloc.
+Memory take_memory(size_t bytes);
+
+// Rows of numbers that are reused from step to step; they grow, and are given back when far fewer are needed.
+template <class T>
+class Buffer {
+ public:
+  T* at(long row = 0) const { return data_.get() + row * stride_; }
+  long stride() const { return stride_; }
+
+  void resize(long rows, long stride) {
+    if (rows * stride > size_ || rows * stride < size_ / 8) {
+      data_.reset();
+      data_ = std::make_unique<T[]>(static_cast<size_t>(rows * stride));
+      size_ = rows * stride;
+    }
+    stride_ = stride;
+  }
+
+ private:
+  std::unique_ptr<T[]> data_;
+  long size_ = 0, stride_ = 0;
+};
+
+}  // namespace fastchat

@@ -1,0 +1,90 @@
+// One pass of a batch of rows through the model.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "memory.h"
+#include "model.h"
+
+namespace fastchat {
+
+// The memory that a pass needs and the next one uses again.
+struct Scratch {
+  Buffer<float> hidden, normed, qkv, attended, gated, branch;
+  Buffer<int8_t> quants;
+  Buffer<float> scales;
+  Buffer<int32_t> sums;
+  Buffer<float> cosines, sines;  // [ropes × rows]
+  Buffer<float> scores;          // [threads]
+  std::unique_ptr<std::atomic<int>[]> taken;  // items of each phase that threads take as they come to them
+};
+
+// Rows first … first + count follow each other in one sequence.
+struct Run {
+  int first, count;
+};
+
+struct Pass {
+  // Throws std::bad_alloc.
+  Pass(Model& model, Scratch& scratch, const fc_step& step);
+
+  void run();
+
+  float* cache_block(int layer, int row, long token) const {
+    return step.cache + layer * step.layer_stride + (step.blocks[row] + token / kBlock) * model.block_size();
+  }
+
+  Model& model;
+  Scratch& scratch;
+  const fc_step& step;
+  const bool int8;
+  std::vector<Run> runs;
+
+ private:
+  void find_runs();
+  void make_room();
+};
+
+// What one thread does of a pass. All threads go through the same phases.
+class Worker {
+ public:
+  Worker(const Pass& pass, int thread);
+
+  void run();
+
+ private:
+  void embed();
+  void angles();
+  void attention(const Layer& layer, int index);
+  void mlp(const Layer& layer);
+  void head();
+
+  void place(const Layer& layer, int index);
+  void turn(const Layer& layer, int row, int head, float* values);
+  void write_cache(int index, int row, int head);
+  void attend(const Layer& layer, int index);
+  void attend(const Layer& layer, int index, const Run& run, int head);
+
+  void normalize(const Norm& norm, int from, int to);
+  void quantize(const Buffer<float>& rows, int row);
+  void quantize_all(const Buffer<float>& rows);
+  void linear(const Weight& weight, const Buffer<float>& rows, int count, const Target& target);
+  void add(const Weight& weight, const Buffer<float>& rows, const Norm& end_norm);
+
+  // Deals out items in turn.
+  bool mine(long item) const { return item % pool_.size() == thread_; }
+  // Items of a phase are taken as threads come to them.
+  std::atomic<int>& next_phase() { return scratch_.taken[phase_++]; }
+
+  const Pass& pass_;
+  Model& model_;
+  Scratch& scratch_;
+  const fc_step& step_;
+  Pool& pool_;
+  const int thread_, rows_;
+  int phase_ = 0;
+};
+
+}  // namespace fastchat

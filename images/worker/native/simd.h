@@ -1,0 +1,81 @@
+// Vectors of floats as wide as the file is compiled for, by GCC's and clang's vector extensions.
+//
+// Only files of kernels include this: each is compiled for its own instruction set, so that everything here has internal
+// linkage. An inline function of the standard library could be emitted with AVX-512 in it and be linked into the others.
+#pragma once
+
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Floats __attribute__((vector_size(kWidth * 4)));
+typedef int32_t Ints __attribute__((vector_size(kWidth * 4)));
+typedef float UnalignedFloats __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+typedef uint16_t Halves __attribute__((vector_size(kWidth * 2), aligned(2), may_alias));
+typedef uint32_t Words __attribute__((vector_size(kWidth * 4)));
+
+INLINE Floats load(const float* at) { return *reinterpret_cast<const UnalignedFloats*>(at); }
+INLINE void store(float* at, Floats values) { *reinterpret_cast<UnalignedFloats*>(at) = values; }
+INLINE Floats all(float value) { return Floats{} + value; }
+INLINE Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
+
+// Numbers in bfloat16, the upper half of a float.
+INLINE Floats load_bfloat16(const uint16_t* at) {
+  return (Floats)(__builtin_convertvector(*reinterpret_cast<const Halves*>(at), Words) << 16);
+}
+
+INLINE float sum(Floats values) {
+  float total = 0;
+  for (int i = 0; i < kWidth; i++) total += values[i];
+  return total;
+}
+
+INLINE float greatest(Floats values) {
+  float most = values[0];
+  for (int i = 1; i < kWidth; i++) most = values[i] > most ? values[i] : most;
+  return most;
+}
+
+// e to the x with a relative error below 2e-7; 0 below -87.3, NaN for NaN. The polynomial is that of Cephes' expf.
+INLINE Floats exponential(Floats x) {
+  const Floats lowest = all(-87.3f), highest = all(88.3f), magic = all(12582912.f);
+  const Floats given = x;
+  x = x < lowest ? lowest : x;
+  x = x > highest ? highest : x;
+  const Floats whole = (x * 1.44269504f + magic) - magic;  // rounds to the nearest integer
+  x = x - whole * 0.693359375f;
+  x = x + whole * 2.12194440e-4f;
+  Floats p = all(1.9875691500e-4f);
+  p = p * x + 1.3981999507e-3f;
+  p = p * x + 8.3334519073e-3f;
+  p = p * x + 4.1665795894e-2f;
+  p = p * x + 1.6666665459e-1f;
+  p = p * x + 5.0000001201e-1f;
+  p = p * (x * x) + x + 1.f;
+  const Ints exponent = (__builtin_convertvector(whole, Ints) + 127) << 23;
+  const Floats power = p * (Floats)exponent;
+  return given < lowest ? Floats{} : power;
+}
+
+INLINE Floats sigmoid(Floats x) { return 1.f / (1.f + exponential(-x)); }
+INLINE Floats hyperbolic_tangent(Floats x) { return 2.f * sigmoid(2.f * x) - 1.f; }
+INLINE Floats silu(Floats x) { return x * sigmoid(x); }
+
+// GELU by its approximation with tanh, as Gemma has it (arXiv:1606.08415).
+INLINE Floats gelu(Floats x) { return x * sigmoid(1.5957691216f * (x + 0.044715f * x * x * x)); }
+
+}  // namespace

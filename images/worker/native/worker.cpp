@@ -1,0 +1,160 @@
+// The layers of a pass, as each thread goes through them.
+#include <algorithm>
+#include <cmath>
+
+#include "pass.h"
+
+namespace fastchat {
+namespace {
+
+constexpr int kRowsOfItem = 192;  // of which activations stay in the cache while panels of weights pass by
+
+}  // namespace
+
+Worker::Worker(const Pass& pass, int thread)
+    : pass_(pass),
+      model_(pass.model),
+      scratch_(pass.scratch),
+      step_(pass.step),
+      pool_(pass.model.pool),
+      thread_(thread),
+      rows_(pass.step.rows) {}
+
+void Worker::run() {
+  embed();
+  angles();
+  for (int index = 0; index < model_.shape.layers; index++) {
+    attention(model_.layers[index], index);
+    mlp(model_.layers[index]);
+  }
+  head();
+}
+
+void Worker::embed() {
+  const int hidden = model_.shape.hidden;
+  for (int row = 0; row < rows_; row++) {
+    if (!mine(row)) continue;
+    float* to = scratch_.hidden.at(row);
+    const int token = step_.tokens[row];
+    if (model_.embedding) {
+      std::copy_n(model_.embedding + static_cast<long>(token) * hidden, hidden, to);
+    } else {
+      model_.head.unpack(token, to);
+    }
+    for (int i = 0; i < hidden; i++) to[i] *= model_.shape.embedding_factor;
+  }
+}
+
+// Cosines and sines of the rows' positions, in float32 as transformers has them.
+void Worker::angles() {
+  for (int rope = 0; rope < model_.shape.ropes; rope++) {
+    const Rope& frequencies = model_.ropes[rope];
+    for (int row = 0; row < rows_; row++) {
+      if (!mine(row)) continue;
+      float* cosines = scratch_.cosines.at(static_cast<long>(rope) * rows_ + row);
+      float* sines = scratch_.sines.at(static_cast<long>(rope) * rows_ + row);
+      for (size_t i = 0; i < frequencies.frequencies.size(); i++) {
+        const float angle = static_cast<float>(step_.positions[row]) * frequencies.frequencies[i];
+        cosines[i] = std::cos(angle) * frequencies.scaling;
+        sines[i] = std::sin(angle) * frequencies.scaling;
+      }
+    }
+  }
+}
+
+void Worker::attention(const Layer& layer, int index) {
+  for (int row = 0; row < rows_; row++) {
+    if (mine(row)) normalize(layer.attention_norm, row, row);
+  }
+  pool_.barrier();
+  linear(layer.qkv, scratch_.normed, rows_, {scratch_.qkv.at(), scratch_.qkv.stride(), Then::kStore, 1});
+  place(layer, index);
+  pool_.barrier();
+  attend(layer, index);
+  pool_.barrier();
+  quantize_all(scratch_.attended);
+  add(layer.out, scratch_.attended, layer.attention_end_norm);
+}
+
+void Worker::mlp(const Layer& layer) {
+  for (int row = 0; row < rows_; row++) {
+    if (mine(row)) normalize(layer.mlp_norm, row, row);
+  }
+  pool_.barrier();
+  const Then gate = model_.shape.gelu ? Then::kGelu : Then::kSilu;
+  linear(layer.gate_up, scratch_.normed, rows_, {scratch_.gated.at(), scratch_.gated.stride(), gate, 1});
+  quantize_all(scratch_.gated);
+  add(layer.down, scratch_.gated, layer.mlp_end_norm);
+}
+
+void Worker::head() {
+  const fc_shape& shape = model_.shape;
+  const long stride = padded(shape.vocabulary);
+  for (int sample = 0; sample < step_.samples; sample++) {
+    if (!mine(sample)) continue;
+    normalize(model_.final_norm, step_.sampled[sample], sample);
+    if (step_.hidden) {
+      std::copy_n(scratch_.normed.at(sample), shape.hidden, step_.hidden + static_cast<long>(sample) * shape.hidden);
+    }
+  }
+  if (step_.hidden || !step_.samples) return;
+  pool_.barrier();
+  linear(model_.head, scratch_.normed, step_.samples, {step_.logits, stride, Then::kStore, shape.logits_factor});
+  if (!shape.logits_cap) return;
+  for (int sample = 0; sample < step_.samples; sample++) {
+    if (mine(sample)) model_.kernels.cap(step_.logits + sample * stride, stride, shape.logits_cap);
+  }
+}
+
+// Row `from` of the hidden states, normalized, becomes row `to` of what the next layer reads.
+void Worker::normalize(const Norm& norm, int from, int to) {
+  const fc_shape& shape = model_.shape;
+  float* out = scratch_.normed.at(to);
+  model_.kernels.normalize(scratch_.hidden.at(from), norm.data(), shape.hidden, shape.epsilon, 1, false, out);
+  if (pass_.int8) quantize(scratch_.normed, to);
+}
+
+void Worker::quantize(const Buffer<float>& rows, int row) {
+  const long stride = rows.stride(), groups = stride / kGroup;
+  model_.kernels.quantize(rows.at(row), stride, scratch_.quants.at() + row * stride, scratch_.scales.at() + row * groups,
+                          scratch_.sums.at() + row * groups);
+}
+
+void Worker::quantize_all(const Buffer<float>& rows) {
+  if (!pass_.int8) return;
+  for (int row = 0; row < rows_; row++) {
+    if (mine(row)) quantize(rows, row);
+  }
+  pool_.barrier();
+}
+
+// A linear layer over the first `count` rows; every thread has it whole when this returns.
+void Worker::linear(const Weight& weight, const Buffer<float>& rows, int count, const Target& target) {
+  const Linear& layout = weight.layout();
+  const Rows from{rows.at(), scratch_.quants.at(), scratch_.scales.at(), scratch_.sums.at(), rows.stride()};
+  const int parts = (count + kRowsOfItem - 1) / kRowsOfItem, items = layout.panels * parts;
+  std::atomic<int>& taken = next_phase();
+  for (int item; (item = taken.fetch_add(1, std::memory_order_relaxed)) < items;) {
+    const int first = item / layout.panels * kRowsOfItem, last = std::min(count, first + kRowsOfItem);
+    model_.kernels.linear(layout, from, target, item % layout.panels, first, last);
+  }
+  pool_.barrier();
+}
+
+// Adds what a branch ends with to the hidden states, normalized first where the model has a norm for that.
+void Worker::add(const Weight& weight, const Buffer<float>& rows, const Norm& end_norm) {
+  const fc_shape& shape = model_.shape;
+  const float factor = shape.residual_factor;
+  if (end_norm.empty()) {
+    linear(weight, rows, rows_, {scratch_.hidden.at(), scratch_.hidden.stride(), Then::kAdd, factor});
+    return;
+  }
+  linear(weight, rows, rows_, {scratch_.branch.at(), scratch_.branch.stride(), Then::kStore, 1});
+  for (int row = 0; row < rows_; row++) {
+    if (!mine(row)) continue;
+    model_.kernels.normalize(scratch_.branch.at(row), end_norm.data(), shape.hidden, shape.epsilon, factor, true,
+                             scratch_.hidden.at(row));
+  }
+}
+
+}  // namespace fastchat
