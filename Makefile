@@ -15,6 +15,8 @@ KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernete
 WAITING = tests/e2e/kubernetes $(addprefix tests/integration/,chart cluster images operator)
 COMPUTING = tests $(addprefix --ignore=,$(WAITING))
 COMPILED = build/gateway
+# What steps of a model are computed by; without a C++ compiler torch does it.
+NATIVE = images/worker/fastchat_worker/native/libfastchat_cpu.so
 # How the Kubernetes API is followed is not compiled, and these two wait for a minute and a half.
 NOT_COMPILED = $(addprefix tests/integration/gateway/discovery/,test_outages.py test_in_cluster.py)
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
@@ -26,15 +28,15 @@ PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test waiting computing source-tests compiled-tests compiled e2e e2e-cluster e2e-machine fleet fuzz lint images release bench cluster cluster-down crds lock clean
+.PHONY: help demo test waiting computing source-tests compiled-tests compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED) ## serve a language model and an embedding model here and ask them something
+demo: $(INSTALLED) native ## serve a language model and an embedding model here and ask them something
 	@$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) ## all tests: those that wait beside those that compute
+test: $(INSTALLED) native ## all tests: those that wait beside those that compute
 	@$(BIN)/python .ci/lanes.py waiting computing
 
 waiting: $(INSTALLED) ## the tests that wait: for API servers, clusters and images
@@ -51,6 +53,9 @@ compiled-tests: $(INSTALLED)
 
 compiled: $(COMPILED) ## the tests of the gateway as its image has it
 	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway $(addprefix --ignore=,$(NOT_COMPILED))
+
+native: $(INSTALLED) ## compile the worker's own executor for the CPU, where there is a C++ compiler
+	@$(BIN)/python images/worker/native/build.py $(NATIVE); code=$$?; test $$code = 77 || exit $$code
 
 e2e: $(INSTALLED) ## the end-to-end tests alone, those in a cluster with their floors beside those on one machine
 	@$(BIN)/python .ci/lanes.py e2e-cluster e2e-machine
@@ -93,7 +98,7 @@ images: ## build the images with docker, podman or buildah, whichever is there
 release: $(INSTALLED) images ## all of a release in dist/: chart, images, their bills of materials, checksums; PARTS="operator gateway"
 	$(BIN)/python images/release.py --builder=$(firstword $(BUILDER)) $(PARTS)
 
-bench: $(INSTALLED) ## engine, gateway and operator against their yardsticks
+bench: $(INSTALLED) native ## engine, gateway and operator against their yardsticks
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/gateway.py
 	$(BIN)/python benchmarks/streams.py
@@ -121,7 +126,7 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 	$(LOCK) --group build -o requirements/build.lock
 
 clean: ## remove what make made
-	rm -rf $(VENV) .*_cache .hypothesis build dist
+	rm -rf $(VENV) .*_cache .hypothesis build dist $(NATIVE)
 
 $(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py images/gateway/fastchat_gateway/*/*.py)
 	@$(CLUSTER) compiler

@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from fastchat._runtime.options import between
 from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
@@ -19,7 +19,6 @@ def _flag(text: str) -> Any:
 
 
 _count = between(1, 2**31)
-Wanted = Literal["auto", "native", "torch"]
 
 
 def _dimensions(text: str) -> str:
@@ -56,7 +55,7 @@ class Settings:
         "type of the weights; auto: the model's own on a GPU, float32 on the CPU",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    executor: Wanted = _option(
+    executor: str = _option(
         "auto",
         "what computes a step; native: code of our own for decoders like Llama on the CPU; torch: transformers' model; "
         "auto: native where it can run the model and its logits are torch's",

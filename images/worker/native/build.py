@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-COMMON = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-Wall", "-Wno-psabi", "-pthread"]
+COMMON = [f"-I{SOURCES}", "-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-pthread"]
+COMMON += ["-Wall", "-Wno-psabi"]
+LINK = ["-Wl,--no-undefined", "-static-libstdc++", "-static-libgcc"]
 KERNELS = {
-    "kernels_avx2": ["-mavx2", "-mfma"],
-    "kernels_avx512": [f"-m{name}" for name in ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": [f"-m{name}" for name in ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
     + ["-mavx512vnni", "-mprefer-vector-width=512"],
 }
 """Files that are for x86 only, and their flags."""
@@ -29,7 +31,7 @@ def main(output: Path) -> int:
     if compiler is None:
         print("no C++ compiler here: the worker will run models through torch", file=sys.stderr)
         return 77
-    if output.exists() and output.stat().st_mtime > max(file.stat().st_mtime for file in SOURCES.iterdir()):
+    if output.exists() and output.stat().st_mtime > max(file.stat().st_mtime for file in SOURCES.rglob("*.*")):
         return 0
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
@@ -42,7 +44,7 @@ def main(output: Path) -> int:
 def build(compiler: str, folder: Path, library: Path) -> None:
     """Raises: CalledProcessError where something does not compile, which the compiler has explained."""
     x86 = platform.machine() in ("x86_64", "AMD64")
-    files = [file for file in sorted(SOURCES.glob("*.cpp")) if x86 or file.stem not in KERNELS]
+    files = [file for file in sorted(SOURCES.rglob("*.cpp")) if x86 or file.stem not in KERNELS]
 
     def compile_one(source: Path) -> Path:
         target = folder / f"{source.stem}.o"
@@ -51,7 +53,7 @@ def build(compiler: str, folder: Path, library: Path) -> None:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, files))
-    subprocess.run([compiler, "-shared", "-pthread", "-Wl,--no-undefined", *objects, "-o", library], check=True)
+    subprocess.run([compiler, "-shared", "-pthread", *LINK, *objects, "-o", library], check=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "abi.h"
-#include "kernels.h"
+#include "kernels/kernels.h"
 #include "memory.h"
 #include "pool.h"
 

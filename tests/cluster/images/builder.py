@@ -38,7 +38,7 @@ DOCKERFILES = {
 # What images are built on, by the build argument that names it: Debian's packages for its like where no registry is.
 _BASES = {
     "BASE_IMAGE": "ca-certificates,python3,python3-venv",
-    "BUILD_IMAGE": "ca-certificates,gcc,libc6-dev,python3-dev,python3-venv",
+    "BUILD_IMAGE": "ca-certificates,g++,libc6-dev,python3-dev,python3-venv",
 }
 _BASE = "localhost/fastchat-base"
 _SUITE = "bookworm"

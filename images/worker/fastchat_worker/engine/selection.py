@@ -14,7 +14,6 @@ from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.native.description import Description, UndescribedError
 from fastchat_worker.native.library import LibraryError, kernels
 from fastchat_worker.native.model import NativeModel
-from fastchat_worker.settings import Wanted
 
 logger = logging.getLogger(__name__)
 _PLAIN = "plain"
@@ -28,9 +27,10 @@ class MismatchError(Exception):
     """The native model computes something else than transformers' does."""
 
 
-def select(load: Callable[[], Any], model: Any, wanted: Wanted, *, int8: bool) -> Runner | NativeRunner:
+def select(load: Callable[[], Any], model: Any, wanted: str, *, int8: bool) -> Runner | NativeRunner:
     """The executor of a model, which it owns from here on. `load` loads the model again.
 
+    wanted: auto, native or torch.
     Raises: LoadError where what is wanted cannot be had.
     """
     obstacle = "--executor torch" if wanted == "torch" else _obstacle(model, wanted, int8=int8)
@@ -49,7 +49,7 @@ def select(load: Callable[[], Any], model: Any, wanted: Wanted, *, int8: bool) -
     return _torch(model)
 
 
-def _obstacle(model: Any, wanted: Wanted, *, int8: bool) -> str | None:
+def _obstacle(model: Any, wanted: str, *, int8: bool) -> str | None:
     """Why the native executor cannot run a model; None where nothing is in its way."""
     if model.device.type != "cpu":
         return f"the model is on {model.device.type}"
@@ -73,7 +73,6 @@ def _native(model: Any, *, int8: bool) -> NativeRunner:
     expected = _runner(model).logits(text)
     native = NativeModel(model, int8=int8)
     native.take_weights()
-    native.settle()
     runner = NativeRunner(native)
     _compare(runner.logits(text), expected, _TOLERANCE_INT8 if int8 else _TOLERANCE)
     logger.info(

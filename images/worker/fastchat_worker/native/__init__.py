@@ -1,1 +1,1 @@
-"""Models like Llama on the CPU: what transformers has loaded becomes a model of our own, in C++ (images/worker/native)."""
+"""Models like Llama on the CPU: what transformers has loaded becomes a model of C++ (images/worker/native)."""

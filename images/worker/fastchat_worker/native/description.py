@@ -58,7 +58,7 @@ class Description:
     @property
     def tied(self) -> bool:
         """Whether tokens are embedded by the rows of the head."""
-        return self.model.lm_head.weight.data_ptr() == self.embedding.data_ptr()
+        return bool(self.model.lm_head.weight.data_ptr() == self.embedding.data_ptr())
 
     @property
     def embedding(self) -> Tensor:

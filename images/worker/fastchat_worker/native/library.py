@@ -91,7 +91,7 @@ def kernels(name: str = "") -> str | None:
     Raises: LibraryError.
     """
     found: bytes | None = library().fc_kernels(name.encode())
-    return found and found.decode()
+    return found.decode() if found else None
 
 
 def check(code: int) -> None:

@@ -58,9 +58,10 @@ class NativeModel:
             self._embedding = _float32(description.embedding.detach())
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
         _let_go([description.model.lm_head, description.model.get_input_embeddings()])
+        self.settle()
 
     def settle(self) -> None:
-        """Takes over what says where things stand: windows and rotary embeddings."""
+        """Takes over windows and rotary embeddings, again where those have changed since the weights were taken."""
         for index in range(self.layers):
             check(self._library.fc_set_layer(self._handle, index, self._description.layer_shape(index)))
         for index, (frequencies, scaling) in enumerate(self._description.ropes()):

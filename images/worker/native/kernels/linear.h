@@ -1,8 +1,8 @@
 // Linear layers: a tile of rows times a panel of outputs at a time.
 #pragma once
 
-#include "kernels.h"
-#include "simd.h"
+#include "kernels/kernels.h"
+#include "kernels/simd.h"
 
 namespace {
 
@@ -56,7 +56,7 @@ INLINE void multiply(const float* x, long stride, const float* weights, int inpu
   }
 }
 
-#include "linear_int8.h"
+#include "kernels/linear_int8.h"
 
 // Finishes a tile: bias, gate, factor, and where it goes.
 template <int R>

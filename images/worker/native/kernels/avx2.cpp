@@ -1,7 +1,7 @@
 // The kernels compiled for AVX2; build.py has the flags.
-#include "attention.h"
-#include "linear.h"
-#include "rows.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "kernels/rows.h"
 
 namespace fastchat {
 extern const Kernels kAvx2;

@@ -1,7 +1,7 @@
 // Which kernels this CPU can run.
 #include <cstring>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace fastchat {
 namespace {

@@ -1,8 +1,8 @@
 // What is computed for one row by itself. Rows are padded with zeros, so that none of these needs a remainder.
 #pragma once
 
-#include "kernels.h"
-#include "simd.h"
+#include "kernels/kernels.h"
+#include "kernels/simd.h"
 
 namespace {
 

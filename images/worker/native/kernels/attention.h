@@ -1,8 +1,8 @@
 // Attention over blocks of keys and values: all scores of a few rows, their softmax, the sum of the values.
 #pragma once
 
-#include "kernels.h"
-#include "simd.h"
+#include "kernels/kernels.h"
+#include "kernels/simd.h"
 
 namespace {
 
