@@ -22,8 +22,7 @@ MAX_LEN = 512
 class Running:
     """An engine on its thread."""
 
-    def __init__(self, model: Any, slots: int, budget: int, max_waiting: int) -> None:
-        runner = Runner(model)
+    def __init__(self, runner: Any, slots: int, budget: int, max_waiting: int) -> None:
         runner.open_cache(slots, MAX_LEN)
         self.engine = Engine(runner, Scheduler(SlotCache(slots), budget, max_waiting))
         self.engine.start()
@@ -50,8 +49,10 @@ class Running:
 def run_engine() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def start(model: Any, slots: int = 8, budget: int = 64, max_waiting: int = 99) -> Running:
-        started.append(Running(model, slots, budget, max_waiting))
+    def start(
+        model: Any, slots: int = 8, budget: int = 64, max_waiting: int = 99, executor: Callable[[Any], Any] = Runner
+    ) -> Running:
+        started.append(Running(executor(model), slots, budget, max_waiting))
         return started[-1]
 
     yield start

@@ -1,0 +1,108 @@
+"""The native executor computes what transformers does."""
+
+import random
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastchat_worker.attention.batch import PackedBatch, Span
+from fastchat_worker.engine.executor import ModelInput
+from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.model import rope
+
+from .conftest import KERNELS
+from .families import FAMILIES, family
+
+TEXT = [random.Random(1).randrange(3, 211) for _ in range(150)]
+
+
+def _logits(model, text=TEXT):
+    with torch.inference_mode():
+        return model(torch.tensor([text])).logits[0]
+
+
+def _distance(found, expected) -> float:
+    """The greatest difference as a share of the greatest logit."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_are_those_of_transformers_to_a_ten_thousandth_of_the_greatest(native, name, kernels):
+    model = family(name)
+    rope.settle(model, 512)
+    expected = _logits(model)
+    assert _distance(native(model, kernels).logits(TEXT), expected) < 1e-4
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_int8_weights_change_logits_little(native, name, kernels):
+    model = family(name)
+    rope.settle(model, 512)
+    expected = _logits(model)
+    found = native(model, kernels, int8=True).logits(TEXT)
+    assert 0 < float((found - expected).norm() / expected.norm()) < 0.05
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_requests_that_run_together_get_what_each_gets_alone(run_engine, generate_alone, native, name):
+    model = family(name)
+    rope.settle(model, 512)
+    chance = random.Random(3)
+    prompts = [[chance.randrange(3, 211) for _ in range(length)] for length in (1, 3, 7, 12, 20, 33, 50, 90)]
+    alone = [generate_alone(model, prompt, 20 + i) for i, prompt in enumerate(prompts)]
+    running = run_engine(model, slots=5, budget=16, executor=native)
+    assert running.generate([Sequence(prompt, 20 + i) for i, prompt in enumerate(prompts)]) == alone
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_the_number_of_threads_changes_nothing(native, threads):
+    expected = native(family("Llama"), threads=1).logits(TEXT)
+    assert torch.equal(native(family("Llama"), threads=threads).logits(TEXT), expected)
+
+
+def test_embeddings_are_those_of_torch(native):
+    texts = [TEXT[:5], TEXT[5:90], TEXT[:1]]
+    expected = Runner(family("Llama, tied, with biases")).embed(texts)
+    found = native(family("Llama, tied, with biases")).embed(texts)
+    assert abs(found - expected).max() < 1e-5
+
+
+def test_a_sequence_that_is_not_finite_leaves_the_others_alone(native):
+    for int8 in (False, True):
+        runner = native(_with_nan(7), int8=int8)
+        runner.open_cache(2, 64)
+        batch = PackedBatch((7, 8), (0, 0), (0, 1), 0, (Span(0, 1, 0, 0), Span(1, 2, 1, 0)))
+        logits = runner.execute(ModelInput(batch, (), (0, 1), (Sequence([7], 1).choice, Sequence([8], 1).choice)))
+        assert logits.tokens[0] is None
+        assert logits.tokens[1] is not None
+
+
+def _with_nan(token: int):
+    model = family("Llama")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[token] = float("nan")
+    return model
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_a_random_schedule_gives_the_tokens_of_torch(engines, seed):
+    chance = random.Random(seed)
+    prompts = [[chance.randrange(3, 211) for _ in range(chance.randint(1, 70))] for _ in range(chance.randint(1, 9))]
+    lengths = [chance.randint(1, 40) for _ in prompts]
+    torchs, ours = ([Sequence(*each) for each in zip(prompts, lengths, strict=True)] for _ in range(2))
+    assert engines[0].generate(torchs) == engines[1].generate(ours)
+
+
+@pytest.fixture
+def engines(run_engine, native):
+    """torch's and ours, with few slots and small steps, so that prompts come in chunks and slots change hands."""
+    return [
+        run_engine(family("Qwen 3"), slots=3, budget=11),
+        run_engine(family("Qwen 3"), slots=4, budget=9, executor=native),
+    ]
