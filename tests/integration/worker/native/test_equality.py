@@ -39,7 +39,7 @@ def test_logits_are_those_of_transformers_to_a_ten_thousandth_of_the_greatest(na
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["Llama, tied, with biases", "Gemma 2", "Granite"])
 def test_int8_weights_change_logits_little(native, name, kernels):
     model = family(name)
     rope.settle(model, 512)
