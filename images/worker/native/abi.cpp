@@ -1,5 +1,6 @@
 #include "abi.h"
 
+#include <algorithm>
 #include <memory>
 #include <new>
 
@@ -28,6 +29,15 @@ int32_t guarded(Action action) {
 }
 
 bool has_layer(const fastchat::Model& model, int32_t layer) { return layer >= 0 && layer < model.shape.layers; }
+
+bool all_below(const int32_t* values, int32_t count, int32_t limit) {
+  return std::all_of(values, values + count, [limit](int32_t value) { return value >= 0 && value < limit; });
+}
+
+bool fits(const fastchat::Model& model, const fc_step& step) {
+  return step.rows > 0 && all_below(step.tokens, step.rows, model.shape.vocabulary) &&
+         all_below(step.sampled, step.samples, step.rows) && all_below(step.positions, step.rows, INT32_MAX);
+}
 
 }  // namespace
 
@@ -88,7 +98,7 @@ EXPORT int32_t fc_padded(int32_t count) { return static_cast<int32_t>(fastchat::
 
 EXPORT int32_t fc_run(void* model, const fc_step* step) {
   Handle& handle = *static_cast<Handle*>(model);
-  if (step->rows < 1) return kMisfit;
+  if (!fits(handle.model, *step)) return kMisfit;
   return guarded([&] {
     fastchat::Pass(handle.model, handle.scratch, *step).run();
     return true;

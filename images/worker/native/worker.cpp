@@ -42,6 +42,7 @@ void Worker::embed() {
       model_.head.unpack(token, to);
     }
     for (int i = 0; i < hidden; i++) to[i] *= model_.shape.embedding_factor;
+    std::fill(to + hidden, to + scratch_.hidden.stride(), 0.f);  // NaN where the row's last token was not finite
   }
 }
 

@@ -52,6 +52,8 @@ class NativeRunner:
     def execute(self, step: ModelInput) -> ModelOutput:
         self._apply(step.edits)
         batch, rows = step.batch, wanted_rows(step)
+        if max(batch.positions) >= self._blocks * self._model.block_tokens:
+            raise ValueError("a sequence is longer than its slot")  # it would write into another's
         blocks = [self._places[slot] * self._blocks for slot in batch.slots]
         logits = self._room(len(rows))
         stride = self._cache.stride(0)

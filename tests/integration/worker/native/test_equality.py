@@ -12,6 +12,7 @@ from fastchat_worker.engine.executor import ModelInput
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.model import rope
+from fastchat_worker.sampling.parameters import Choice
 
 from .conftest import KERNELS
 from .families import FAMILIES, family
@@ -72,14 +73,34 @@ def test_embeddings_are_those_of_torch(native):
     assert abs(found - expected).max() < 1e-5
 
 
-def test_a_sequence_that_is_not_finite_leaves_the_others_alone(native):
-    for int8 in (False, True):
-        runner = native(_with_nan(7), int8=int8)
-        runner.open_cache(2, 64)
-        batch = PackedBatch((7, 8), (0, 0), (0, 1), 0, (Span(0, 1, 0, 0), Span(1, 2, 1, 0)))
-        logits = runner.execute(ModelInput(batch, (), (0, 1), (Sequence([7], 1).choice, Sequence([8], 1).choice)))
-        assert logits.tokens[0] is None
-        assert logits.tokens[1] is not None
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_sequence_that_is_not_finite_leaves_the_others_alone(native, int8):
+    runner, fresh = (native(_with_nan(7), int8=int8) for _ in range(2))
+    for each in (runner, fresh):
+        each.open_cache(2, 64)
+    assert runner.execute(_two([7, 8])).tokens[0] is None
+    assert runner.execute(_two([8, 9])) == fresh.execute(_two([8, 9]))
+
+
+def test_a_token_that_the_model_does_not_know_is_refused(native):
+    runner = native(family("Llama"))
+    for token in (-1, 211):
+        with pytest.raises(ValueError, match="do not fit"):
+            runner.embed([[5, token]])
+
+
+def test_a_sequence_never_writes_into_anothers_slot(native):
+    runner = native(family("Llama"))
+    runner.open_cache(2, 32)
+    batch = PackedBatch((5,), (32,), (0,), 1, ())
+    with pytest.raises(ValueError, match="longer than its slot"):
+        runner.execute(ModelInput(batch, (), (0,), (Choice(),)))
+
+
+def _two(tokens):
+    """A step that reads two prompts of one token."""
+    batch = PackedBatch(tuple(tokens), (0, 0), (0, 1), 0, (Span(0, 1, 0, 0), Span(1, 2, 1, 0)))
+    return ModelInput(batch, (), (0, 1), (Choice(), Choice()))
 
 
 def _with_nan(token: int):
