@@ -23,7 +23,7 @@ class LanguageModelEmbedder:
     def __init__(self, language_model: LanguageModel, engine: Engine, matryoshka: str = "") -> None:
         self._language_model, self._engine = language_model, engine
         self.max_len = language_model.max_len
-        self._vocabulary: int = language_model.model.get_input_embeddings().weight.shape[0]
+        self._vocabulary = engine.vocabulary
         config = language_model.model.config.get_text_config()
         served = served_by(config, truncated=False, option=matryoshka)
         self.dimensions = Dimensions(config.hidden_size, config.hidden_size, served, unit=True)

@@ -62,6 +62,11 @@ class Engine:
         self._thread.join()
 
     @property
+    def vocabulary(self) -> int:
+        """The model knows the token ids below this."""
+        return self._executor.vocabulary
+
+    @property
     def slots(self) -> int:
         """Sequences that can run at once."""
         return self._scheduler.slots
