@@ -44,7 +44,7 @@ class PartsHook(BuildHookInterface[Any]):
 def _add_library(root: Path, library: Path, build_data: dict[str, Any]) -> None:
     build = runpy.run_path(str(root / "images/worker/native/build.py"))["main"]
     if build(library):
-        raise RuntimeError("the worker's native executor cannot be compiled: there is no C++ compiler here")
+        raise RuntimeError("the worker's native executor cannot be compiled: a C++ compiler with C++20 is needed")
     library.chmod(0o755)  # a wheel keeps it, whatever the umask here
     build_data.update(pure_python=False, infer_tag=True)
     build_data["force_include"][str(library)] = _LIBRARY

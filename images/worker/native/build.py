@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compiles the native executor: build.py OUTPUT, or nothing to do where OUTPUT is newer than the sources.
+"""Compiles the native executor: build.py OUTPUT. Where OUTPUT is newer than the sources there is nothing to do.
 
 Each file of kernels is compiled for its own instruction set and no other; which one runs is decided where it runs.
-Exit code 77 where there is no C++ compiler.
+Exit code 77 where nothing can be built: there is no C++ compiler, or one of another system than Linux refuses this.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parent
 COMMON = [f"-I{SOURCES}", "-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-pthread"]
 COMMON += ["-Wall", "-Wno-psabi"]
-LINK = ["-Wl,--no-undefined", "-static-libstdc++", "-static-libgcc"]
+LINK = ["-Wl,--no-undefined", "-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
 KERNELS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": [f"-m{name}" for name in ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
@@ -36,7 +36,11 @@ def main(output: Path) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
         library = Path(folder) / output.name
-        build(compiler, Path(folder), library)
+        try:
+            build(compiler, Path(folder), library)
+        except subprocess.CalledProcessError:
+            print("the native executor does not compile here", file=sys.stderr)
+            return 1 if sys.platform == "linux" else 77
         library.replace(output)  # whole or not at all: a worker may load it meanwhile
     return 0
 
