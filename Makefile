@@ -11,14 +11,19 @@ CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
 # The fleets and the sources take long; `make test` has them.
 KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernetes/test_sources.py
-# What waits for API servers, clusters and images; all other tests compute, whatever folder is new among them.
+# What waits for API servers, clusters and images; what serves models; the gateway and what has no server of its own is
+# all the rest, whatever folder is new among them.
 WAITING = tests/e2e/kubernetes $(addprefix tests/integration/,chart cluster images operator)
-COMPUTING = tests $(addprefix --ignore=,$(WAITING))
+SERVING = tests/integration/worker
+MACHINE = tests/e2e --ignore=tests/e2e/kubernetes
+REST = tests --ignore=tests/e2e $(addprefix --ignore=,$(WAITING) $(SERVING))
 COMPILED = build/gateway
 # What steps of a model are computed by; without a C++ compiler torch does it.
 NATIVE = images/worker/fastchat_worker/native/libfastchat_cpu.so
 # How the Kubernetes API is followed is not compiled, and these two wait for a minute and a half.
 NOT_COMPILED = $(addprefix tests/integration/gateway/discovery/,test_outages.py test_in_cluster.py)
+# One thread for each model: two that compute beside a cluster wait for each other more than they compute.
+COMPUTES = OMP_NUM_THREADS=1 nice -n 5 $(BIN)/pytest
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
 
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
@@ -28,7 +33,7 @@ PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test waiting computing source-tests compiled-tests compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiler waiting serving machine rest compiled-tests compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,23 +41,31 @@ help: ## what can be made
 demo: $(INSTALLED) native ## serve a language model and an embedding model here and ask them something
 	@$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) native ## all tests: those that wait beside those that compute
-	@$(BIN)/python .ci/lanes.py waiting computing
+# Five groups, two at a time. That of what waits is the longest; the others compute.
+test: $(INSTALLED) compiler native ## all tests, two groups of them at a time
+	@$(BIN)/python .ci/lanes.py --at-once 2 waiting serving machine rest compiled-tests
+
+compiler: $(INSTALLED)
+	@$(CLUSTER) compiler; code=$$?; test $$code = 77 || exit $$code
 
 waiting: $(INSTALLED) ## the tests that wait: for API servers, clusters and images
 	$(BIN)/pytest $(WAITING) -o cache_dir=.pytest_cache/waiting
 
-computing: source-tests compiled-tests ## all other tests; those of the gateway once more, compiled
+serving: $(INSTALLED) ## the tests of the worker
+	$(COMPUTES) $(SERVING) -o cache_dir=.pytest_cache/serving
 
-# One thread for each model: two that compute beside a cluster wait for each other more than they compute.
-source-tests: $(INSTALLED)
-	OMP_NUM_THREADS=1 nice -n 5 $(BIN)/pytest $(COMPUTING)
+machine: $(INSTALLED) ## the end-to-end tests on one machine
+	$(COMPUTES) $(MACHINE) -o cache_dir=.pytest_cache/machine
+
+rest: $(INSTALLED) ## all other tests: units, the gateway and the SDK
+	$(COMPUTES) $(REST)
 
 compiled-tests: $(INSTALLED)
 	@$(CLUSTER) compiler; case $$? in 0) nice -n 5 $(MAKE) --no-print-directory compiled;; 77) ;; *) exit 1;; esac
 
 compiled: $(COMPILED) ## the tests of the gateway as its image has it
-	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway $(addprefix --ignore=,$(NOT_COMPILED))
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway $(addprefix --ignore=,$(NOT_COMPILED)) \
+		-o cache_dir=.pytest_cache/compiled
 
 native: $(INSTALLED) ## compile the worker's own executor for the CPU, where there is a C++ compiler
 	@$(BIN)/python images/worker/native/build.py $(NATIVE); code=$$?; test $$code = 77 || exit $$code
@@ -64,7 +77,7 @@ e2e-cluster: $(INSTALLED)
 	FASTCHAT_FLOORS=1 $(BIN)/pytest $(KUBERNETES) --durations=20
 
 e2e-machine: $(INSTALLED)
-	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/pytest tests/e2e/test_*.py -o cache_dir=.pytest_cache/machine
+	nice -n 15 $(MAKE) --no-print-directory machine
 
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
 	FASTCHAT_FLOORS=1 FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Makes targets of the Makefile side by side, each in a lane; every line says which lane it is from.
+"""Makes targets of the Makefile side by side: lanes.py [--at-once N] TARGET…; every line says which target it is from.
 
-A step that fails does not keep the next ones of its lane from being made. Ctrl-C and SIGTERM reach every process of
-every lane as Ctrl-C, so that each cleans up after itself. The last lines say how each lane ended, how long it took, and
-which tests failed in it.
+Without N all begin at once; with it the first N do, and as one ends the next one begins, so that the longest stand
+first. A step that fails does not keep the next ones of its target from being made. Ctrl-C and SIGTERM reach every
+process of every lane as Ctrl-C, so that each cleans up after itself. The last lines say how each target ended, how long
+it took, and which tests failed in it.
 """
 
+import argparse
 import os
 import signal
 import subprocess
@@ -81,11 +83,14 @@ class Interrupts:
         self.count += 1
 
 
-def main(targets: Sequence[str]) -> int:
+def main(targets: Sequence[str], at_once: int) -> int:
     """Exit code: 0 where all targets were made, 130 where they were interrupted, else 1."""
     interrupts, told = Interrupts(), 0
-    lanes = [Lane(target, max(map(len, targets))) for target in targets]
-    while sum(lane.runs() for lane in lanes):
+    waiting, lanes = list(targets), list[Lane]()
+    while (running := sum(lane.runs() for lane in lanes)) or (waiting and not interrupts.count):
+        if waiting and running < at_once and not interrupts.count:
+            lanes.append(Lane(waiting.pop(0), max(map(len, targets))))
+            continue
         for _ in range(told, interrupts.count):
             told += 1
             for lane in lanes:
@@ -97,4 +102,8 @@ def main(targets: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--at-once", type=int, metavar="N")
+    parser.add_argument("targets", nargs="+", metavar="TARGET")
+    given = parser.parse_args()
+    sys.exit(main(given.targets, given.at_once or len(given.targets)))

@@ -46,7 +46,7 @@ def compiler() -> int:
     except UnavailableError as reason:
         if not skips.may_skip():
             raise
-        print(f"not tested here: the compiled gateway ({reason})", file=sys.stderr)
+        print(f"not tested here: what is compiled ({reason})", file=sys.stderr)
         return 77
     return 0
 

@@ -36,6 +36,7 @@ CURL = {"curl": "curl"}
 
 COMPILER = {
     "cc": "gcc",
+    "c++": "g++",
     "/usr/include/stdio.h": "libc6-dev",
     f"{sysconfig.get_path('include')}/Python.h": "python3-dev",
 }

@@ -8,6 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from support.client_settings import unset_settings
 from support.eventually import PATIENCE_SECONDS
+from support.ports import free_port
 
 from fastchat import client
 
@@ -44,9 +45,6 @@ def serve() -> Iterator[Serve]:
         assert not thread.is_alive()
 
 
-@pytest.fixture
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+@pytest.fixture(name="free_port")
+def _free_port() -> int:
+    return free_port()

@@ -16,6 +16,7 @@ fails: ; @echo "FAILED tests/test_a.py::test_it - AssertionError"; exit 3
 waits: ; @trap 'echo cleaned up; exit 1' INT; echo waiting; while :; do sleep 0.05; done
 leaves: ; @sleep 60 & echo gone
 steps: fails meets
+alone alone-too: ; @test -e here -a -e there && echo after meets and other
 """
 
 
@@ -65,6 +66,28 @@ def test_what_comes_after_a_step_that_failed_is_made_all_the_same(start):
     said, _ = lanes.communicate(timeout=60)
     assert lanes.returncode == 1
     assert "steps | met\n" in said
+
+
+def test_as_one_target_ends_the_next_begins_and_no_more_than_so_many_are_made_at_once(start):
+    lanes = start("--at-once", "2", "meets", "other", "alone", "alone-too")
+    said, _ = lanes.communicate(timeout=60)
+    assert lanes.returncode == 0
+    assert [line.split(" | ")[1] for line in said.splitlines() if "alone" in line] == [
+        "after meets and other",
+        "after meets and other",
+        "passed after 0.0 minutes",
+        "passed after 0.0 minutes",
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_an_interrupt_nothing_begins(start, number):
+    lanes = start("--at-once", "1", "waits", "leaves")
+    assert lanes.stdout.readline() == "waits  | waiting\n"
+    lanes.send_signal(number)
+    said, _ = lanes.communicate(timeout=60)
+    assert lanes.returncode == 130
+    assert "gone" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -75,7 +75,7 @@ def test_an_expected_failure_is_no_skip(run):
 
 @pytest.mark.parametrize(
     ("user", "code", "said"),
-    [(ROOT, 1, "missing here: gcc"), (ANYBODY, 77, "not tested here: the compiled gateway (missing here: gcc")],
+    [(ROOT, 1, "missing here: g++, gcc"), (ANYBODY, 77, "not tested here: what is compiled (missing here: g++, gcc")],
 )
 def test_without_a_compiler_make_test_fails_for_root_and_says_so_to_everyone_else(tmp_path, user, code, said):
     """Neither a compiler nor apt-get to install one with is on PATH."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cluster.skips import NotHere
 
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.native import library
@@ -22,7 +23,7 @@ def native() -> Callable[..., NativeRunner]:
 
     def make(model: Any, kernels: str = "", **options: Any) -> NativeRunner:
         if not library.kernels(kernels):
-            pytest.skip(f"this CPU has no {kernels}")
+            raise NotHere(f"this CPU has no {kernels}")
         made = NativeModel(model, kernels=kernels, **options)
         made.take_weights()
         return NativeRunner(made)
