@@ -66,6 +66,12 @@ class Settings:
         "int8: the weights are made int8 while they are loaded, in groups of 32, for the native executor",
         choices=("none", "int8"),
     )
+    tensor_parallel_size: int = _option(
+        0,
+        "GPUs that share the model, a part of every layer each; 0: all that the worker sees, where the model can be "
+        "shared out so. It needs the model's safetensors",
+        parse=between(0, 64),
+    )
     cache_dir: str = _option(
         os.environ.get("FASTCHAT_CACHE_DIR") or "~/.cache/fastchat/models",
         "where models of s3:// are kept, $FASTCHAT_CACHE_DIR where that is set; those of the hub are in $HF_HOME",

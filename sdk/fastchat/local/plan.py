@@ -129,6 +129,7 @@ def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[
         argv = [
             *(sys.executable, "-m", "fastchat_worker"),
             *("--model-name", deployment.name, "--model-path", str(spec.model.source)),
+            *("--tensor-parallel-size", "1"),  # a machine's GPUs are for all its models
             *("--task", spec.model.task.lower(), "--host", "127.0.0.1", "--port", str(port)),
             *(["--trust-remote-code"] if spec.model.trust_remote_code else []),
             *(("--chat-template", spec.model.chat_template) if spec.model.chat_template else ()),

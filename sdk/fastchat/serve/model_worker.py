@@ -50,7 +50,7 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     parser.add_argument("--model-name", "--model-names", help="name in API requests; default: the end of the path")
     parser.add_argument("--revision", default="main", help="branch, tag or commit on the Hugging Face Hub")
     parser.add_argument("--gpus", help="which GPU to use, by its number")
-    parser.add_argument("--num-gpus", type=int, default=1, help="1")
+    parser.add_argument("--num-gpus", type=int, default=1, help="GPUs that share the model, a part of every layer each")
     parser.add_argument("--limit-worker-concurrency", "--limit-model-concurrency", dest="max_batch_size")
     parser.add_argument(
         "--trust-remote-code", "--trust_remote_code", action="store_true", help="run a model's own code"
@@ -67,13 +67,12 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     parser.note(_NOTES)
     parser.refuse(_REFUSED)
     args = parser.parse_args(argv)
-    if args.num_gpus != 1:
-        parser.error(f"--num-gpus {args.num_gpus} is not supported: use a ModelDeployment with engine VLLM and gpus")
     name = args.model_name or args.model_path.rstrip("/").rpartition("/")[2]
     if "," in name:
         parser.error("a worker serves one name: give the others to fastchat.serve.api as --alias OTHER=NAME")
     passed = [(flag, getattr(args, flag[2:].replace("-", "_"))) for flag in _PASSED_ON]
     arguments = ["--model-name", name, "--model-path", _source(args.model_path, args.revision)]
+    arguments += ["--tensor-parallel-size", str(args.num_gpus)]
     arguments += [word for flag, value in passed if value is not None for word in (flag, value)]
     arguments += ["--trust-remote-code"] if args.trust_remote_code else []
     return arguments, {"CUDA_VISIBLE_DEVICES": args.gpus} if args.gpus else {}

@@ -10,6 +10,7 @@ from torch import Tensor
 from fastchat_worker.attention.batch import pack_texts
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
+from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.kv.edits import Edit, Move
 from fastchat_worker.kv.tensors import lazy_zeros
 from fastchat_worker.native.model import NativeModel
@@ -39,6 +40,10 @@ class NativeRunner:
     def token_bytes(self) -> int:
         """Cache bytes that one token of one sequence takes."""
         return self._model.block_size // self._model.block_tokens * self._model.layers * 4
+
+    def free_bytes(self) -> int:
+        """Memory that can still be had."""
+        return free_bytes(self.device)
 
     def open_cache(self, slots: int, max_len: int) -> None:
         """Takes the memory for so many sequences of so many tokens."""

@@ -14,6 +14,7 @@ from fastchat_worker.attention.slots import SlotAttention
 from fastchat_worker.attention.texts import TextAttention
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
+from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors, bytes_per_token
 
 
@@ -52,23 +53,32 @@ class Runner:
         self._tensors = SlotTensors(self._shapes, slots, max_len, self._model.dtype, self.device)
         self._slots = SlotAttention(self._tensors, self.device)
 
+    def free_bytes(self) -> int:
+        """Memory of the model's device that can still be had."""
+        return free_bytes(self.device)
+
+    @torch.inference_mode()
     def execute(self, step: ModelInput) -> ModelOutput:
+        return output(self.compute(step), step)
+
+    def compute(self, step: ModelInput) -> Tensor:
+        """[wanted rows, vocabulary]: the logits of a step."""
         if self._out_of_memory:  # what the failed step held is free by now, but not given back to the device
             self._out_of_memory = False
             torch.cuda.empty_cache()
         try:
-            return self._execute(step)
+            return self._compute(step)
         except torch.OutOfMemoryError:
             self._out_of_memory = True
             raise
 
     @torch.inference_mode()
-    def _execute(self, step: ModelInput) -> ModelOutput:
+    def _compute(self, step: ModelInput) -> Tensor:
         self._tensors.apply(step.edits)
         rows = wanted_rows(step)
         keep = self._tensor(rows or [0])  # of no row at all some models would not know what to make
         logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
-        return output(logits[0, : len(rows)], step)
+        return logits[0, : len(rows)]
 
     @torch.inference_mode()
     def logits(self, text: Sequence[int]) -> Tensor:

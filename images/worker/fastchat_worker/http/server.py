@@ -26,7 +26,7 @@ class Server(uvicorn.Server):
     """uvicorn, but after SIGTERM the port stays open: requests in flight end, new ones get 503."""
 
     def __init__(self, settings: Settings, fail: Callable[[str], NoReturn]) -> None:
-        self._service = Service(settings, tracer=tracing.start())
+        self._service = Service(settings, fail, tracer=tracing.start())
         self._fail = fail
         super().__init__(
             uvicorn.Config(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.distributed import DistributedConfig
 from transformers.utils import logging as transformers_logging
 
 from fastchat_worker.errors import LoadError
@@ -50,13 +51,19 @@ def _load_weights(files: ModelFiles, settings: Settings, dtype: torch.dtype | st
                 _from_gguf(files.folder, files.gguf, dtype)
                 if files.gguf
                 else AutoModelForCausalLM.from_pretrained(
-                    files.folder, dtype=dtype, trust_remote_code=settings.trust_remote_code
+                    files.folder, dtype=dtype, trust_remote_code=settings.trust_remote_code, **_spread(settings)
                 )
             )
             check_causal(model, name)
     except ImportError as error:
         raise missing_package(files.folder, name, error) from error
     return model.eval()
+
+
+def _spread(settings: Settings) -> dict[str, Any]:
+    """How the model is shared out among the ranks, which have joined each other."""
+    size = settings.tensor_parallel_size
+    return {"distributed_config": DistributedConfig(tp_size=size)} if size > 1 else {}
 
 
 def _from_gguf(folder: Path, name: str, dtype: torch.dtype | str) -> Any:

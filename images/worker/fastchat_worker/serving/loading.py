@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fastchat_worker.encoders.encoder import Encoder
 from fastchat_worker.encoders.language import LanguageModelEmbedder
 from fastchat_worker.encoders.sentence import SentenceEmbedder
 from fastchat_worker.engine.loop import Engine
-from fastchat_worker.engine.memory import free_bytes, plan
+from fastchat_worker.engine.memory import plan
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
@@ -27,6 +28,9 @@ from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.ranks.group import RankGroup
+from fastchat_worker.ranks.parallel_runner import ParallelRunner
+from fastchat_worker.ranks.sharding import ranks
 from fastchat_worker.sampling.grammar import Grammars
 from fastchat_worker.serving.models import Generator, ServedModel
 from fastchat_worker.settings import Settings
@@ -38,8 +42,12 @@ logger = logging.getLogger(__name__)
 Report = Callable[[str], None]
 
 
-def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report) -> ServedModel:
-    """The model of these files, whose threads run from here on; `report` hears what goes on.
+def load(
+    files: ModelFiles, settings: Settings, metrics: Metrics, report: Report, fail: Callable[[str], None]
+) -> ServedModel:
+    """The model of these files, whose threads run from here on.
+
+    report: hears what goes on. fail: is told, in one line, why nothing can be served any more; the process has to end.
 
     Raises: LoadError, which says what to change, and what the libraries raise for a broken model.
     """
@@ -49,12 +57,21 @@ def load(files: ModelFiles, settings: Settings, metrics: Metrics, report: Report
     if settings.task == "rerank":
         ranker = CrossEncoder(files, settings, report)
         return ServedModel(ranker, _batcher(ranker, settings, metrics))
+    settings = replace(settings, tensor_parallel_size=ranks(files, settings))
+    group = _ranks(files, settings, report, fail)
     model = loader.load(files, settings, report)
     template = _chat_template(model, files, settings)
     if template:
         model.end_tokens |= end_of_turn(model.tokenizer, partial(_rendered, template))
     again = partial(loader.load, files, settings, report)
-    return _serve(model, again, template, settings, metrics, report)
+    return _serve(model, again, group, template, settings, metrics, report)
+
+
+def _ranks(files: ModelFiles, settings: Settings, report: Report, fail: Callable[[str], None]) -> RankGroup | None:
+    if settings.tensor_parallel_size == 1:
+        return None
+    report("starting the ranks")
+    return RankGroup(files, settings, fail)
 
 
 def _rendered(template: ChatTemplate, turns: Sequence[Turn]) -> str:
@@ -81,16 +98,17 @@ def _published_name(files: ModelFiles) -> str:
 def _serve(
     model: LanguageModel,
     again: Callable[[], LanguageModel],
+    group: RankGroup | None,
     template: ChatTemplate | None,
     settings: Settings,
     metrics: Metrics,
     report: Report,
 ) -> ServedModel:
     report("laying out the weights")
-    runner = _executor(model, again, settings)
+    runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, again, settings)
     report("making room for the cache")
     room = plan(
-        free_bytes(runner.device),
+        runner.free_bytes(),
         runner.token_bytes,
         model.max_len,
         settings.max_model_len,

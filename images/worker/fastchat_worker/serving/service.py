@@ -1,7 +1,8 @@
 """The life of a worker: it loads, is ready, and drains."""
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from fastchat_worker.sources.files import locate
 from fastchat_worker.telemetry.metrics import Metrics
 from fastchat_worker.telemetry.tracing import Tracer
 
+logger = logging.getLogger(__name__)
+
 Phase = Literal["loading", "ready", "draining"]
 
 _TASKS: Mapping[str, Task] = {"generate": "Generate", "embed": "Embed", "rerank": "Rerank"}
@@ -26,10 +29,12 @@ _TASKS: Mapping[str, Task] = {"generate": "Generate", "embed": "Embed", "rerank"
 class Service:
     """What is served, and whether it is served now.
 
-    detail: what goes on while the model is loaded. in_flight: the requests that SIGTERM waits for.
+    detail: what goes on while the model is loaded. in_flight: the requests that SIGTERM waits for. fail:
+    ends the process, with the reason as its last line.
     """
 
     settings: Settings
+    fail: Callable[[str], None] = logger.critical
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer = field(default_factory=Tracer)
     phase: Phase = "loading"
@@ -48,7 +53,7 @@ class Service:
         calling.check_option(self.settings.tool_call_parser)
         files = locate(self.settings.model_path, Path(self.settings.cache_dir), self._report)
         try:
-            self.models.add(load(files, self.settings, self.metrics, self._report))
+            self.models.add(load(files, self.settings, self.metrics, self._report, self.fail))
         except (LoadError, MemoryError):
             raise
         except Exception:  # transformers raises nearly anything for a broken model

@@ -16,7 +16,9 @@ def words(command: list[str]) -> str:
 
 def test_the_worker_of_fastchats_document_listens_on_21002(tmp_path: Path) -> None:
     arguments, env = model_worker.translate([*NAMED, str(tmp_path)])
-    assert words(arguments) == f"--model-name vicuna-7b-v1.1 --model-path {tmp_path} --host localhost --port 21002"
+    assert words(arguments) == (
+        f"--model-name vicuna-7b-v1.1 --model-path {tmp_path} --tensor-parallel-size 1 --host localhost --port 21002"
+    )
     assert env == {}
 
 
@@ -26,7 +28,8 @@ def test_the_worker_of_fastchats_document_listens_on_21002(tmp_path: Path) -> No
         ("--device cpu --dtype bfloat16", "--device cpu --dtype bfloat16"),
         ("--limit-worker-concurrency 8", "--max-batch-size 8"),
         ("--limit-model-concurrency 8", "--max-batch-size 8"),
-        ("--num-gpus 1", ""),
+        ("--num-gpus 1", "--tensor-parallel-size 1"),
+        ("--num-gpus 2", "--tensor-parallel-size 2"),
         ("--conv-template vicuna_v1.1", "--chat-template vicuna_v1.1"),
         ("--trust-remote-code", "--trust-remote-code"),
         ("--trust_remote_code", "--trust-remote-code"),
@@ -36,6 +39,7 @@ def test_the_worker_of_fastchats_document_listens_on_21002(tmp_path: Path) -> No
 def test_what_the_worker_knows_too_is_translated(given: str, becomes: str) -> None:
     arguments, _ = model_worker.translate([*NAMED, "hf://a/b", *given.split()])
     usual = ["--model-name", "vicuna-7b-v1.1", "--model-path", "hf://a/b", "--host", "localhost", "--port", "21002"]
+    becomes = becomes if "tensor" in becomes else f"{becomes} --tensor-parallel-size 1"
     assert sorted(arguments) == sorted([*usual, *becomes.split()])
 
 
@@ -80,7 +84,6 @@ def test_what_changes_nothing_is_accepted_with_a_note(given: str, capsys: pytest
     ("given", "instead"),
     [
         ("--load-8bit", "GGUF"),
-        ("--num-gpus 2", "engine VLLM"),
         ("--max-gpu-memory 13GiB", "--max-model-len"),
         ("--awq-wbits 4", "VLLM"),
         ("--model-names a,b", "--alias"),
