@@ -50,7 +50,7 @@ def test_a_worker_gets_name_source_task_and_the_engines_arguments() -> None:
     port = worker.url.rpartition(":")[2]
     assert worker.argv == [
         *(sys.executable, "-m", "fastchat_worker", "--model-name", "vicuna", "--model-path", SOURCE),
-        *("--task", "embed", "--host", "127.0.0.1", "--port", port, "--dtype=bfloat16"),
+        *("--tensor-parallel-size", "1", "--task", "embed", "--host", "127.0.0.1", "--port", port, "--dtype=bfloat16"),
     ]
     assert worker.env.items() >= {"HF_HOME": "/cache", "EMPTY": ""}.items()
 
