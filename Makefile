@@ -20,6 +20,9 @@ REST = tests --ignore=tests/e2e $(addprefix --ignore=,$(WAITING) $(SERVING))
 COMPILED = build/gateway
 # What steps of a model are computed by; without a C++ compiler torch does it.
 NATIVE = images/worker/fastchat_worker/native/libfastchat_cpu.so
+# How a stream adds up to the whole, for every form of calls, marks of reasoning and kind of tokenizer.
+SPLITS = $(addprefix tests/unit/worker/,chat/test_reasoning.py chat/tools/test_declared.py chat/tools/test_forms.py \
+	output/test_splits.py) tests/integration/worker/output/test_tokenizers.py
 # How the Kubernetes API is followed is not compiled, and these two wait for a minute and a half.
 NOT_COMPILED = $(addprefix tests/integration/gateway/discovery/,test_outages.py test_in_cluster.py)
 # One thread for each model: two that compute beside a cluster wait for each other more than they compute.
@@ -82,10 +85,11 @@ e2e-machine: $(INSTALLED)
 fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
 	FASTCHAT_FLOORS=1 FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
 
-fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser, read by h11 as well, as source and compiled
+fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser; 10,000 splits of what models write, for every parser
 	FASTCHAT_FUZZ_CASES=100000 $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py
 	@if $(CLUSTER) compiler; then $(MAKE) --no-print-directory $(COMPILED) && \
 		FASTCHAT_FUZZ_CASES=100000 PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py; fi
+	FASTCHAT_FUZZ_SPLITS=10000 FASTCHAT_FUZZ_LONG=65536 OMP_NUM_THREADS=1 $(BIN)/pytest $(SPLITS)
 
 lint: $(INSTALLED) ## ruff, mypy, import contracts, sizes, drift of what is generated, helm lint
 	$(BIN)/ruff check

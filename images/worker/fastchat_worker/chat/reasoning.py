@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastchat_worker.chat.tools.message import Message
 from fastchat_worker.chat.tools.source import Source, Steps
 
-_MARKS = (
+MARKS = (
     ("<think>", "</think>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("[THINK]", "[/THINK]"),
@@ -17,6 +17,7 @@ _MARKS = (
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
 )
+"""Opening and closing of each way to mark reasoning that is known; the first that a model has counts."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Reasoning:
 
 def find(template: str, control: Mapping[str, int]) -> Reasoning | None:
     """The marks that a chat template names, or that are control tokens of its model. None: it does not reason."""
-    for opening, closing in _MARKS:
+    for opening, closing in MARKS:
         if closing in template or opening in template or (opening in control and closing in control):
             return Reasoning(opening, closing)
     return None

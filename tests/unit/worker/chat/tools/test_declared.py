@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from support.splits import SPLITS, cut, mutated
 from support.tools.texts import CALLS, FUNCTIONS, SEARCH, WEATHER
 
 from fastchat_worker.chat.tools.declared import DeclaredParser, declared
@@ -55,14 +56,13 @@ def test_what_is_no_call_stays_content(call):
     assert call.removeprefix("<call>").removesuffix("</call>") in whole.content
 
 
-def test_deltas_add_up_to_the_same_message_wherever_the_text_is_cut():
+def test_deltas_of_any_text_add_up_to_the_same_message_wherever_it_is_cut():
     chance = random.Random(1)
+    bits = ("<hm>", "</hm>", "<call>", "</call>", "<call", "<|end|>", "{", "\n", " ", "<", "é")
     texts = (f"<hm>\nWell.\n</hm>Let me see.{WRITTEN} <|end|>", f"a < b\n\n{WRITTEN}x<call>{{broken</call>", "<hm>only")
-    for _ in range(300):
-        text = chance.choice(texts)[: chance.choice((None, None, 60, 200))]
-        places = sorted(chance.randrange(len(text) + 1) for _ in range(chance.choice((1, 4, len(text)))))
-        pieces = [text[a:b] for a, b in zip((0, *places), (*places, len(text)), strict=True)]
-        assert read(*pieces) == read(text), text
+    for _ in range(SPLITS):
+        text = mutated(chance.choice(texts), chance, bits)
+        assert read(*cut(text, chance)) == read(text), text
 
 
 def test_a_broken_description_is_refused_at_load():
