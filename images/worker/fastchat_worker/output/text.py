@@ -8,6 +8,7 @@ from fastchat_worker.output.tokens import REPLACEMENT, TokenTexts
 _RUN = 16  # bytes of a run whose end is waited for; what comes later may turn all of them into U+FFFD
 _REST = 3  # bytes that may be missing of a run's last character
 _WINDOW = 32  # tokens that are decoded together before a place is looked for to cut them
+_WIDEST = 64  # tokens that are decoded together at most
 
 
 class Detokenizer:
@@ -15,7 +16,8 @@ class Detokenizer:
 
     They add up to what decode says of prompt and tokens together beyond what it says of the prompt. A character is
     never split: what stands before it is handed on, and it waits for the tokens with the rest of it. A run of bytes
-    that sentencepiece falls back to waits for its end, or for 16 of them: one that is no text makes U+FFFD of all.
+    that sentencepiece falls back to waits for its end, or for 16 of them: one that is no text makes U+FFFD of all. What
+    64 tokens leave open is not waited for any longer, so that a token costs the same wherever it stands.
 
     context: what `context_of` the prompt is.
     """
@@ -31,9 +33,14 @@ class Detokenizer:
         if self._texts.is_skipped(token):
             return ""
         self._ids.append(token)
-        new = len(self._ids) - self._next
-        if self._texts.is_byte(token):
-            return self._feed_byte(new)
+        piece = self._feed_byte() if self._texts.is_byte(token) else self._feed_text()
+        return piece + self._narrowed() if len(self._ids) > _WIDEST else piece
+
+    def end(self) -> str:
+        """What waited for the rest of its character, which becomes U+FFFD."""
+        return self._advance(self._texts.decode(self._ids)) if self._ids else ""
+
+    def _feed_text(self) -> str:
         text = self._texts.decode(self._ids)
         if not text.endswith(REPLACEMENT):
             return self._advance(text)
@@ -41,15 +48,12 @@ class Detokenizer:
         piece = _beyond(self._shown, certain)
         if piece:
             self._shown = certain
-        if new > _WINDOW:
+        if len(self._ids) - self._next > _WINDOW:
             self._cut(text)
         return piece
 
-    def end(self) -> str:
-        """What waited for the rest of its character, which becomes U+FFFD."""
-        return self._advance(self._texts.decode(self._ids)) if self._ids else ""
-
-    def _feed_byte(self, run: int) -> str:
+    def _feed_byte(self) -> str:
+        run = len(self._ids) - self._next
         if run <= _RUN:
             return ""
         text = self._texts.decode(self._ids)
@@ -72,16 +76,34 @@ class Detokenizer:
                 self._ids, self._next, self._shown = self._ids[at:], 0, rest[:-1]
                 return
 
+    def _narrowed(self) -> str:
+        """Keeps the newest tokens of a window that has grown too wide. Returns: what waited and now waits no longer."""
+        text = self._texts.decode(self._ids)
+        self._ids, self._next = self._ids[-_WINDOW:], 0
+        kept = self._texts.decode(self._ids)
+        waits = kept.endswith(REPLACEMENT) and text.endswith(REPLACEMENT)
+        piece = _beyond(self._shown, text[:-1] if waits else text)
+        self._shown = kept[:-1] if waits else kept
+        return piece
+
 
 def context_of(texts: TokenTexts, prompt: Sequence[int]) -> list[int]:
-    """The end of a prompt, as much as decides how the tokens after it read."""
+    """The end of a prompt, as much as decides how the tokens after it read, and of what is no text only so much."""
     context: list[int] = []
     for token in reversed(prompt):
-        if not texts.is_skipped(token):
-            context.append(token)
-            if texts.is_solid(token):
-                break
+        if texts.is_skipped(token):
+            continue
+        if (len(context) >= _WINDOW and not _continues(texts.raw(context[-1]))) or len(context) == _WINDOW + _REST:
+            break
+        context.append(token)
+        if texts.is_solid(token):
+            break
     return context[::-1]
+
+
+def _continues(raw: bytes) -> bool:
+    """Whether these bytes begin within a character."""
+    return bool(raw) and raw[0] & 0xC0 == 0x80
 
 
 def token_offsets(texts: TokenTexts, tokens: Sequence[int], end: int) -> list[int]:

@@ -35,8 +35,10 @@ class TokenTexts:
         self.raw = lru_cache(_CACHED)(self._raw)
 
     def _is_skipped(self, token: int) -> bool:
-        """Whether it leaves no trace in a text."""
-        return token in self._skipped or not self._names(token)
+        """Whether it leaves no trace in a text: decode leaves out more special tokens than a tokenizer tells."""
+        if token in self._skipped or not self._names(token):
+            return True
+        return bool(self._anchor) and not self.decode([token]) and self.decode([*self._anchor, token]) == self._before
 
     def _is_byte(self, token: int) -> bool:
         """Whether it is a byte that sentencepiece falls back to: the text of a run of them depends on all of them."""
