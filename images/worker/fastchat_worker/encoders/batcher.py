@@ -10,6 +10,7 @@ import numpy as np
 
 from fastchat_worker.encoders.encoder import Encoder, Vector
 from fastchat_worker.encoders.text import Text
+from fastchat_worker.engine.breakage import why_broken
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.turns import Turns, has_room
 
@@ -30,7 +31,8 @@ class Batcher:
     """Collects the texts of all requests and encodes them together, by turns of key and request.
 
     budget: tokens of a batch, padding included. max_waiting: texts that may wait.
-    A text whose numbers are not finite, or that makes the model fail, ends alone with an error.
+    A text whose numbers are not finite, or that makes the model fail, ends alone with an error. Where after that a text
+    that has worked before fails too, the encoder is broken.
     """
 
     def __init__(self, encoder: Encoder, budget: int, max_waiting: int) -> None:
@@ -40,6 +42,9 @@ class Batcher:
         self._waiting: Turns[_Job] = Turns()
         self._wake = threading.Condition()
         self.encoded = 0
+        self.broken = ""
+        """Why no text can be encoded any more; empty as long as one can."""
+        self._worked: Text | None = None
         threading.Thread(target=self._loop, name="encoder", daemon=True).start()
 
     @property
@@ -67,7 +72,7 @@ class Batcher:
             with self._wake:
                 self._wake.wait_for(lambda: self._waiting)
                 batch = self._take()
-            _encode(self._encoder, batch)
+            self._encode(batch)
             self.encoded += len(batch)
 
     def _take(self) -> list[_Job]:
@@ -83,23 +88,30 @@ class Batcher:
                 batch.append(job)
         return batch
 
-
-def _encode(encoder: Encoder, batch: Sequence[_Job]) -> None:
-    """Sets the result of each job. After a failure each is tried by itself, to find whose it is."""
-    if not batch:
-        return
-    try:
-        rows = encoder.encode([job.text for job in batch])
-    except Exception as error:  # noqa: BLE001  # whatever the model raises belongs to the text that makes it
-        if len(batch) == 1:
-            batch[0].future.set_exception(error)
+    def _encode(self, batch: Sequence[_Job]) -> None:
+        """Sets the result of each job. After a failure each is tried by itself, to find whose it is."""
+        if not batch:
             return
-        logger.warning("%d texts failed together, now each is tried by itself: %s", len(batch), error)
+        try:
+            rows = self._encoder.encode([job.text for job in batch])
+        except Exception as error:  # noqa: BLE001  # whatever the model raises belongs to the text that makes it
+            self._failed(batch, error)
+            return
+        self._worked = self._worked or batch[0].text
+        for job, row in zip(batch, rows, strict=True):
+            if np.isfinite(row).all():
+                job.future.set_result(row)
+            else:
+                job.future.set_exception(NotFiniteError())
+
+    def _failed(self, batch: Sequence[_Job], error: Exception) -> None:
+        if len(batch) > 1 and not self.broken:
+            logger.warning("%d texts failed together, now each is tried by itself: %s", len(batch), error)
+            for job in batch:
+                self._encode([job])
+            return
         for job in batch:
-            _encode(encoder, [job])
-        return
-    for job, row in zip(batch, rows, strict=True):
-        if np.isfinite(row).all():
-            job.future.set_result(row)
-        else:
-            job.future.set_exception(NotFiniteError())
+            job.future.set_exception(error)
+        if (known := self._worked) and not self.broken:
+            reason = why_broken(lambda: self._encoder.encode([known]))
+            self.broken = reason and f"the model cannot compute any more: {reason}"

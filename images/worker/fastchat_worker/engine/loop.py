@@ -4,14 +4,17 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Sequence as Ordered
 from concurrent.futures import Future
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastchat._runtime.histogram import Histogram
+from fastchat_worker.engine.breakage import PROBE, first_line, why_broken
 from fastchat_worker.engine.executor import Executor, ModelOutput
 from fastchat_worker.engine.packing import pack
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
@@ -30,7 +33,8 @@ class Engine:
 
     A sequence ends with `error`, and alone, where its prompt has a token that the model does not know, where its
     logits are not finite, and where a step raises with it alone. A step of several that raises is tried again without
-    the one whose fault it is; the others do not notice.
+    the one whose fault it is; the others do not notice. Where after that a step of our own raises too, the executor is
+    broken: every sequence ends, with `broken` where it had no part in a step.
     """
 
     def __init__(self, executor: Executor, scheduler: Scheduler, max_per_request: int | None = None) -> None:
@@ -43,7 +47,9 @@ class Engine:
         self._texts: deque[tuple[Ordered[Ordered[int]], Future[NDArray[np.float32]]]] = deque()
         self._wake = threading.Event()
         self._stopping = False
-        self._aborting = False
+        self._ending: Literal["aborted", "broken"] | None = None
+        self.broken = ""
+        """Why no step can work any more; empty as long as one can."""
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.tokens_read = 0  # of prompts
         self.tokens_generated = 0
@@ -107,7 +113,7 @@ class Engine:
 
     def abort(self) -> None:
         """Ends all sequences before the next step, and those that still come."""
-        self._aborting = True
+        self._ending = "aborted"
         self._wake.set()
 
     def embed(self, texts: Ordered[Ordered[int]]) -> Future[NDArray[np.float32]]:
@@ -118,13 +124,21 @@ class Engine:
         return future
 
     def _loop(self) -> None:
-        while not self._stopping:
-            busy = self._step()
-            if self._texts:
-                self._embed(*self._texts.popleft())
-            elif not busy:
-                self._wake.wait()
-                self._wake.clear()
+        try:
+            while not self._stopping:
+                self._turn()
+        except Exception as error:  # a defect of the loop: nothing would ever be generated again
+            logger.exception("the engine's loop failed")
+            self._break(f"the engine failed: {first_line(error)}")
+            self._end_all()
+
+    def _turn(self) -> None:
+        busy = self._step()
+        if self._texts:
+            self._embed(*self._texts.popleft())
+        elif not busy:
+            self._wake.wait()
+            self._wake.clear()
 
     def _step(self) -> bool:
         """One step over whatever is there; False when nothing was."""
@@ -138,6 +152,7 @@ class Engine:
             logger.exception("a step of %d sequences failed", len(batch.sequences))
             if culprit := self._scheduler.failed(batch):
                 _end([culprit], "error")
+                self._examine(lambda: self._executor.execute(PROBE))
         else:
             self._scheduler.worked()
         self._scheduler.retire()
@@ -149,10 +164,23 @@ class Engine:
             self._add(self._arrived.popleft())
         while self._cancelled:
             _end([self._cancelled.popleft()], "cancelled")
-        if self._aborting:
-            scheduler = self._scheduler
-            _end([*scheduler.running, *scheduler.interrupted, *scheduler.waiting], "aborted")
+        if self._ending:
+            self._end_all()
         self._scheduler.retire()
+
+    def _examine(self, work: Callable[[], object]) -> None:
+        """Finds out, after a failure, whether anything can work; `work` is what no request has a part in."""
+        if not self.broken and (reason := why_broken(work)):
+            self._break(f"the model cannot compute any more: {reason}")
+
+    def _break(self, reason: str) -> None:
+        self.broken, self._ending = reason, "broken"
+
+    def _end_all(self) -> None:
+        scheduler, ending = self._scheduler, self._ending or "aborted"
+        # One of those that ran may be what breaks a model: they are not to be tried on the next worker.
+        _end([*scheduler.running, *scheduler.interrupted], "error" if self.broken else ending)
+        _end([*scheduler.waiting, *self._arrived], ending)
 
     def _add(self, sequence: Sequence) -> None:
         prompt, vocabulary = sequence.prompt, self._executor.vocabulary
@@ -199,6 +227,7 @@ class Engine:
             future.set_result(self._executor.embed(texts))
         except Exception as error:  # noqa: BLE001  # it belongs to whoever called
             future.set_exception(error)
+            self._examine(lambda: self._executor.embed([[0]]))
 
 
 def _add_prompt_scores(batch: Batch, output: ModelOutput) -> None:

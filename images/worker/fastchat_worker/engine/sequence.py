@@ -12,7 +12,7 @@ from fastchat_worker.sampling.grammar_state import GrammarState
 from fastchat_worker.sampling.parameters import GREEDY, Choice, Sampling
 from fastchat_worker.sampling.score import Score
 
-Finish = Literal["stop", "length", "cancelled", "aborted", "error", "grammar"]
+Finish = Literal["stop", "length", "cancelled", "aborted", "broken", "error", "grammar"]
 
 
 class Phase(Enum):
@@ -46,8 +46,8 @@ class Sequence:
     `cached` counts the tokens, from the first of the prompt on, whose keys and values stand in the cache.
     `to_read` are those that have to before it decodes.
     `listener` hears every token as it comes, on the engine's thread: `listener(token, finish)`; with `cancelled`
-    (the caller's wish), `aborted` (the worker stops), `error` and `grammar` (which says why it cannot be kept) the
-    token is None.
+    (the caller's wish), `aborted` (the worker stops), `broken` (no step can work any more), `error` and `grammar`
+    (which says why it cannot be kept) the token is None.
     `scores` and `prompt_scores` are there as far as `wanted` says: one for each of `tokens`, from before the listener
     hears of it, and one for each token of the prompt but its first.
     `key` and `request` say to whom and to what it belongs: they take turns where sequences wait.

@@ -54,12 +54,14 @@ def _add_models(app: FastAPI, service: Service) -> None:
 
 
 def _add_probes(app: FastAPI, service: Service) -> None:
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """The process lives."""
-        return {"status": "ok"}
+    @app.get("/health", responses={503: {"description": "broken"}})
+    async def health() -> JSONResponse:
+        """The process lives, and its model can compute."""
+        if service.phase == "broken":
+            return JSONResponse({"status": "broken", "detail": service.detail}, 503)
+        return JSONResponse({"status": "ok"})
 
-    @app.get("/ready", responses={503: {"description": "loading or draining"}})
+    @app.get("/ready", responses={503: {"description": "loading, draining or broken"}})
     async def ready() -> JSONResponse:
         """The model is loaded and requests are taken."""
         body = {"status": service.phase, "detail": service.detail}

@@ -1,4 +1,4 @@
-"""What is done for every request but the probes: it is counted, traced, and refused while the worker drains."""
+"""What is done for every request but the probes: it is counted, traced, and refused where the worker begins none."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,8 +20,8 @@ class Middleware:
             scope["path"] = scope["path"].rstrip("/") or "/"  # a slash at the end does no harm
         if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
-        if self._service.phase == "draining":
-            return await refuse(scope, send, not_ready("draining"))
+        if self._service.refuses:
+            return await refuse(scope, send, not_ready(self._service.phase))
         status = 500
 
         async def note_start(message: Message) -> None:

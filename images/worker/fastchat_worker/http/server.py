@@ -12,6 +12,7 @@ from typing import NoReturn
 import uvicorn
 
 from fastchat._runtime.listen import ListenError, listen, url_of
+from fastchat_worker.engine.breakage import first_line
 from fastchat_worker.errors import LoadError
 from fastchat_worker.http.app import create_app
 from fastchat_worker.serving.service import Service
@@ -54,10 +55,14 @@ class Server(uvicorn.Server):
         """First signal: drain. While the model loads, or at a second signal: stop at once."""
         if self._service.phase in ("loading", "draining"):
             os._exit(0)
+        if self._service.phase == "broken":
+            return  # it ends by itself
         logger.info("draining: %d requests in flight", self._service.in_flight)
         self._service.drain()
 
     async def on_tick(self, counter: int) -> bool:
+        if reason := self._service.broken(time.monotonic()):
+            self._fail(f"{reason}; the worker ends, to be started again")
         return self._service.drained(time.monotonic()) or await super().on_tick(counter)
 
     def _listen(self) -> socket.socket:
@@ -76,8 +81,7 @@ class Server(uvicorn.Server):
             self._fail("the model does not fit into memory; take a smaller one or --dtype bfloat16")
         except Exception as error:  # transformers raises nearly anything for a broken model
             logger.debug("loading failed", exc_info=True)
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            self._fail(f"cannot load {self._service.settings.model_path}: {reason}")
+            self._fail(f"cannot load {self._service.settings.model_path}: {first_line(error)}")
         logger.info("serving %s", self._service.settings.model_name)
 
     def _watch(self) -> None:

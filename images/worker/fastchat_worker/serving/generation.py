@@ -184,8 +184,8 @@ class Generation:
             raise server_error()
         if finish == "grammar":
             raise invalid_grammar(self._reason(index), self._request)
-        if finish == "aborted":
-            raise not_ready("draining")
+        if finish in ("aborted", "broken"):
+            raise not_ready("draining" if finish == "aborted" else finish)
         if self.first_token is None:
             self.first_token = time.monotonic() - self._began
         output = self._outputs[index]

@@ -60,6 +60,11 @@ class ServedModel:
         return self.encoder.max_len
 
     @property
+    def broken(self) -> str:
+        """Why it can compute nothing any more; empty as long as it can."""
+        return self.batcher.broken or (self.generator.engine.broken if self.generator else "")
+
+    @property
     def load(self) -> str:
         """How busy it is, in the words of the response header `x-fastchat-load`.
 

@@ -1,4 +1,4 @@
-"""The life of a worker: it loads, is ready, and drains."""
+"""The life of a worker: it loads, is ready, and drains, or its model breaks."""
 
 import logging
 import time
@@ -20,7 +20,9 @@ from fastchat_worker.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
-Phase = Literal["loading", "ready", "draining"]
+Phase = Literal["loading", "ready", "draining", "broken"]
+
+_LAST_WORDS = 2  # seconds in which those in flight are told that the model is broken
 
 _TASKS: Mapping[str, Task] = {"generate": "Generate", "embed": "Embed", "rerank": "Rerank"}
 
@@ -29,8 +31,8 @@ _TASKS: Mapping[str, Task] = {"generate": "Generate", "embed": "Embed", "rerank"
 class Service:
     """What is served, and whether it is served now.
 
-    detail: what goes on while the model is loaded. in_flight: the requests that SIGTERM waits for. fail:
-    ends the process, with the reason as its last line.
+    detail: what goes on while the model is loaded, or why it is broken. in_flight: the requests that SIGTERM waits for.
+    fail: ends the process, with the reason as its last line.
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class Service:
     in_flight: int = 0
     models: ServedModels = field(init=False)
     _drain_deadline: float = 0
+    _broken_deadline: float = 0
 
     def __post_init__(self) -> None:
         self.models = ServedModels(self.settings.model_name, _TASKS[self.settings.task])
@@ -64,12 +67,17 @@ class Service:
 
     def check_serving(self) -> None:
         """Raises: RequestError 503 where a request that has come in is not to be begun any more."""
-        if self.phase == "draining":
-            raise not_ready("draining")
+        if self.refuses:
+            raise not_ready(self.phase)
+
+    @property
+    def refuses(self) -> bool:
+        """No request is begun any more."""
+        return self.phase in ("draining", "broken")
 
     def drain(self) -> None:
         """From here on no request is begun."""
-        if self.phase != "draining":
+        if not self.refuses:
             self.phase = "draining"
             self._drain_deadline = time.monotonic() + self.settings.grace_period_seconds
 
@@ -85,6 +93,16 @@ class Service:
         if now >= self._drain_deadline and loaded and loaded.generator:
             loaded.generator.engine.abort()
         return not self.in_flight or now >= self._drain_deadline + 1
+
+    def broken(self, now: float) -> str:
+        """Why the process has to end, once its model is broken and those in flight have been told; else empty.
+
+        now: on time.monotonic's clock.
+        """
+        reason = self.models.loaded.broken if self.models.loaded else ""
+        if reason and self.phase != "broken":
+            self.phase, self.detail, self._broken_deadline = "broken", reason, now + _LAST_WORDS
+        return reason if not self.in_flight or now >= self._broken_deadline else ""
 
     def _report(self, detail: str) -> None:
         self.detail = detail

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.eventually import eventually
 
 from fastchat_worker.encoders.batcher import Batcher, NotFiniteError
 from fastchat_worker.encoders.text import Kind, Text
+from fastchat_worker.engine import breakage
 
 FAILS, NAN, INFINITE = 666, 777, 888
 """Tokens that the encoder below fails at, or makes of them what is no number."""
@@ -24,6 +26,7 @@ class Scripted:
     def __init__(self) -> None:
         self.may_begin = threading.Event()
         self.batches: list[list[int]] = []
+        self.broken = False
 
     @property
     def order(self) -> list[int]:
@@ -39,7 +42,7 @@ class Scripted:
         assert self.may_begin.wait(30)
         first = [text.tokens[0] for text in texts]
         self.batches.append(first)
-        if FAILS in first:
+        if FAILS in first or self.broken:
             raise RuntimeError("out of memory")
         numbers = {NAN: math.nan, INFINITE: math.inf}
         return np.array([[numbers.get(token, token)] for token in first], np.float32)
@@ -73,6 +76,21 @@ def test_a_text_that_the_model_fails_at_ends_alone(bad: int, error: type[Excepti
         wrong.result(30)
     assert any(bad in batch and len(batch) > 1 for batch in encoder.batches)
     assert batcher.submit(texts_of(3))[0].result(30)[0] == 3
+
+
+def test_a_text_that_fails_does_not_make_an_encoder_seem_broken_and_one_that_worked_before_does(monkeypatch) -> None:
+    monkeypatch.setattr(breakage, "_PAUSE", 0.01)
+    encoder = Scripted()
+    encoder.may_begin.set()
+    batcher = Batcher(encoder, budget=99, max_waiting=999)
+    batcher.submit(texts_of(1))[0].result(30)
+    for _ in range(5):
+        batcher.submit(texts_of(FAILS))[0].exception(30)
+    batcher.submit(texts_of(1))[0].result(30)
+    assert not batcher.broken
+    encoder.broken = True
+    batcher.submit(texts_of(2))[0].exception(30)
+    eventually(lambda: batcher.broken == "the model cannot compute any more: out of memory", 30)
 
 
 def test_texts_of_two_kinds_are_never_in_one_batch() -> None:

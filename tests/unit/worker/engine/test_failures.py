@@ -1,5 +1,7 @@
 """A step that raises: who is to blame ends with an error, and nobody else notices."""
 
+import itertools
+import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fastchat_worker.engine import breakage
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.scheduler import Scheduler
@@ -39,6 +42,7 @@ class Remembering:
         self._fails = fails
         self._slots: list[dict[int, int]] = [{} for _ in range(SLOTS)]
         self.failures = 0
+        self.engine: Engine
 
     def execute(self, step: ModelInput) -> ModelOutput:
         for edit in step.edits:
@@ -71,7 +75,7 @@ def _alone(prompt: list[int], tokens: int) -> list[int]:
 
 def _run(fails: Fails, prompts: list[list[int]], tokens: int = 6) -> tuple[list[Completion], Remembering]:
     executor = Remembering(fails)
-    engine = Engine(executor, Scheduler(SlotCache(SLOTS), BUDGET, max_waiting=99))
+    executor.engine = engine = Engine(executor, Scheduler(SlotCache(SLOTS), BUDGET, max_waiting=99))
     done = threading.Semaphore(0)
 
     def listener(_token: int | None, finish: str | None) -> None:
@@ -102,7 +106,8 @@ QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 
 @pytest.fixture(autouse=True)
-def _quiet(caplog) -> Iterator[None]:
+def _quiet(caplog, monkeypatch) -> Iterator[None]:
+    monkeypatch.setattr(breakage, "_PAUSE", 0.01)
     with caplog.at_level("CRITICAL"):
         yield
 
@@ -125,10 +130,45 @@ def test_sequences_that_only_fail_together_all_end_well(most):
     assert executor.failures <= 3
 
 
-def test_a_model_that_always_fails_ends_everything_and_does_not_go_round_for_ever():
-    completions, executor = _run(lambda _: True, [[1, 2, 3], [4], [5] * 30])
-    assert [each.finish for each in completions] == ["error"] * 3
-    assert executor.failures <= 6
+def _breaks_after(steps: int) -> Fails:
+    """As a GPU after an error: every later call raises."""
+    counter = itertools.count()
+    return lambda _: next(counter) >= steps
+
+
+@pytest.mark.parametrize("steps", range(9))
+def test_a_model_that_breaks_for_good_ends_everything_and_the_engine_says_so(steps):
+    prompts = [[1, 2, 3], [4], [5] * 30, [6], [7], [8], [9]]
+    completions, executor = _run(_breaks_after(steps), prompts)
+    ran = [each for each in completions if each.finish != "broken"]
+    assert {each.finish for each in ran} <= {"error", "length"}
+    assert len(completions) - len(ran) >= len(prompts) - SLOTS - steps  # those that no step had a part of
+    assert executor.failures <= 5
+    assert executor.engine.broken == "the model cannot compute any more: out of memory"
+
+
+def test_what_comes_to_a_broken_model_ends_at_once():
+    engine = Engine(Remembering(_breaks_after(0)), Scheduler(SlotCache(SLOTS), BUDGET, max_waiting=99))
+    finishes: queue.Queue[str | None] = queue.Queue()
+    engine.start()
+    for expected in ("error", "broken"):
+        engine.submit([Completion([1], 3, listener=lambda _token, finish: finishes.put(finish))])
+        assert finishes.get(timeout=30) == expected
+    engine.stop()
+
+
+@pytest.mark.parametrize("bad", [1, 3, 20])
+def test_no_number_of_requests_that_fail_makes_a_model_seem_broken(bad):
+    completions, executor = _run(_has_bad, [[BAD]] * bad + [[1]])
+    assert [each.finish for each in completions] == ["error"] * bad + ["length"]
+    assert not executor.engine.broken
+
+
+def test_a_model_that_fails_for_a_moment_is_not_broken():
+    moment = iter([True] * 3)  # a step, and two tries after it
+    completions, executor = _run(lambda _: next(moment, False), [[1]])
+    assert completions[0].finish == "error"
+    assert not executor.engine.broken
 
 
 def test_a_step_that_fails_once_costs_nobody_anything():

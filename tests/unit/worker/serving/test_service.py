@@ -16,10 +16,12 @@ class Embedder:
 
 class Batcher:
     waiting = 0
+    broken = ""
 
 
 class Engine:
     aborted = False
+    broken = ""
 
     def abort(self) -> None:
         self.aborted = True
@@ -77,3 +79,28 @@ def test_a_second_signal_does_not_prolong_the_grace_period(service):
     ended = time.monotonic()
     service.drain()
     assert service.drained(ended + 31)
+
+
+def test_a_worker_whose_model_is_broken_begins_nothing_and_ends_once_all_have_been_told(service, engine):
+    assert not service.broken(0)
+    engine.broken, service.in_flight = "CUDA error: device-side assert triggered", 1
+    assert not service.broken(5)
+    assert (service.phase, service.detail) == ("broken", engine.broken)
+    with pytest.raises(RequestError, match="broken"):
+        service.check_serving()
+    service.in_flight = 0
+    assert service.broken(5) == engine.broken
+
+
+def test_a_worker_whose_model_is_broken_does_not_wait_for_clients_that_do_not_read(service, engine):
+    engine.broken, service.in_flight = "CUDA error", 1
+    assert not service.broken(5)
+    assert service.broken(7.1) == "CUDA error"
+
+
+def test_a_worker_that_drains_ends_as_well_where_its_model_breaks(service, engine):
+    service.in_flight = 1
+    service.drain()
+    engine.broken = "CUDA error"
+    service.broken(5)
+    assert service.phase == "broken"
