@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 SPLITS = int(os.environ.get("FASTCHAT_FUZZ_SPLITS", "150"))
@@ -31,5 +32,5 @@ def mutated(text: str, chance: random.Random, bits: Sequence[str] = _BITS) -> st
 def cut(whole: S, chance: random.Random) -> list[S]:
     """The whole in pieces, some of them empty, up to as many as it is long."""
     number = chance.choice((1, 2, 5, 20, len(whole)))
-    places = sorted(chance.randrange(len(whole) + 1) for _ in range(number))
-    return [whole[begin:end] for begin, end in zip((0, *places), (*places, len(whole)), strict=True)]
+    places: list[int] = sorted(chance.randrange(len(whole) + 1) for _ in range(number))
+    return [whole[begin:end] for begin, end in pairwise((0, *places, len(whole)))]
