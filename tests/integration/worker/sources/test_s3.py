@@ -129,7 +129,8 @@ def test_a_download_tells_how_far_it_is(start, wire):
         time.sleep(0.2)
     told = [text for text in seen if text.startswith(f"downloading s3://{BUCKET}/smollm2: ")]
     assert len(told) > 5
-    assert all(re.search(r": 0\.\d\d of 0\.10 GB, ([789]|10|11) MB/s$", text) for text in told if ": 0.00 " not in text)
+    rates = [re.search(r": 0\.\d\d of 0\.10 GB, (\d+) MB/s$", text) for text in told if ": 0.00 " not in text]
+    assert all(rate and 1 <= int(rate[1]) <= 11 for rate in rates)
     assert 1 <= worker.log.read_text().count(" of 0.10 GB, ") < len(told) / 2
 
 
