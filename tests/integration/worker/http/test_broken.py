@@ -4,17 +4,15 @@ import threading
 from pathlib import Path
 
 import httpx
-import support
-from support.workers import WorkerProcess
+from support.workers import SLOW, WorkerProcess
 
-PROGRAM = str(Path(support.__file__).with_name("breaking_worker.py"))
 BODY = {"model": "tiny", "prompt": "x", "max_tokens": 200, "logit_bias": {"1": -100}}
 REASON = "the model cannot compute any more: CUDA error: an illegal memory access was encountered"
 
 
 def _start(start_worker, folder, breaks: Path) -> WorkerProcess:
     options = ("--model-name", "tiny", "--model-path", str(folder), "--executor", "torch", "--max-batch-size", "2")
-    return start_worker(*options, program=(PROGRAM, str(breaks))).wait_ready()
+    return start_worker(*options, program=(str(SLOW), str(breaks))).wait_ready()
 
 
 def _last_line(worker: WorkerProcess) -> str:

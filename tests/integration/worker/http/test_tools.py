@@ -1,14 +1,17 @@
-"""Tools over HTTP, with a model of 135M parameters whose template knows none. About a minute."""
+"""Tools over HTTP, of models whose templates know none: one of 135M parameters, and random ones that need no wit."""
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 import openai
 import pytest
-from support.workers import SMOLLM2, WorkerProcess
+from support.vicuna import vicuna_folder
+from support.workers import WorkerProcess
 
 CITY = {
     "type": "object",
@@ -27,8 +30,27 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
 
 
 def ask(llm: httpx.Client, **fields: Any) -> httpx.Response:
-    body = {"model": "smollm2", "messages": QUESTION, "temperature": 0, "max_tokens": 64, **fields}
+    body = {"model": "smollm2", "messages": QUESTION, "temperature": 0, "max_tokens": 96, **fields}
     return llm.post("/v1/chat/completions", json=body)
+
+
+@contextmanager
+def _random_model(folder: Path, *options: str) -> Iterator[tuple[httpx.Client, str]]:
+    """A client of a worker of two layers of random weights under the same name, and the worker's log."""
+    arguments = ("--model-name", "smollm2", "--model-path", str(vicuna_folder(folder / "model")), *options)
+    worker = WorkerProcess(folder, *arguments)
+    try:
+        with httpx.Client(base_url=worker.wait_ready().url, timeout=600) as client:
+            yield client, worker.log.read_text()
+    finally:
+        worker.stop()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Iterator[httpx.Client]:
+    """A model that can only do what a grammar makes it do, and whose conversation knows no tools."""
+    with _random_model(tmp_path_factory.mktemp("small"), "--chat-template", "vicuna_v1.1") as (client, _):
+        yield client
 
 
 def choice(response: httpx.Response) -> dict[str, Any]:
@@ -46,16 +68,16 @@ def test_a_named_function_is_called_once_with_arguments_that_validate(llm):
     jsonschema.validate(json.loads(call["function"]["arguments"]), CITY)
 
 
-def test_required_calls_one_of_the_functions(llm):
-    called = choice(ask(llm, tools=[NOW], tool_choice="required", parallel_tool_calls=False))
+def test_required_calls_one_of_the_functions(small):
+    called = choice(ask(small, tools=[NOW], tool_choice="required", parallel_tool_calls=False))
     (call,) = called["message"]["tool_calls"]
     assert call["function"]["name"] == "now"
     assert isinstance(json.loads(call["function"]["arguments"]), dict)
 
 
-def test_allowed_tools_leave_the_others_out(llm):
+def test_allowed_tools_leave_the_others_out(small):
     allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
-    called = choice(ask(llm, tools=[NOW, WEATHER], tool_choice=allowed, parallel_tool_calls=False))
+    called = choice(ask(small, tools=[NOW, WEATHER], tool_choice=allowed, parallel_tool_calls=False))
     assert [call["function"]["name"] for call in called["message"]["tool_calls"]] == ["get_weather"]
 
 
@@ -66,14 +88,14 @@ def test_none_and_auto_leave_the_model_to_answer_in_words(llm):
         assert "tool_calls" not in said
 
 
-def test_a_stream_adds_up_to_the_whole(llm):
-    whole = choice(ask(llm, tools=[WEATHER, NOW], tool_choice=NAMED))
-    client = openai.OpenAI(base_url=f"{llm.base_url}/v1", api_key="none")
+def test_a_stream_adds_up_to_the_whole(small):
+    whole = choice(ask(small, tools=[WEATHER, NOW], tool_choice=NAMED))
+    client = openai.OpenAI(base_url=f"{small.base_url}/v1", api_key="none")
     stream = client.chat.completions.create(
         model="smollm2",
         messages=QUESTION,
         temperature=0,
-        max_tokens=64,
+        max_tokens=96,
         tools=[WEATHER, NOW],
         tool_choice=NAMED,
         stream=True,
@@ -88,8 +110,8 @@ def test_a_stream_adds_up_to_the_whole(llm):
     assert chunks[-1].finish_reason == "tool_calls"
 
 
-def test_the_older_functions_are_called_under_their_own_names(llm):
-    called = choice(ask(llm, functions=[WEATHER["function"]], function_call={"name": "get_weather"}))
+def test_the_older_functions_are_called_under_their_own_names(small):
+    called = choice(ask(small, functions=[WEATHER["function"]], function_call={"name": "get_weather"}))
     assert called["finish_reason"] == "function_call"
     jsonschema.validate(json.loads(called["message"]["function_call"]["arguments"]), CITY)
 
@@ -106,9 +128,9 @@ def test_the_result_of_a_call_is_told_to_the_model(llm, arguments):
     assert "21" in said or "fog" in said
 
 
-def test_strict_functions_leave_other_text_alone(llm):
+def test_strict_functions_leave_other_text_alone(small):
     strict = {"type": "function", "function": {**WEATHER["function"], "strict": True}}
-    said = choice(ask(llm, messages=[{"role": "user", "content": "Say hello."}], tools=[strict], max_tokens=8))
+    said = choice(ask(small, messages=[{"role": "user", "content": "Say hello."}], tools=[strict], max_tokens=8))
     assert said["message"]["content"]
 
 
@@ -129,8 +151,8 @@ def test_strict_functions_leave_other_text_alone(llm):
         ),
     ],
 )
-def test_tools_that_cannot_be_kept_are_refused(llm, fields, word):
-    refused = ask(llm, **fields)
+def test_tools_that_cannot_be_kept_are_refused(small, fields, word):
+    refused = ask(small, **fields)
     assert refused.status_code == 400
     assert word in refused.text
 
@@ -152,15 +174,9 @@ def hermes(tmp_path_factory) -> Iterator[httpx.Client]:
     """A worker whose template writes tools, and opens the reasoning where it is asked to."""
     folder = tmp_path_factory.mktemp("hermes")
     (folder / "hermes.jinja").write_text(HERMES)
-    options = ("--model-name", "smollm2", "--model-path", SMOLLM2, "--chat-template", str(folder / "hermes.jinja"))
-    worker = WorkerProcess(folder, *options)
-    try:
-        worker.wait_ready()
-        assert "calls of tools: hermes (by the chat template)" in worker.log.read_text()
-        with httpx.Client(base_url=worker.url, timeout=600) as client:
-            yield client
-    finally:
-        worker.stop()
+    with _random_model(folder, "--chat-template", str(folder / "hermes.jinja")) as (client, log):
+        assert "calls of tools: hermes (by the chat template)" in log
+        yield client
 
 
 def test_a_template_that_knows_tools_writes_them(hermes):

@@ -1,7 +1,7 @@
-"""A worker whose GPU breaks: `python breaking_worker.py FILE OPTIONS…`, the options being the worker's.
+"""A worker whose model takes its time and may break: `python slow_worker.py FILE OPTIONS…`, the worker's options.
 
-Once the file is there every call of the model raises, as all do after an error of CUDA's. Until then each takes as long
-as that of a large model.
+Each call of the model takes as long as that of a large one. Once the file is there every call raises, as all do after
+an error of CUDA's.
 """
 
 import sys
