@@ -27,7 +27,7 @@ def vicuna_folder(folder: Path, **config: Any) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     pieces = _tokenizer(folder)
-    _configuration(folder, vocab_size=pieces, **config)
+    _configuration(folder, **{"vocab_size": pieces} | config)
     _weights(folder)
     return folder
 

@@ -143,10 +143,17 @@ def _of_conversation(conversation: Conversation, tokenizer: Any, why: str) -> Ch
         program_for_tools=program,
         variables=dict(tokenizer.special_tokens_map),
         prefix=_prefix(tokenizer),
-        stop_texts=conversation.stop_texts,
+        stop_texts=(*conversation.stop_texts, *_end_in_words(conversation, tokenizer)),
         stop_tokens=frozenset(vocabulary[text] for text in conversation.stop_tokens if text in vocabulary),
         about=f"{conversation.name}, which ships, {why}",
     )
+
+
+def _end_in_words(conversation: Conversation, tokenizer: Any) -> tuple[str, ...]:
+    """What stands after an answer and ends it, where it is text to this tokenizer like any other: it would show."""
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    end = conversation.assistant[1].strip()
+    return (end,) if end in conversation.stop_tokens and end not in special else ()
 
 
 def _prefix(tokenizer: Any) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Chat templates at a worker: what ends an answer, and what a worker says that cannot use its template. 40 s."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -8,17 +10,17 @@ from support.vicuna import vicuna_folder
 from support.workers import WorkerProcess
 
 HASH = 0x23 + 3  # the token of the byte '#': the first three are special
-BOS = 1
-
+BOS, EOA = 1, 400
+"""In internlm-chat both end a turn; `<eoa>` is a token after the pieces, and text like any other."""
 
 OPTIONS = ("--model-name", "m", "--chat-template")
 
 
 @pytest.fixture(scope="module")
 def instructed(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Workers by the conversation that they were told; in internlm-chat <s> ends a turn."""
+    """Workers by the conversation that they were told."""
     folder = tmp_path_factory.mktemp("model")
-    model = str(vicuna_folder(folder / "m", max_position_embeddings=512))
+    model = str(_with_token(vicuna_folder(folder / "m", max_position_embeddings=512, vocab_size=EOA + 1), "<eoa>"))
     names = ("zero_shot", "internlm-chat")
     workers = {name: WorkerProcess(folder, *OPTIONS, name, "--model-path", model) for name in names}
     try:
@@ -26,6 +28,15 @@ def instructed(tmp_path_factory) -> Iterator[dict[str, str]]:
     finally:
         for worker in workers.values():
             worker.stop()
+
+
+def _with_token(folder: Path, text: str) -> Path:
+    """The model's folder, whose tokenizer has one more token that is not special."""
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word", "special"), False)
+    path.write_text(json.dumps(config | {"added_tokens_decoder": {str(EOA): {"content": text, **flags}}}))
+    return folder
 
 
 def finished(url: str, route: str, token: int, **asked: object) -> tuple[str, str]:
@@ -50,6 +61,12 @@ def test_a_stop_token_of_the_conversation_ends_a_chat(instructed):
     url = instructed["internlm-chat"]
     assert finished(url, "chat/completions", BOS, messages=HELLO) == ("", "stop")
     assert finished(url, "completions", BOS, prompt="Hello")[1] == "length"
+
+
+def test_what_stands_after_an_answer_does_not_show_though_it_is_text_to_the_tokenizer(instructed):
+    url = instructed["internlm-chat"]
+    assert finished(url, "chat/completions", EOA, messages=HELLO) == ("", "stop")
+    assert finished(url, "completions", EOA, prompt="Hello") == ("", "stop")
 
 
 def test_a_name_that_does_not_ship_ends_the_worker_before_anything_is_downloaded(start_worker):

@@ -56,6 +56,12 @@ def test_the_option_comes_before_the_models_own_template_and_that_before_a_shipp
     assert Model(architecture="falcon").text(USER) == "User: Hello\n\nAssistant:"
 
 
+def test_what_ends_a_turn_is_a_stop_text_where_the_tokenizer_has_no_special_token_for_it():
+    assert set(Model().chosen("internlm-chat").stop_texts) == {"<|User|>", "<eoa>"}
+    chatml = Model().chosen("OpenHermes-2.5-Mistral-7B")  # whose <|im_end|> is special here
+    assert (chatml.stop_texts, len(chatml.stop_tokens)) == ((), 2)
+
+
 def test_the_first_name_that_tells_a_family_counts():
     assert Model(names=("model", "alpaca-7b", "vicuna-7b")).text(USER).startswith("Below is an instruction")
 
