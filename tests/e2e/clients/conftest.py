@@ -77,9 +77,9 @@ def forced_worker(small_model, tmp_path_factory) -> Iterator[ForcedWorker]:
 
 
 @pytest.fixture(scope="session")
-def gateway(forced_worker) -> Iterator[GatewayProcess]:
-    """A gateway before the forced worker, whose model `scripted` has another name too."""
-    gateway = GatewayProcess(f"--worker={forced_worker.url}", "--alias=another-name=scripted")
+def gateway(forced_worker, served) -> Iterator[GatewayProcess]:
+    """A gateway before the forced worker, and before the other one, so that it has the model `smollm2` too."""
+    gateway = GatewayProcess(f"--worker={forced_worker.url}", f"--worker={served.url}")
     forced_worker.wait_ready()
     eventually(lambda: gateway.popen.poll() is None and _lists(gateway.url, "scripted"), said=forced_worker.log.read_text)
     yield gateway

@@ -14,13 +14,13 @@ RULES: list[Rule] = [
     {"when": '"result": 3|Missing required argument', "say": "The sum is 3."},
     {"when": "magic_function_no_args", "say": call("magic_function_no_args")},
     {"when": r"magic_function\(3\)", "say": call("magic_function", input=3)},
-    {"when": '(?s)"get_weather".*Hello!', "say": call("magic_function", input=7)},
+    {"when": '(?s)"magic_function".*Hello!', "say": call("magic_function", input=7)},
     {"when": "weather in San Francisco", "say": call("get_weather", location="San Francisco, CA")},
     {"when": "Pirate greeting", "say": call("greeting_generator", answer_style="pirate")},
     {"when": "'你好啊集团'", "say": call("unicode_customer", customer_name="你好啊集团", description="技术")},
     {"when": "'こんにちは株式会社'", "say": call("unicode_customer", customer_name="こんにちは株式会社", description="")},
     {"when": '(?s)"name": "Joke".*cats', "say": call("Joke", **JOKE)},
-    {"when": "joke about cats", "say": json.dumps(JOKE)},
+    {"when": "joke about cats", "say": json.dumps(JOKE, separators=(",", ":"))},
 ]
 
 

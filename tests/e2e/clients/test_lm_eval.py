@@ -1,12 +1,12 @@
 """lm-eval measures a served model: its log-likelihoods are those of transformers."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
+from support.clients import environments
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ def expected(model, tokenizer, context: str, continuation: str) -> tuple[float, 
 
 def test_log_likelihoods_are_those_of_transformers(client_python, served, small_model, tmp_path) -> None:
     command = [*map(str, (client_python, HERE / "suites/loglikelihood.py", small_model)), json.dumps(PAIRS)]
-    env = {**os.environ, "OPENAI_BASE_URL": served.url + "/v1", "OPENAI_API_KEY": "none", "HF_HOME": str(tmp_path)}
+    env = environments.environ(OPENAI_BASE_URL=f"{served.url}/v1", OPENAI_API_KEY="none", HF_HOME=str(tmp_path))
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-8000:]
     found = json.loads(done.stdout.splitlines()[-1])

@@ -16,7 +16,7 @@ def test_chat_and_stream():
 
 
 def test_embeddings():
-    vectors = litellm.embedding(model="openai/all-minilm-l6-v2", input=["a", "b"], **HERE)
+    vectors = litellm.embedding(model="openai/smollm2", input=["a", "b"], **HERE)
     assert len(vectors.data) == 2
 
 

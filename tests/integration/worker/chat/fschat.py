@@ -1,18 +1,12 @@
-"""FastChat 0.2.36 itself, from PyPI, as the yardstick of conversations: in an environment of its own, for it is a
-package named `fastchat` too."""
+"""FastChat 0.2.36 itself as the yardstick of conversations."""
 
-import functools
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from cluster.tools.binaries import cache, locked
-
-VERSION = "0.2.36"
+from support.clients import environments
+from support.clients.fschat import LOCK
 
 Dialogue = Sequence[tuple[str, str | None]]
 """(role, text); the text of a turn that the model is to write is None."""
@@ -60,21 +54,6 @@ json.dump({"conversations": described, "chosen": chosen}, sys.stdout)
 """
 
 
-@functools.cache
-def python() -> Path:
-    """The interpreter of an environment that has FastChat and nothing else, made in seconds the first time."""
-    folder = cache() / f"fschat-{VERSION}"
-    interpreter = folder / "bin/python"
-    with locked(cache() / "fschat.lock"):
-        if not (folder / "ready").exists():
-            uv = str(Path(sys.executable).with_name("uv"))
-            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-            install = [uv, "pip", "install", "--quiet", "--python", str(interpreter), "--no-deps"]
-            subprocess.run([*install, f"fschat=={VERSION}"], check=True)
-            (folder / "ready").touch()
-    return interpreter
-
-
 def ask(dialogues: Sequence[Dialogue], paths: Sequence[str]) -> Mapping[str, Any]:
     """What FastChat says, in one run.
 
@@ -82,9 +61,9 @@ def ask(dialogues: Sequence[Dialogue], paths: Sequence[str]) -> Mapping[str, Any
     chosen: path → the name of the conversation that it takes for such a model.
     """
     asked = json.dumps({"dialogues": dialogues, "paths": paths})
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    python = str(environments.python("fschat", LOCK))
     done = subprocess.run(
-        [str(python()), "-c", _ASK], input=asked, capture_output=True, text=True, check=False, env=env
+        [python, "-c", _ASK], input=asked, capture_output=True, text=True, check=False, env=environments.environ()
     )
     assert done.returncode == 0, done.stderr
     answer: Mapping[str, Any] = json.loads(done.stdout)
