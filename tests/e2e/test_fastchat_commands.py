@@ -5,6 +5,7 @@ Its own model, a small one in vicuna-7b-v1.5's layout, is served once for all of
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from cluster.tools import packages
+from support.clients import environments
+from support.clients.fschat import LOCK
 from support.eventually import eventually
 from support.ports import free_port
 from support.vicuna import vicuna_folder
@@ -102,6 +105,7 @@ def vicuna(tmp_path_factory) -> Iterator[tuple[str, str]]:
     controller = ["fastchat.serve.controller"]
     worker = ["fastchat.serve.model_worker", "--model-name", "vicuna-7b-v1.1", "--model-path", str(model)]
     api = ["fastchat.serve.openai_api_server", "--host", "localhost", "--port", str(port)]
+    api += ["--alias", "vicuna-7b-v1.5=vicuna-7b-v1.1"]  # FastChat's document says this, its test script that
     url, workers = f"http://localhost:{port}", {"FASTCHAT_WORKERS": f"http://localhost:{worker_port}"}
     commands = (controller, [*worker, "--port", str(worker_port)], api)
     with running(*commands, env=workers, folder=folder) as logged:
@@ -121,7 +125,8 @@ def test_fastchats_commands_serve_fastchats_model(vicuna):
     url, logged = vicuna
     assert "no controller any more" in logged
     assert "chat template: vicuna_v1.1, which ships, for models named like vicuna-7b-v1.5" in logged
-    assert [model["id"] for model in httpx.get(url + "/v1/models").json()["data"]] == ["vicuna-7b-v1.1"]
+    named = [model["id"] for model in httpx.get(url + "/v1/models").json()["data"]]
+    assert named == ["vicuna-7b-v1.1", "vicuna-7b-v1.5"]
 
 
 @pytest.mark.parametrize("name", CURLS)
@@ -143,6 +148,23 @@ def test_the_snippet_runs_verbatim_with_fastchats_model(vicuna):
     env = {**os.environ, "FASTCHAT_BASEURL": vicuna[0]}
     said = subprocess.check_output([sys.executable, "-c", SNIPPET], env=env, text=True)
     assert "assistant" in said
+
+
+def test_fastchats_own_test_script_runs_whole(vicuna, tmp_path):
+    """tests/test_openai_api.py of FastChat 0.2.36's source on PyPI, with the `openai` of its days; but for the port."""
+    packages.require(packages.CURL)
+    script = tmp_path / "test_openai_api.py"
+    text = (environments.source("fschat", LOCK) / "tests/test_openai_api.py").read_text()
+    script.write_text(text.replace("http://localhost:8000", vicuna[0]))
+    command = [str(environments.python("fschat", LOCK)), str(script)]
+    env = environments.environ(PYTHONUNBUFFERED="1", LOGDIR=str(tmp_path))  # what it says and what curl does, in order
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    models, _, curls = done.stdout.partition("===== Test curl =====")
+    assert models.count("===== Test vicuna-7b-v1.") == models.count("\nlogprobs: [") == 2
+    assert models.count("embedding len: 64") == 2, models
+    found = [json.JSONDecoder().raw_decode(curls, at.start())[0] for at in re.finditer('^{"', curls, re.MULTILINE)]
+    assert [answer["object"] for answer in found] == ["list", "chat.completion", "text_completion", "list"]
 
 
 def test_flags_of_fastchats_scripts_are_taken(tmp_path):

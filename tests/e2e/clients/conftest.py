@@ -81,7 +81,9 @@ def gateway(forced_worker, served) -> Iterator[GatewayProcess]:
     """A gateway before the forced worker, and before the other one, so that it has the model `smollm2` too."""
     gateway = GatewayProcess(f"--worker={forced_worker.url}", f"--worker={served.url}")
     forced_worker.wait_ready()
-    eventually(lambda: gateway.popen.poll() is None and _lists(gateway.url, "scripted"), said=forced_worker.log.read_text)
+    eventually(
+        lambda: gateway.popen.poll() is None and _lists(gateway.url, "scripted"), said=forced_worker.log.read_text
+    )
     yield gateway
     gateway.popen.kill()
     gateway.popen.wait()

@@ -18,7 +18,10 @@ RULES: list[Rule] = [
     {"when": "weather in San Francisco", "say": call("get_weather", location="San Francisco, CA")},
     {"when": "Pirate greeting", "say": call("greeting_generator", answer_style="pirate")},
     {"when": "'你好啊集团'", "say": call("unicode_customer", customer_name="你好啊集团", description="技术")},
-    {"when": "'こんにちは株式会社'", "say": call("unicode_customer", customer_name="こんにちは株式会社", description="")},
+    {
+        "when": "'こんにちは株式会社'",
+        "say": call("unicode_customer", customer_name="こんにちは株式会社", description=""),
+    },
     {"when": '(?s)"name": "Joke".*cats', "say": call("Joke", **JOKE)},
     {"when": "joke about cats", "say": json.dumps(JOKE, separators=(",", ":"))},
 ]

@@ -31,7 +31,7 @@ def source(name: str, lock: Path) -> Path:
     """The folder of a package's source distribution, at the version that the lock file names."""
 
     def download(folder: Path) -> None:
-        named = re.search(rf"^{name}==.*(?:\\\n.*)*", lock.read_text(), re.MULTILINE)
+        named = re.search(rf"^{name}==(?:.*\\\n)*.*", lock.read_text(), re.MULTILINE)
         assert named, f"{lock} has no {name}"
         only = folder / "requirements.txt"
         only.write_text(named[0])

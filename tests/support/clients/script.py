@@ -1,4 +1,4 @@
-"""A worker that says what a script tells it to: rules of when and what, of which the first that fits a prompt counts."""
+"""A worker that says what a script tells it to: rules of when and what; the first that fits a prompt counts."""
 
 import json
 from collections.abc import Sequence
