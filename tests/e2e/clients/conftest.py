@@ -9,16 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
-import yaml
 from support.clients import environments
 from support.clients.script import ForcedWorker, Rule
 from support.eventually import eventually
 from support.gateways import GatewayProcess
+from support.workers import WorkerProcess
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -58,18 +57,17 @@ def small_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(up, small_model, tmp_path_factory):
-    """The quickstart's language model, but small: it talks nonsense, and fast."""
-    model, *_ = yaml.safe_load_all((ROOT / "examples/quickstart.yaml").read_text())
-    model["spec"]["engine"] = {"args": ["--max-model-len=4096"]}
-    model["spec"]["model"]["source"] = f"file://{small_model}"
-    manifest = tmp_path_factory.mktemp("clients") / "models.yaml"
-    manifest.write_text(yaml.safe_dump(model))
-    return up(manifest)
+def worker(small_model, tmp_path_factory) -> Iterator[WorkerProcess]:
+    """Has the model `smollm2`, which talks nonsense, and fast."""
+    options = ["--model-name=smollm2", f"--model-path={small_model}", "--max-model-len=4096"]
+    worker = WorkerProcess(tmp_path_factory.mktemp("worker"), *options)
+    yield worker
+    worker.stop()
 
 
 @pytest.fixture(scope="session")
 def forced_worker(small_model, tmp_path_factory) -> Iterator[ForcedWorker]:
+    """Has the model `scripted`, which says what it is told."""
     options = ["--model-name=scripted", f"--model-path={small_model}", "--max-batched-tokens=4096"]
     worker = ForcedWorker(tmp_path_factory.mktemp("forced"), *options, "--max-batch-size=4")
     yield worker
@@ -77,14 +75,13 @@ def forced_worker(small_model, tmp_path_factory) -> Iterator[ForcedWorker]:
 
 
 @pytest.fixture(scope="session")
-def gateway(forced_worker, served) -> Iterator[GatewayProcess]:
-    """A gateway before the forced worker, and before the other one, so that it has the model `smollm2` too."""
-    gateway = GatewayProcess(f"--worker={forced_worker.url}", f"--worker={served.url}")
-    forced_worker.wait_ready()
-    eventually(
-        lambda: gateway.popen.poll() is None and _lists(gateway.url, "scripted"), said=forced_worker.log.read_text
-    )
-    yield gateway
+def url(worker, forced_worker) -> Iterator[str]:
+    """A gateway before both."""
+    gateway = GatewayProcess(f"--worker={worker.url}", f"--worker={forced_worker.url}")
+    for each, model in ((worker, "smollm2"), (forced_worker, "scripted")):
+        each.wait_ready()
+        eventually(lambda model=model: _lists(gateway.url, model), said=each.log.read_text)
+    yield gateway.url
     gateway.popen.kill()
     gateway.popen.wait()
 
@@ -97,21 +94,16 @@ def _lists(url: str, model: str) -> bool:
 
 
 @pytest.fixture
-def forced(forced_worker, gateway) -> Callable[[Sequence[Rule]], str]:
-    """Has the model `scripted` say what rules tell it; gives the gateway's address."""
-
-    def follow(rules: Sequence[Rule]) -> str:
-        forced_worker.follow(rules)
-        return gateway.url
-
-    return follow
+def forced(forced_worker, url) -> Callable[[Sequence[Rule]], None]:
+    """Has the model `scripted` say what rules tell it."""
+    return forced_worker.follow
 
 
 @pytest.fixture
-def run_suite(client_python, tmp_path) -> Callable[[str, str], None]:
-    """Runs a suite of `suites/` with the clients' interpreter against an address; fails with its output."""
+def run_suite(client_python, url, tmp_path) -> Callable[[str], None]:
+    """Runs a suite of `suites/` with the clients' interpreter; fails with its output."""
 
-    def run(name: str, url: str) -> None:
+    def run(name: str) -> None:
         env = environments.environ(
             OPENAI_BASE_URL=url + "/v1",
             OPENAI_API_KEY="none",
@@ -125,9 +117,8 @@ def run_suite(client_python, tmp_path) -> Callable[[str, str], None]:
             HF_HOME=str(tmp_path),
         )
         options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull, "-o", "asyncio_mode=auto"]
-        command = [str(client_python), "-m", "pytest", *options, "--durations=5", str(HERE / "suites" / f"{name}.py")]
+        command = [str(client_python), "-m", "pytest", *options, str(HERE / "suites" / f"{name}.py")]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900)
-        print(done.stdout)
         assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-4000:]
 
     return run

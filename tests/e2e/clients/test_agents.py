@@ -57,9 +57,9 @@ def written(work: Path, said: str, log: Path) -> str:
     return note.read_text()
 
 
-def test_codex_writes_a_file(forced, forced_worker, run, work, tmp_path) -> None:
+def test_codex_writes_a_file(forced, forced_worker, url, run, work, tmp_path) -> None:
     say = call("exec_command", cmd="printf 'by codex' > note.txt")
-    url = forced([WRITTEN, {"when": "exec_command", "say": say}, REST])
+    forced([WRITTEN, {"when": "exec_command", "say": say}, REST])
     (tmp_path / "config.toml").write_text(CODEX.format(url=url))
     command = ("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "Write a note.")
     said = run(*command, CODEX_HOME=str(tmp_path), OPENAI_API_KEY="none")
@@ -67,9 +67,9 @@ def test_codex_writes_a_file(forced, forced_worker, run, work, tmp_path) -> None
     assert "It is written." in said
 
 
-def test_claude_code_writes_a_file(forced, forced_worker, run, work) -> None:
+def test_claude_code_writes_a_file(forced, forced_worker, url, run, work) -> None:
     say = call("Write", file_path=str(work / "note.txt"), content="by claude")
-    url = forced([WRITTEN, {"when": '"name": "Write"', "say": say}, REST])
+    forced([WRITTEN, {"when": '"name": "Write"', "say": say}, REST])
     env = {
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": "none",

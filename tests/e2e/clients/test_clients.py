@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.mark.parametrize("suite", ["openai", "anthropic", "litellm", "agents", "llm", "instructor"])
-def test_a_client_works_unchanged(run_suite, served, suite) -> None:
-    run_suite(f"{suite}_suite", served.url)
+def test_a_client_works_unchanged(run_suite, suite) -> None:
+    run_suite(f"{suite}_suite")

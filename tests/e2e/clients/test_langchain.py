@@ -28,4 +28,5 @@ RULES: list[Rule] = [
 
 
 def test_langchains_own_tests_pass(run_suite, forced) -> None:
-    run_suite("langchain_suite", forced(RULES))
+    forced(RULES)
+    run_suite("langchain_suite")

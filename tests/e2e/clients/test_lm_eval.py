@@ -28,9 +28,9 @@ def expected(model, tokenizer, context: str, continuation: str) -> tuple[float, 
     return float(rows.gather(1, tokens[:, None]).sum()), bool((rows.argmax(-1) == tokens).all())
 
 
-def test_log_likelihoods_are_those_of_transformers(client_python, served, small_model, tmp_path) -> None:
+def test_log_likelihoods_are_those_of_transformers(client_python, url, small_model, tmp_path) -> None:
     command = [*map(str, (client_python, HERE / "suites/loglikelihood.py", small_model)), json.dumps(PAIRS)]
-    env = environments.environ(OPENAI_BASE_URL=f"{served.url}/v1", OPENAI_API_KEY="none", HF_HOME=str(tmp_path))
+    env = environments.environ(OPENAI_BASE_URL=f"{url}/v1", OPENAI_API_KEY="none", HF_HOME=str(tmp_path))
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-8000:]
     found = json.loads(done.stdout.splitlines()[-1])

@@ -1,6 +1,6 @@
 """A worker whose sampler is forced along a script, for clients that need more wit than 135M parameters have.
 
-`python -m support.clients.forced_worker SCRIPT.json OPTIONS…`, the options being the worker's. The script is a list of
+`python forced_worker.py SCRIPT.json OPTIONS…`, the options being the worker's. The script is a list of
 `{"when": REGEX, "say": TEXT}`, read anew for every prompt: the first rule whose expression is found in a prompt decides
 what is said to it; where there is none, the model says what it likes. The tokens are the text's; all else (template,
 tokenizer, grammar, parser, streams, API) is the real worker's.

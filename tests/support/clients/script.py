@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from support.workers import WorkerProcess
 
-TESTS = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("forced_worker.py")
 
 
 class Rule(TypedDict):
@@ -18,13 +18,12 @@ class Rule(TypedDict):
 
 
 class ForcedWorker(WorkerProcess):
-    """`support/clients/forced_worker.py` on a free port; until it is given rules the model says what it likes."""
+    """`forced_worker.py` on a free port; until it is given rules the model says what it likes."""
 
     def __init__(self, folder: Path, *args: str) -> None:
         self._script = folder / "script.json"
-        self.program = ("support.clients.forced_worker", str(self._script))
         self.follow([])
-        super().__init__(folder, *args, env={"PYTHONPATH": str(TESTS)})
+        super().__init__(folder, *args, program=(str(PROGRAM), str(self._script)))
 
     def follow(self, rules: Sequence[Rule]) -> None:
         """From now on these rules hold, and no others."""
