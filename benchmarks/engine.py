@@ -32,7 +32,6 @@ from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.model.loader import load
 from fastchat_worker.native.model import NativeModel
@@ -113,8 +112,8 @@ class Ours:
         self.name = f"fastchat engine, {name}"
         grammars = Grammars(language_model.tokenizer, language_model.vocabulary, language_model.end_tokens)
         self.grammar = grammars.compile(json_schema(PEOPLE))
-        runner.open_cache(slots=16, max_len=2048)
-        self.engine = Engine(runner, Scheduler(SlotCache(16), budget=Settings.max_batched_tokens, max_waiting=99))
+        cache = runner.open_cache(slots=16, max_len=2048)
+        self.engine = Engine(runner, Scheduler(cache, budget=Settings.max_batched_tokens, max_waiting=99))
         self.engine.start()
 
     @contextmanager

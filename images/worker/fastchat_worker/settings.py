@@ -115,6 +115,12 @@ class Settings:
     max_batched_tokens: int = _option(
         512, "tokens of one step; a longer prompt is read in several, so that others go on meanwhile", parse=_count
     )
+    prefix_caching: str = _option(
+        "per-key",
+        "what a prompt begins with is not read again while the cache has it; per-key: from requests of the same API "
+        "key; shared: from all, so that a key can tell by the time to its first token what others asked; off: never",
+        choices=("per-key", "shared", "off"),
+    )
     max_queue: int = _option(256, "sequences that may wait; with more a request is refused with 429", parse=_count)
     max_sequences_per_request: int | None = _option(
         None, "choices that one request may have, n for each prompt; default: as many as run at once", parse=_count

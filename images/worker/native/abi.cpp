@@ -34,9 +34,22 @@ bool all_below(const int32_t* values, int32_t count, int32_t limit) {
   return std::all_of(values, values + count, [limit](int32_t value) { return value >= 0 && value < limit; });
 }
 
+// Every block that a row reads or writes is one of the cache's.
+bool has_blocks(const fc_step& step) {
+  for (int32_t row = 0; row < step.rows; row++) {
+    const int32_t slot = step.slots[row], used = step.positions[row] / fastchat::kBlock + 1;
+    if (used > step.table_width) return false;
+    const bool more = row + 1 < step.rows && step.slots[row + 1] == slot && step.positions[row + 1] > step.positions[row];
+    const int32_t* table = step.tables + static_cast<long>(slot) * step.table_width;
+    if (!more && !all_below(table, used, step.blocks)) return false;
+  }
+  return true;
+}
+
 bool fits(const fastchat::Model& model, const fc_step& step) {
   return step.rows > 0 && all_below(step.tokens, step.rows, model.shape.vocabulary) &&
-         all_below(step.sampled, step.samples, step.rows) && all_below(step.positions, step.rows, INT32_MAX);
+         all_below(step.sampled, step.samples, step.rows) && all_below(step.positions, step.rows, INT32_MAX) &&
+         all_below(step.slots, step.rows, step.sequences) && has_blocks(step);
 }
 
 }  // namespace

@@ -30,13 +30,13 @@ typedef struct fc_layer {
 
 // One step. Rows of one sequence that follow each other stand together.
 //
-// blocks: where in each layer's cache the row's sequence begins, in blocks. layer_stride: floats from one layer's cache
-// to the next one's. sampled: rows whose logits are wanted, [samples][padded vocabulary], or, where `hidden` is given,
-// their last hidden states, [samples][hidden].
+// tables: [sequences][table_width], the blocks of a layer's cache in which the tokens of a sequence stand, 32 in each, in
+// their order. slots: [rows], the sequence of each row. blocks: that a layer's cache has. layer_stride: floats from one
+// layer's cache to the next one's. sampled: rows whose logits are wanted, [samples][padded vocabulary], or, where `hidden`
+// is given, their last hidden states, [samples][hidden].
 typedef struct fc_step {
-  int32_t rows, samples;
-  const int32_t *tokens, *positions;
-  const int64_t* blocks;
+  int32_t rows, samples, sequences, table_width, blocks;
+  const int32_t *tokens, *positions, *slots, *tables;
   const int32_t* sampled;
   float* cache;
   int64_t layer_stride;

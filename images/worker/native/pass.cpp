@@ -22,7 +22,7 @@ void Pass::run() {
 
 void Pass::find_runs() {
   for (int row = 0; row < step.rows; row++) {
-    const bool follows = row && step.blocks[row] == step.blocks[row - 1] &&
+    const bool follows = row && step.slots[row] == step.slots[row - 1] &&
                          step.positions[row] == step.positions[row - 1] + 1 && runs.back().count < kRowsOfRun;
     if (follows) {
       runs.back().count++;

@@ -32,8 +32,11 @@ struct Pass {
 
   void run();
 
+  // The blocks of the row's sequence.
+  const int32_t* table(int row) const { return step.tables + static_cast<long>(step.slots[row]) * step.table_width; }
+  float* cache_of(int layer) const { return step.cache + layer * step.layer_stride; }
   float* cache_block(int layer, int row, long token) const {
-    return step.cache + layer * step.layer_stride + (step.blocks[row] + token / kBlock) * model.block_size();
+    return cache_of(layer) + table(row)[token / kBlock] * model.block_size();
   }
 
   Model& model;

@@ -59,8 +59,7 @@ void Worker::attend(const Layer& layer, int index) {
 void Worker::attend(const Layer& layer, int index, const Run& run, int head) {
   const fc_shape& shape = model_.shape;
   const int group = shape.heads / shape.kv_heads, at = head * group * shape.head_size;
-  const float* keys = pass_.cache_block(index, run.first, 0) +
-                      head * (model_.keys_per_block() + model_.values_per_block());
+  const float* keys = pass_.cache_of(index) + head * (model_.keys_per_block() + model_.values_per_block());
   Attention task;
   task.query = scratch_.qkv.at(run.first) + at;
   task.query_stride = scratch_.qkv.stride();
@@ -68,6 +67,7 @@ void Worker::attend(const Layer& layer, int index, const Run& run, int head) {
   task.out_stride = scratch_.attended.stride();
   task.keys = keys;
   task.values = keys + model_.keys_per_block();
+  task.table = pass_.table(run.first);
   task.block_stride = model_.block_size();
   task.rows = run.count;
   task.heads = group;

@@ -134,7 +134,9 @@ class Sampling(Request):
     prompt_cache_retention: str | None = None
     priority: int | None = None
     request_id: str | None = None
-    cache_salt: str | None = None
+    cache_salt: str | None = Field(
+        None, max_length=1024, description="Only requests with the same one find each other's prompts in the cache."
+    )
     # Would change the completion.
     use_beam_search: Annotated[None, Refused((False,))] = None
     length_penalty: Annotated[None, Refused((1, 1.0))] = None

@@ -14,17 +14,17 @@ from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.slots import SlotCache
 
 MAX_LEN = 512
+KEPT = 4096
+"""Tokens of ended sequences."""
 
 
 class Running:
     """An engine on its thread."""
 
     def __init__(self, runner: Any, slots: int, budget: int, max_waiting: int) -> None:
-        runner.open_cache(slots, MAX_LEN)
-        self.engine = Engine(runner, Scheduler(SlotCache(slots), budget, max_waiting))
+        self.engine = Engine(runner, Scheduler(runner.open_cache(slots, MAX_LEN, KEPT), budget, max_waiting))
         self.engine.start()
 
     def generate(self, sequences: list[Sequence], timeout: float = 120) -> list[list[int]]:

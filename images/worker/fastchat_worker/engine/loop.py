@@ -20,6 +20,7 @@ from fastchat_worker.engine.packing import pack
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.engine.sequence import Finish, Phase, Sequence
 from fastchat_worker.engine.turns import has_room
+from fastchat_worker.kv.cache import KVCache
 
 logger = logging.getLogger(__name__)
 _SECONDS = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 3)
@@ -85,6 +86,11 @@ class Engine:
     def cached(self) -> int:
         """Tokens whose keys and values are in the cache."""
         return sum(sequence.cached for sequence in tuple(self._scheduler.running))
+
+    @property
+    def cache(self) -> KVCache[Sequence]:
+        """Who has room, and what was found in it of prompts; to be read only."""
+        return self._scheduler.cache
 
     @property
     def waiting(self) -> int:

@@ -19,6 +19,15 @@ class Room:
     slots: int
     max_len: int
 
+    def kept_tokens(self, device: str) -> int:
+        """Tokens of ended sequences that may stay in it at most, within the room of those that run.
+
+        On the CPU memory is taken as it is first written, and would all be taken in the end: a quarter of it stays, or
+        as much as one sequence can have.
+        """
+        tokens = self.slots * self.max_len
+        return max(tokens // 4, self.max_len) if device == "cpu" else tokens
+
 
 def plan(free: int, token_bytes: int, model_len: int, wanted_len: int | None, wanted_slots: int) -> Room:
     """Room for `wanted_slots` sequences if it can be had.

@@ -15,6 +15,8 @@ from fastchat_worker.attention.texts import TextAttention
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.engine.memory import free_bytes
+from fastchat_worker.engine.sequence import Sequence as TokenSequence
+from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors, bytes_per_token
 
 
@@ -48,10 +50,11 @@ class Runner:
         """Cache bytes that one token of one sequence takes."""
         return bytes_per_token(self._shapes, self._model.dtype)
 
-    def open_cache(self, slots: int, max_len: int) -> None:
-        """Takes the memory for so many sequences of so many tokens."""
+    def open_cache(self, slots: int, max_len: int, kept_tokens: int = 0) -> SlotCache[TokenSequence]:
+        """Takes the memory for so many sequences of so many tokens. Returns who has which part of it."""
         self._tensors = SlotTensors(self._shapes, slots, max_len, self._model.dtype, self.device)
         self._slots = SlotAttention(self._tensors, self.device)
+        return SlotCache(slots)
 
     def free_bytes(self) -> int:
         """Memory of the model's device that can still be had."""

@@ -80,7 +80,7 @@ class Scheduler:
     """
 
     def __init__(self, cache: KVCache[Sequence], budget: int, max_waiting: int) -> None:
-        self._cache = cache
+        self.cache = cache
         self.budget = max(budget, cache.capacity + 1)
         self.max_waiting = max_waiting
         self.waiting: Turns[Sequence] = Turns()
@@ -93,11 +93,11 @@ class Scheduler:
     @property
     def slots(self) -> int:
         """Sequences that can run at once."""
-        return self._cache.capacity
+        return self.cache.capacity
 
     @property
     def running(self) -> Ordered[Sequence]:
-        return self._cache.sequences
+        return self.cache.sequences
 
     @property
     def interrupted(self) -> list[Sequence]:
@@ -118,17 +118,17 @@ class Scheduler:
         if not decode and not chunks:
             return None
         for sequence in decode:
-            self._cache.append(sequence, 1)
+            self.cache.append(sequence, 1)
         for chunk in chunks:
-            self._cache.append(chunk.sequence, chunk.length)
+            self.cache.append(chunk.sequence, chunk.length)
             if chunk.completes_prompt:
                 chunk.sequence.phase = Phase.DECODE
-        return Batch(decode, tuple(chunks), self._cache.take_edits())
+        return Batch(decode, tuple(chunks), self.cache.take_edits())
 
     def worked(self) -> None:
         """The last step did."""
         self._worked += 1
-        if self.limit < self._cache.capacity and self._worked % _RECOVERY == 0:
+        if self.limit < self.cache.capacity and self._worked % _RECOVERY == 0:
             self.limit += 1
 
     def failed(self, batch: Batch) -> Sequence | None:
@@ -136,7 +136,7 @@ class Scheduler:
         self._worked = 0
         culprit = batch.sequences[0] if len(batch.sequences) == 1 else None
         interrupted = [each for each in (*self.running, *self.interrupted) if each.phase is not Phase.FINISHED]
-        self._cache.reset()
+        self.cache.reset()
         for sequence in interrupted:
             sequence.begin_anew()
         self._suspects = Suspects([] if culprit else batch.sequences)
@@ -148,28 +148,33 @@ class Scheduler:
         self.waiting.keep(lambda sequence: sequence.phase is not Phase.FINISHED)
         self._again = [each for each in self._again if each.phase is not Phase.FINISHED]
         for sequence in [each for each in reversed(self.running) if each.phase is Phase.FINISHED]:
-            self._cache.free(sequence)
+            self.cache.free(sequence)
 
     def _admit(self, suspect: Sequence | None) -> None:
         """Makes room: for a suspect alone, else for those that ran before, then for those that wait."""
         if suspect:
-            self._allocate([suspect] if suspect.phase is Phase.WAITING else [])
+            if suspect.phase is Phase.WAITING and self.cache.allocate(suspect):
+                suspect.phase = Phase.PREFILL
             return
         self._allocate(self._again)
-        while not self._again and self.waiting and len(self.running) < self.limit:
-            if not self._cache.allocate(self.waiting.next):
+        while not self._again and self.waiting and self._may_begin(self.waiting.next):
+            if not self.cache.allocate(self.waiting.next):
                 return
             self.waiting.pop().phase = Phase.PREFILL
 
     def _allocate(self, sequences: list[Sequence]) -> None:
-        while sequences and len(self.running) < self.limit and self._cache.allocate(sequences[0]):
+        while sequences and self._may_begin(sequences[0]) and self.cache.allocate(sequences[0]):
             sequences.pop(0).phase = Phase.PREFILL
+
+    def _may_begin(self, sequence: Sequence) -> bool:
+        """Not while another reads what it begins with; without that its turn to read would come after it as well."""
+        return len(self.running) < self.limit and not self.cache.match(sequence).coming
 
     def _run_fewer(self, limit: int) -> None:
         """Takes those that came last out of the cache again, so that not more than `limit` run, but one does."""
         self.limit = max(limit, 1)
         for sequence in reversed(self.running[self.limit :]):
-            self._cache.free(sequence)
+            self.cache.free(sequence)
             if sequence.phase is not Phase.FINISHED:
                 sequence.begin_anew()
                 self._again.insert(0, sequence)

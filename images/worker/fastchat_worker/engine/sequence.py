@@ -1,7 +1,7 @@
 """One completion while it is generated: its tokens, how the next one is chosen, and how it ended."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from enum import Enum
@@ -50,6 +50,8 @@ class Sequence:
     (which says why it cannot be kept) the token is None.
     `scores` and `prompt_scores` are there as far as `wanted` says: one for each of `tokens`, from before the listener
     hears of it, and one for each token of the prompt but its first.
+    `owner` says with whose sequences it may share what is in the cache, `reused` how much of it was there already when
+    it first got room.
     `key` and `request` say to whom and to what it belongs: they take turns where sequences wait.
     `prefill_at` and `decode_at` are when its prompt began to be read and when its first token was there, on
     time.monotonic's clock.
@@ -66,6 +68,8 @@ class Sequence:
     phase: Phase = Phase.WAITING
     finish: Finish | None = None
     key: str = ""
+    owner: Hashable = ""
+    reused: int | None = None
     request: object = field(default_factory=object)
     prefill_at: float | None = None
     decode_at: float | None = None
@@ -85,6 +89,17 @@ class Sequence:
     @property
     def prompt_cached(self) -> bool:
         return self.cached >= self.to_read
+
+    @property
+    def reusable(self) -> int:
+        """Tokens, from the first on, that it need not read: it needs logits after the last and after those scored."""
+        scored = self.to_read if self.wanted.prompt is None else len(self.prompt_scores)
+        return min(self.to_read - 1, scored)
+
+    @property
+    def failed(self) -> bool:
+        """What it computed cannot be relied on."""
+        return self.finish == "error"
 
     @property
     def choice(self) -> Choice:

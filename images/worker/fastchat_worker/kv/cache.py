@@ -1,26 +1,77 @@
 """What the scheduler asks of a cache: room for sequences. Which tensors hold the keys and values is not said here."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from fastchat_worker.kv.edits import Edit
 
 
 class Cached(Protocol):
-    """A sequence as the cache sees it. `cached`: tokens, from the first on, whose keys and values it holds."""
+    """A sequence as the cache sees it. `cached`: tokens, from the first on, whose keys and values it holds.
+
+    `reused`: how many of them were there when it got room first; None before. `owner`: sequences of the same owner may
+    use each other's keys and values. `to_read`: tokens that are read before it decodes.
+    """
 
     cached: int
+    reused: int | None
+    owner: Hashable
+    to_read: int
 
     @property
     def prompt_cached(self) -> bool:
         """The whole prompt is in the cache."""
 
+    @property
+    def reusable(self) -> int:
+        """Tokens, from the first on, that it need not read itself."""
+
+    @property
+    def failed(self) -> bool:
+        """What it computed cannot be relied on."""
+
+    def read(self, start: int, end: int) -> Sequence[int]:
+        """Tokens `start` … `end`."""
+
 
 T = TypeVar("T", bound=Cached)
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Tokens of a new sequence, from its first on, that need not be read: `held` are there, `coming` ones are just
+    being read by a sequence that runs."""
+
+    held: int = 0
+    coming: int = 0
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the cache has done since it was made, and has. In tokens: `asked` of new sequences, `found` of these."""
+
+    asked: int = 0
+    found: int = 0
+
+    def count(self, sequence: Cached, found: int) -> None:
+        """A sequence gets room, with so many tokens that are held already."""
+        sequence.cached = found
+        if sequence.reused is None:
+            sequence.reused = found
+            self.asked += sequence.to_read
+            self.found += found
+
+
 class KVCache(Protocol[T]):
-    """Room for the keys and values of sequences. There is no lookup by prefix: nothing of an ended sequence is kept."""
+    """Room for the keys and values of sequences, which stay where they are until the room is needed.
+
+    A new sequence takes over what there is of its beginning, of running sequences and of those that have ended.
+    """
+
+    @property
+    def usage(self) -> Usage:
+        """What was looked for so far, and what was found."""
 
     @property
     def capacity(self) -> int:
@@ -30,17 +81,28 @@ class KVCache(Protocol[T]):
     def sequences(self) -> Sequence[T]:
         """Those that have room, in the order in which the rows of a step have to stand."""
 
+    @property
+    def in_use(self) -> int:
+        """Tokens for which those have room; what several share counts once."""
+
+    @property
+    def kept(self) -> int:
+        """Tokens of sequences that have ended."""
+
+    def match(self, sequence: T) -> Match:
+        """How much of a new sequence need not be read."""
+
     def allocate(self, sequence: T) -> bool:
-        """Makes room for a new sequence; False where there is none."""
+        """Makes room for a new sequence, and says in `cached` what is there of it; False where there is none."""
 
     def append(self, sequence: T, tokens: int) -> None:
         """The next step stores so many more tokens of the sequence."""
 
     def free(self, sequence: T) -> None:
-        """Gives the sequence's room back."""
+        """Gives the sequence's room back. What it read stays to be found, unless it failed."""
 
     def reset(self) -> None:
-        """Takes everybody's room, because what the tensors hold cannot be relied on."""
+        """Takes everybody's room and forgets all, because what the tensors hold cannot be relied on."""
 
     def take_edits(self) -> tuple[Edit, ...]:
         """What the tensors have to do before the next step, in this order. Each is handed out once."""

@@ -1,11 +1,11 @@
-"""What the cache's tensors have to copy and clear when sequences come and go."""
+"""What the cache's tensors have to do when sequences come and go."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The first `length` tokens go from one slot to another; zeros are left behind."""
+    """The first `length` tokens go from one slot to another. A slot that is memory of its own is zero afterwards."""
 
     source: int
     target: int
@@ -20,4 +20,13 @@ class Clear:
     length: int
 
 
-Edit = Move | Clear
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """The tokens of a slot's sequence stand in these blocks, from its block number `first` on."""
+
+    slot: int
+    first: int
+    blocks: tuple[int, ...]
+
+
+Edit = Move | Clear | Assign

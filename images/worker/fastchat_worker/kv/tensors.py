@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fastchat_worker.kv.edits import Edit, Move
+from fastchat_worker.kv.edits import Clear, Edit, Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def _apply(edit: Edit, tensor: torch.Tensor) -> None:
         source = tensor[edit.source, :, : edit.length]
         tensor[edit.target, :, : edit.length] = source
         source.zero_()
-    else:
+    elif isinstance(edit, Clear):
         tensor[edit.slot, :, : edit.length].zero_()
 
 

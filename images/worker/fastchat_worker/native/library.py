@@ -47,9 +47,8 @@ class Step(Structure):
     """`fc_step`."""
 
     _fields_ = (
-        ("rows", c_int32),
-        ("samples", c_int32),
-        *((name, c_void_p) for name in ("tokens", "positions", "blocks", "sampled", "cache")),
+        *((name, c_int32) for name in ("rows", "samples", "sequences", "table_width", "blocks")),
+        *((name, c_void_p) for name in ("tokens", "positions", "slots", "tables", "sampled", "cache")),
         ("layer_stride", c_int64),
         ("logits", c_void_p),
         ("hidden", c_void_p),

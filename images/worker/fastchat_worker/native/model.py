@@ -72,28 +72,33 @@ class NativeModel:
         self,
         tokens: Indices,
         positions: Indices,
-        blocks: Indices,
+        slots: Indices,
         sampled: Indices,
         *,
+        tables: NDArray[np.int32],
         cache: Tensor,
+        blocks: int,
         layer_stride: int,
         logits: Tensor | None = None,
         hidden: Tensor | None = None,
     ) -> None:
         """One step: fills `logits` [sampled, logits_stride], or `hidden` [sampled, hidden] where that is given.
 
-        blocks: where the sequence of each row begins in a layer's cache, in blocks. layer_stride: floats from one layer
-        to the next one.
+        slots: the sequence of each row. tables: [sequences, blocks], where in the cache the tokens of each sequence
+        stand. blocks: that a layer's cache has. layer_stride: floats from one layer to the next one.
         """
-        rows = [np.array(values, np.int32) for values in (tokens, positions, sampled)]
-        begins = np.array(blocks, np.int64)
+        rows = [np.array(values, np.int32) for values in (tokens, positions, slots, sampled)]
         step = Step(
             rows=len(tokens),
             samples=len(sampled),
+            sequences=tables.shape[0],
+            table_width=tables.shape[1],
+            blocks=blocks,
             tokens=_address(rows[0]),
             positions=_address(rows[1]),
-            blocks=_address(begins),
-            sampled=_address(rows[2]),
+            slots=_address(rows[2]),
+            tables=_address(tables),
+            sampled=_address(rows[3]),
             cache=cache.data_ptr(),
             layer_stride=layer_stride,
             logits=None if logits is None else logits.data_ptr(),

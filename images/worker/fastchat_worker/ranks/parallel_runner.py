@@ -9,6 +9,8 @@ from torch import Tensor
 
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.sequence import Sequence as TokenSequence
+from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.ranks.group import RankGroup
 
 
@@ -35,9 +37,13 @@ class ParallelRunner:
         least: int = min(own, *others)
         return least // self._group.size if self.device.type == "cpu" else least
 
-    def open_cache(self, slots: int, max_len: int) -> None:
-        """Takes the memory for so many sequences of so many tokens."""
-        self._group.together("open_cache", (slots, max_len), lambda: self._runner.open_cache(slots, max_len))
+    def open_cache(self, slots: int, max_len: int, kept_tokens: int = 0) -> SlotCache[TokenSequence]:
+        """Takes the memory for so many sequences of so many tokens. Returns who has which part of it, on every rank.
+
+        kept_tokens: of sequences that have ended, at most.
+        """
+        arguments = (slots, max_len)
+        return self._group.together("open_cache", arguments, lambda: self._runner.open_cache(*arguments, kept_tokens))[0]
 
     def execute(self, step: ModelInput) -> ModelOutput:
         plain = replace(step, choices=())

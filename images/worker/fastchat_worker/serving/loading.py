@@ -19,12 +19,11 @@ from fastchat_worker.encoders.encoder import Encoder
 from fastchat_worker.encoders.language import LanguageModelEmbedder
 from fastchat_worker.encoders.sentence import SentenceEmbedder
 from fastchat_worker.engine.loop import Engine
-from fastchat_worker.engine.memory import plan
+from fastchat_worker.engine.memory import Room, plan
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.selection import select
-from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
@@ -114,21 +113,31 @@ def _serve(
         settings.max_model_len,
         settings.max_batch_size,
     )
-    logger.info("room for %d sequences of %d tokens", room.slots, room.max_len)
+    kept = 0 if settings.prefix_caching == "off" else room.kept_tokens(runner.device.type)
+    _tell(room, kept, runner.token_bytes)
     model.max_len = room.max_len
     rope.settle(model.model, room.max_len)
-    runner.open_cache(room.slots, room.max_len)
+    cache = runner.open_cache(room.slots, room.max_len, kept)
     report("reading the tokens' texts")
     ends = model.end_tokens | (template.stop_tokens if template else frozenset())
     grammars = Grammars(model.tokenizer, model.vocabulary, ends)
-    scheduler = Scheduler(SlotCache(room.slots), settings.max_batched_tokens, settings.max_queue)
+    scheduler = Scheduler(cache, settings.max_batched_tokens, settings.max_queue)
     engine = Engine(runner, scheduler, settings.max_sequences_per_request)
     engine.start()
     metrics.watch_engine(engine, room.max_len)
     embedder = LanguageModelEmbedder(model, engine, settings.matryoshka_dimensions)
     calling = find_calling(template, model.tokenizer, settings.tool_call_parser) if template else None
-    generator = Generator(model, engine, grammars, template, calling)
+    shared = settings.prefix_caching == "shared"
+    generator = Generator(model, engine, grammars, template, calling, shares_prefixes=shared)
     return ServedModel(embedder, _batcher(embedder, settings, metrics), generator)
+
+
+def _tell(room: Room, kept: int, token_bytes: int) -> None:
+    size = room.slots * room.max_len * token_bytes / 2**30
+    logger.info(
+        "room for %d sequences of %d tokens, %.1f GiB; within it up to %d tokens of ended ones stay, %.1f GiB",
+        room.slots, room.max_len, size, kept, kept * token_bytes / 2**30,
+    )  # fmt: skip
 
 
 def _executor(model: LanguageModel, again: Callable[[], LanguageModel], settings: Settings) -> Runner | NativeRunner:

@@ -1,5 +1,6 @@
 """Which models requests can name, and what serves them."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -30,6 +31,12 @@ class Generator:
     chat_template: ChatTemplate | None = None
     calling: Calling | None = None
     """How it is told its tools, and its messages are read; there where a chat template is."""
+    shares_prefixes: bool = False
+    """What one API key's prompts begin with is not read again for another's."""
+
+    def owner(self, key: str, request: SamplingRequest) -> Hashable:
+        """Requests of the same owner may find each other's prompts in the cache."""
+        return "" if self.shares_prefixes else key, request.cache_salt or ""
 
     @cached_property
     def texts(self) -> TokenTexts:

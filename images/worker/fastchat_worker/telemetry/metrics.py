@@ -21,6 +21,26 @@ PREFIX = "fastchat_worker"
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
+class CountedUsage(Protocol):
+    """Tokens of prompts that were looked for in a cache, and those of them that were there."""
+
+    asked: int
+    found: int
+
+
+class CountedCache(Protocol):
+    """The cache of an engine, in tokens."""
+
+    @property
+    def usage(self) -> CountedUsage: ...
+
+    @property
+    def in_use(self) -> int: ...
+
+    @property
+    def kept(self) -> int: ...
+
+
 class Counted(Protocol):
     """An engine as it is counted: sequences, tokens, and how long its steps took."""
 
@@ -42,6 +62,9 @@ class Counted(Protocol):
     @property
     def cached(self) -> int: ...
 
+    @property
+    def cache(self) -> CountedCache: ...
+
 
 class _Steps(Collector):
     """What the engine has computed, read when it is scraped."""
@@ -57,6 +80,11 @@ class _Steps(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_tokens_generated", "Tokens, as they are generated.", engine.tokens_generated
         )
+        usage = engine.cache.usage
+        yield CounterMetricFamily(
+            f"{PREFIX}_prefix_queried_tokens", "Tokens of prompts that were looked for in the cache.", usage.asked
+        )
+        yield CounterMetricFamily(f"{PREFIX}_prefix_hit_tokens", "Those of them that were there.", usage.found)
         for name, documentation, values in (
             ("step_seconds", "Duration of a step of the model.", engine.step_seconds),
             ("step_sequences", "Sequences that took part in a step: the batch.", engine.step_sequences),
@@ -92,6 +120,13 @@ class Metrics:
         self.watch("sequences_waiting", "Sequences that wait for a slot.", lambda: engine.waiting)
         self.watch("slots", "Sequences that can run at once.", lambda: engine.slots)
         self.watch("cached_tokens", "Tokens of the running sequences that the cache holds.", lambda: engine.cached)
+        self.watch(
+            "cache_tokens_in_use", "Tokens for which running sequences have room; shared ones count once.",
+            lambda: engine.cache.in_use,
+        )  # fmt: skip
+        self.watch(
+            "prefix_kept_tokens", "Tokens of ended sequences that the cache still holds.", lambda: engine.cache.kept
+        )
         self.watch("cache_tokens", "Tokens that the cache has room for.", lambda: engine.slots * max_len)
         self._registry.register(_Steps(engine))
 

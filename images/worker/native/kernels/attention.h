@@ -27,7 +27,7 @@ INLINE Seen seen(const Attention& a, int row) {
 template <int Q>
 INLINE void score(const Attention& a, const float* query, long first, long last, long stride) {
   for (long block = first; block < last; block++) {
-    const float* keys = a.keys + block * a.block_stride;
+    const float* keys = a.keys + a.table[block] * a.block_stride;
     for (int token = 0; token < kBlock; token += 2 * kWidth) {
       Floats sums[Q][2] = {};
       for (int d = 0; d < a.head_size; d++) {
@@ -74,7 +74,7 @@ INLINE void weigh(const Attention& a, long first, long last, long stride, int d,
   const long row = fastchat::padded(a.head_size);
   for (int q = 0; q < Q; q++) out[q][0] = out[q][1] = Floats{};
   for (long block = first / kBlock; block * kBlock < last; block++) {
-    const float* values = a.values + block * a.block_stride + d;
+    const float* values = a.values + a.table[block] * a.block_stride + d;
     const long from = block * kBlock < first ? first : block * kBlock;
     const long to = (block + 1) * kBlock < last ? (block + 1) * kBlock : last;
     for (long token = from; token < to; token++) {

@@ -56,8 +56,9 @@ struct Target {
 
 // Attention of rows of one sequence that follow each other, for the query heads that share a head of keys and values.
 //
-// keys: blocks of [head_size][kBlock]; values: blocks of [kBlock][padded(head_size)]. Row i sees the tokens up to
-// position + i, and of them the last `window`; 0: all. scores: room for kQueries rows of all blocks.
+// keys: blocks of [head_size][kBlock]; values: blocks of [kBlock][padded(head_size)]. table: which of the blocks are the
+// sequence's, in the order of its tokens. Row i sees the tokens up to position + i, and of them the last `window`; 0: all.
+// scores: room for kQueries rows of all blocks.
 struct Attention {
   const float* query = nullptr;
   long query_stride = 0;
@@ -65,6 +66,7 @@ struct Attention {
   long out_stride = 0;
   const float* keys = nullptr;
   const float* values = nullptr;
+  const int32_t* table = nullptr;
   long block_stride = 0;
   int rows = 0;
   int heads = 0;

@@ -11,6 +11,7 @@ from fastchat_worker.attention.batch import PackedBatch, Span
 from fastchat_worker.engine.executor import ModelInput
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.kv.edits import Assign
 from fastchat_worker.model import rope
 from fastchat_worker.sampling.parameters import Choice
 
@@ -93,14 +94,14 @@ def test_a_sequence_never_writes_into_anothers_slot(native):
     runner = native(family("Llama"))
     runner.open_cache(2, 32)
     batch = PackedBatch((5,), (32,), (0,), 1, ())
-    with pytest.raises(ValueError, match="longer than its slot"):
+    with pytest.raises(ValueError, match="do not fit"):
         runner.execute(ModelInput(batch, (), (0,), (Choice(),)))
 
 
 def _two(tokens):
     """A step that reads two prompts of one token."""
     batch = PackedBatch(tuple(tokens), (0, 0), (0, 1), 0, (Span(0, 1, 0, 0), Span(1, 2, 1, 0)))
-    return ModelInput(batch, (), (0, 1), (Choice(), Choice()))
+    return ModelInput(batch, (Assign(0, 0, (0,)), Assign(1, 0, (1,))), (0, 1), (Choice(), Choice()))
 
 
 def _with_nan(token: int):

@@ -10,6 +10,11 @@ from fastchat_worker.kv.slots import SlotCache
 class Cached:
     prompt: int
     cached: int = 0
+    reused: int | None = None
+
+    @property
+    def to_read(self) -> int:
+        return self.prompt
 
     @property
     def prompt_cached(self) -> bool:
