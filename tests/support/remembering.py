@@ -1,12 +1,17 @@
 """An executor whose tokens depend on all that its cache has of a sequence, so that a wrong block shows in the text."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from fastchat_worker.attention.batch import PackedBatch
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.kv.edits import Assign, Edit, Move
+from fastchat_worker.kv.tensors import LayerShape, SlotTensors
+from fastchat_worker.sampling.score import Score
 
 VOCABULARY = 97
 BAD = 96
@@ -56,12 +61,34 @@ class PagedMemory:
         return [self._blocks[table[at // self._size]][at % self._size] for at in range(length)]
 
 
+class SlotMemory:
+    """Dense slots, whose tensors hold each token plus one; what nobody wrote is zero."""
+
+    def __init__(self, slots: int, max_len: int) -> None:
+        self._tensors = SlotTensors({0: LayerShape(1, 1, 1)}, slots, max_len, torch.float32, torch.device("cpu"))
+        self._ends: dict[int, int] = {}
+
+    def apply(self, edits: Sequence[Edit]) -> None:
+        self._tensors.apply(edits)
+
+    def write(self, slot: int, position: int, token: int) -> None:
+        self._ends[slot] = position + 1
+        for tensor in (self._tensors.keys[0], self._tensors.values[0]):
+            tensor[slot, 0, position, 0] = token + 1
+
+    def read(self, slot: int, length: int) -> list[int]:
+        keys, values = (tensor[0][slot, 0, :, 0].tolist() for tensor in (self._tensors.keys, self._tensors.values))
+        assert keys == values
+        assert not any(keys[self._ends[slot] :])
+        return [int(number) - 1 for number in keys[:length]]
+
+
 class Remembering:
     """An executor over such a memory. It writes before it raises."""
 
     vocabulary = VOCABULARY
 
-    def __init__(self, memory: PagedMemory, fails: Callable[[ModelInput], bool] = lambda _: False) -> None:
+    def __init__(self, memory: PagedMemory | SlotMemory, fails: Callable[[ModelInput], bool] = lambda _: False) -> None:
         self._memory, self._fails = memory, fails
         self.tokens_read = 0
 
@@ -73,11 +100,13 @@ class Remembering:
         self.tokens_read += len(rows.tokens) - rows.decode
         if self._fails(step):
             raise RuntimeError("out of memory")
-        return ModelOutput(tuple(self._after(rows.slots[row], rows.positions[row]) for row in step.sampled))
+        tokens = tuple(self._after(rows, row) for row in step.sampled)
+        scores = (self._after(rows, scored.row) for scored in step.scored)
+        return ModelOutput(tokens, (), tuple(Score(math.nan if token is None else token) for token in scores))
 
     def embed(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         raise NotImplementedError
 
-    def _after(self, slot: int, position: int) -> int | None:
-        content = self._memory.read(slot, position + 1)
+    def _after(self, rows: PackedBatch, row: int) -> int | None:
+        content = self._memory.read(rows.slots[row], rows.positions[row] + 1)
         return None if NAN in content else token_after(content)

@@ -51,10 +51,13 @@ class Runner:
         return bytes_per_token(self._shapes, self._model.dtype)
 
     def open_cache(self, slots: int, max_len: int, kept_tokens: int = 0) -> SlotCache[TokenSequence]:
-        """Takes the memory for so many sequences of so many tokens. Returns who has which part of it."""
+        """Takes the memory for so many sequences of so many tokens. Returns who has which part of it.
+
+        kept_tokens: of sequences that have ended, at most.
+        """
         self._tensors = SlotTensors(self._shapes, slots, max_len, self._model.dtype, self.device)
         self._slots = SlotAttention(self._tensors, self.device)
-        return SlotCache(slots)
+        return SlotCache(slots, kept_tokens // max_len)
 
     def free_bytes(self) -> int:
         """Memory of the model's device that can still be had."""

@@ -13,11 +13,32 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotate:
+    """What stands in each of these slots goes to the one before it, and what stands in the first to the last.
+
+    lengths: tokens of each slot, as they stand before.
+    """
+
+    slots: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The first `length` tokens of a slot are written into another one, which is zero, too."""
+
+    source: int
+    target: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clear:
-    """The first `length` tokens of a slot become zeros."""
+    """The tokens `first` … `end` of a slot become zeros."""
 
     slot: int
-    length: int
+    end: int
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +50,4 @@ class Assign:
     blocks: tuple[int, ...]
 
 
-Edit = Move | Clear | Assign
+Edit = Move | Rotate | Copy | Clear | Assign

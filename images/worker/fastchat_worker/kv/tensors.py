@@ -2,12 +2,13 @@
 
 import math
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
-from fastchat_worker.kv.edits import Clear, Edit, Move
+from fastchat_worker.kv.edits import Clear, Copy, Edit, Move, Rotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,27 @@ def bytes_per_token(layers: dict[int, LayerShape], dtype: torch.dtype) -> int:
 
 
 def _apply(edit: Edit, tensor: torch.Tensor) -> None:
-    if isinstance(edit, Move):
-        source = tensor[edit.source, :, : edit.length]
-        tensor[edit.target, :, : edit.length] = source
-        source.zero_()
-    elif isinstance(edit, Clear):
-        tensor[edit.slot, :, : edit.length].zero_()
+    match edit:
+        case Move(source, target, length):
+            moved = tensor[source, :, :length]
+            tensor[target, :, :length] = moved
+            moved.zero_()
+        case Rotate(slots, lengths):
+            _rotate(tensor, slots, lengths)
+        case Copy(source, target, length):
+            tensor[target, :, :length] = tensor[source, :, :length]
+        case Clear(slot, end, first):
+            tensor[slot, :, first:end].zero_()
+
+
+def _rotate(tensor: torch.Tensor, slots: Sequence[int], lengths: Sequence[int]) -> None:
+    """A slot is zero behind its tokens, so as many as the longer of two has are right for both."""
+    first = tensor[slots[0], :, : lengths[0]].clone()
+    for (target, had), (source, gives) in pairwise(zip(slots, lengths, strict=True)):
+        length = max(had, gives)
+        tensor[target, :, :length] = tensor[source, :, :length]
+    tensor[slots[-1], :, : lengths[0]] = first
+    tensor[slots[-1], :, lengths[0] : lengths[-1]].zero_()
 
 
 def lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
