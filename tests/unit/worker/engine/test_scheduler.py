@@ -4,7 +4,8 @@ import random
 
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.sequence import Phase, Sequence
-from fastchat_worker.kv.edits import Edit, Move
+from fastchat_worker.kv.edits import Clear, Edit, Move
+from fastchat_worker.kv.paged import PagedCache
 from fastchat_worker.kv.slots import SlotCache
 
 
@@ -120,7 +121,8 @@ class PlayedCache:
             assert len(self.slots[edit.source]) == edit.length
             self.slots[edit.target], self.slots[edit.source] = self.slots[edit.source], []
         else:
-            assert len(self.slots[edit.slot]) == edit.length
+            assert isinstance(edit, Clear)
+            assert len(self.slots[edit.slot]) == edit.end
             self.slots[edit.slot] = []
 
     def step(self) -> None:
@@ -158,3 +160,36 @@ def test_after_any_history_every_sequence_finds_its_own_cache_and_nothing_of_ano
                 chance.choice(played.scheduler.running).end("cancelled")
                 played.scheduler.retire()
             played.step()
+
+
+def _shared(slots: int, budget: int) -> Scheduler:
+    return Scheduler(PagedCache(slots, 64, 4, 256), budget, max_waiting=99)
+
+
+def test_a_prompt_that_comes_several_times_at_once_is_read_once():
+    scheduler, prompt = _shared(slots=4, budget=8), list(range(22))
+    sequences = [Sequence([*prompt, number], 1) for number in range(4)]
+    for sequence in sequences:
+        scheduler.add(sequence)
+    lengths = []
+    while batch := scheduler.schedule():
+        lengths.append([chunk.length for chunk in batch.chunks])
+        for sequence in batch.sampled:
+            sequence.append(7)
+        scheduler.retire()
+    assert lengths == [[8], [8], [7], [3, 3, 2], [1]]
+    assert [sequence.reused for sequence in sequences] == [0, 20, 20, 20]
+
+
+def test_who_waits_for_a_prompt_whose_reader_is_cancelled_reads_it():
+    scheduler, prompt = _shared(slots=2, budget=8), list(range(22))
+    reader, waiting = Sequence(prompt, 1), Sequence(prompt, 1)
+    scheduler.add(reader)
+    scheduler.add(waiting)
+    scheduler.schedule()
+    assert waiting.phase is Phase.WAITING
+    reader.end("cancelled")
+    scheduler.retire()
+    batch = scheduler.schedule()
+    assert batch is not None
+    assert [(chunk.sequence, chunk.start) for chunk in batch.chunks] == [(waiting, 8)]

@@ -2,7 +2,7 @@
 
 import torch
 
-from fastchat_worker.kv.edits import Clear, Move
+from fastchat_worker.kv.edits import Clear, Copy, Move, Rotate
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors, bytes_per_token
 
 SHAPES = {0: LayerShape(2, 4, 3), 5: LayerShape(1, 8, 8)}
@@ -21,7 +21,7 @@ def _contents(tensors: SlotTensors) -> set[tuple[tuple[float, ...], ...]]:
     """[slots][tokens] of each head and element of each tensor; one where all are alike."""
     contents = set()
     for tensor in (*tensors.keys.values(), *tensors.values.values()):
-        for column in tensor.permute(1, 3, 0, 2).reshape(-1, 2, 4):
+        for column in tensor.permute(1, 3, 0, 2).reshape(-1, len(tensor), 4):
             contents.add(tuple(map(tuple, column.tolist())))
     return contents
 
@@ -45,3 +45,19 @@ def test_a_slot_is_cleared_as_far_as_it_was_written():
 
 def test_a_token_takes_the_bytes_of_its_keys_and_values_in_all_layers():
     assert bytes_per_token(SHAPES, torch.bfloat16) == 2 * (2 * 7 + 16)
+
+
+def test_what_stands_in_slots_goes_round_and_leaves_zeros_behind_the_shorter_ones():
+    tensors = SlotTensors(SHAPES, 3, 4, torch.float32, torch.device("cpu"))
+    lengths = (4, 1, 2)
+    for tensor in (*tensors.keys.values(), *tensors.values.values()):
+        for slot, length in enumerate(lengths):
+            tensor[slot, :, :length] = 10.0 * (slot + 1) + torch.arange(length)[:, None]
+    tensors.apply([Rotate((0, 1, 2), lengths)])
+    assert _contents(tensors) == {((20, 0, 0, 0), (30, 31, 0, 0), (10, 11, 12, 13))}
+
+
+def test_a_copy_leaves_its_source_as_it_was():
+    tensors = _tensors()
+    tensors.apply([Clear(1, 4), Copy(0, 1, 2)])
+    assert _contents(tensors) == {((10, 11, 12, 13), (10, 11, 0, 0))}
