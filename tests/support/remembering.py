@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastchat_worker.attention.batch import PackedBatch
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
-from fastchat_worker.kv.edits import Assign, Edit, Move
+from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors
 from fastchat_worker.sampling.score import Score
 
@@ -48,6 +48,8 @@ class PagedMemory:
         for edit in edits:
             if isinstance(edit, Move):
                 self._tables[edit.target] = dict(self._tables[edit.source])
+            elif isinstance(edit, CopyBlock):
+                self._blocks[edit.target] = dict(self._blocks[edit.source])
             else:
                 assert isinstance(edit, Assign)
                 self._tables.setdefault(edit.slot, {}).update(enumerate(edit.blocks, edit.first))

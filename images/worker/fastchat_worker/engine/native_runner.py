@@ -13,7 +13,7 @@ from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.engine.sequence import Sequence
-from fastchat_worker.kv.edits import Assign, Edit, Move
+from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
 from fastchat_worker.kv.paged import PagedCache
 from fastchat_worker.kv.tensors import lazy_zeros
 from fastchat_worker.native.model import NativeModel
@@ -116,6 +116,8 @@ class NativeRunner:
                 self._tables[edit.target] = self._tables[edit.source]
             elif isinstance(edit, Assign):
                 self._tables[edit.slot, edit.first : edit.first + len(edit.blocks)] = edit.blocks
+            elif isinstance(edit, CopyBlock):
+                self._cache[:, edit.target] = self._cache[:, edit.source]
 
     def _room(self, rows: int) -> Tensor:
         """Room for so many rows of logits; few of them are the last step's."""

@@ -10,10 +10,10 @@ Key = tuple[Hashable, tuple[int, ...]]
 class Block:
     """Room for the keys and values of so many tokens. `users`: sequences that have it.
 
-    With a `key` it can be found as what follows on its parent; `ready`: its tokens have been read.
+    With a `key` it can be found as what follows on its parent.
     """
 
-    __slots__ = ("children", "key", "number", "parent", "ready", "users")
+    __slots__ = ("children", "key", "number", "parent", "users")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -21,7 +21,6 @@ class Block:
         self.parent: Block | None = None
         self.key: Key | None = None
         self.children: dict[Key, Block] = {}
-        self.ready = False
 
 
 class BlockPool:
@@ -66,26 +65,31 @@ class BlockPool:
             self.in_use += 1
         block.users += 1
 
-    def publish(self, block: Block, parent: Block, key: Key, *, ready: bool) -> bool:
+    def touch(self, block: Block) -> None:
+        """A block that was found has been read."""
+        if block in self._kept:
+            del self._kept[block]
+            self._kept[block] = None
+
+    def publish(self, block: Block, parent: Block, key: Key) -> bool:
         """Lets a block be found; False where there is such a block already, or its parent cannot be found."""
         if parent.key is None or key in parent.children:
             return False
         parent.children[key] = block
-        block.parent, block.key, block.ready = parent, key, ready
+        block.parent, block.key = parent, key
         return True
 
     def release(self, block: Block) -> None:
-        """A sequence uses it no more. What it did not finish reading cannot be found from here on."""
+        """A sequence uses it no more. One that can be found is kept."""
         block.users -= 1
         if block.users:
             return
         self.in_use -= 1
-        if block.key and block.ready:
+        if block.key:
             self._kept[block] = None
             if len(self._kept) > self.most_kept:
                 self._evict()
         else:
-            self._hide(block)
             self._free.append(block.number)
 
     def withdraw(self, blocks: Iterable[Block]) -> None:

@@ -46,6 +46,32 @@ class Match:
     held: int = 0
     coming: int = 0
 
+    @classmethod
+    def of(cls, sequence: T, held: int, running: Sequence[T], least: int) -> "Match":
+        """Of what others are just reading, only so many tokens count."""
+        soon = max((common(sequence, each, each.to_read) for each in running if not each.prompt_cached), default=0)
+        return cls(held, soon - held if soon > held and soon >= least else 0)
+
+
+def common(sequence: T, other: T, length: int) -> int:
+    """How much of what a new sequence need not read is the beginning of another one, of which so many tokens count."""
+    if sequence.owner != other.owner:
+        return 0
+    most = min(length, sequence.reusable)
+    return common_prefix(list(sequence.read(0, most)), list(other.read(0, most)), most)
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int], most: int) -> int:
+    """With how many tokens both begin, at most so many; both are lists, or both are tuples."""
+    same, end = 0, min(len(first), len(second), most)
+    while same < end:
+        middle = (same + end + 1) // 2
+        if first[same:middle] == second[same:middle]:
+            same = middle
+        else:
+            end = middle - 1
+    return same
+
 
 @dataclass(slots=True)
 class Usage:

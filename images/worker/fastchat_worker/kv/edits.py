@@ -50,4 +50,12 @@ class Assign:
     blocks: tuple[int, ...]
 
 
-Edit = Move | Rotate | Copy | Clear | Assign
+@dataclass(frozen=True, slots=True)
+class CopyBlock:
+    """A block is written into another one."""
+
+    source: int
+    target: int
+
+
+Edit = Move | Rotate | Copy | Clear | Assign | CopyBlock

@@ -1,30 +1,35 @@
 """Keys and values in blocks that sequences share."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator
+from collections.abc import Sequence as Tokens
+from dataclasses import dataclass
+from itertools import islice
 from typing import Generic
 
 from fastchat_worker.kv.blocks import Block, BlockPool, Key
-from fastchat_worker.kv.cache import Match, T, Usage
-from fastchat_worker.kv.edits import Assign, Edit, Move
+from fastchat_worker.kv.cache import Match, T, Usage, common_prefix
+from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
 from fastchat_worker.kv.places import Places
+
+_PART = 4  # of a block at least one in so many has to be worth a copy
+_CANDIDATES = 64  # that are looked at
 
 
 @dataclass(slots=True)
 class _Table:
     """The blocks of a sequence. Of them the first `published` can be found by others; with `open` more will be."""
 
-    blocks: list[Block] = field(default_factory=list)
-    published: int = 0
-    open: bool = True
+    blocks: list[Block]
+    published: int
+    open: bool
 
 
 class PagedCache(Generic[T]):
     """A `KVCache` of blocks of so many tokens: a sequence has a table of them, whose row is its place in `sequences`.
 
-    A full block can be found by whoever begins with the same tokens, of the same owner, as soon as it has been read; a
-    prompt's blocks are announced before, so that those who come meanwhile wait for them. `most_kept`: tokens of ended
-    sequences that stay at most; 0: nothing is found.
+    A full block can be found by whoever begins with the same tokens, of the same owner, from when it has been read. Of
+    the block after those that are found, a new sequence gets a copy, for as many tokens as it has in common with it.
+    `most_kept`: tokens of ended sequences that stay at most; 0: nothing is found.
     """
 
     def __init__(self, capacity: int, max_len: int, block_tokens: int, most_kept: int) -> None:
@@ -57,45 +62,47 @@ class PagedCache(Generic[T]):
         return self._pool.in_use * self._size
 
     def match(self, sequence: T) -> Match:
-        """How much of a new sequence need not be read."""
-        held, coming = 0, 0
-        for block in self._walk(sequence):
-            held += block.ready
-            coming += not block.ready
-        return Match(held * self._size, coming * self._size)
+        if not self._pool.most_kept:
+            return Match()
+        blocks = list(self._walk(sequence))
+        held = len(blocks) * self._size + self._find_part(sequence, blocks)[1]
+        return Match.of(sequence, held, self.sequences, least=self._size)
 
     def allocate(self, sequence: T) -> bool:
         if self._places.full:
             return False
-        table = self._tables[sequence] = _Table(open=self._pool.most_kept > 0)
-        for block in self._walk(sequence):
-            if not block.ready:
-                break
+        blocks = list(self._walk(sequence))
+        part, length = self._find_part(sequence, blocks)
+        for block in blocks:
             self._pool.share(block)
-            table.blocks.append(block)
-        table.published = len(table.blocks)
-        self._places.sequences.append(sequence)
-        self._usage.count(sequence, len(table.blocks) * self._size)
-        self._extend(sequence, table, sequence.to_read, from_first=True)
-        self._publish(sequence, table, sequence.to_read, ready=False)
+        table = self._tables[sequence] = _Table(blocks, len(blocks), open=self._pool.most_kept > 0)
+        self.sequences.append(sequence)
+        self._usage.count(sequence, len(blocks) * self._size + length)
+        if part:
+            self._copy(part, table)
+        self._assign(sequence, 0)
         return True
 
     def append(self, sequence: T, tokens: int) -> None:
-        table, before = self._tables[sequence], sequence.cached // self._size
+        table = self._tables[sequence]
         sequence.cached += tokens
-        self._extend(sequence, table, sequence.cached)
-        for block in table.blocks[before : min(sequence.cached // self._size, table.published)]:
-            block.ready = True
-        self._publish(sequence, table, sequence.cached, ready=True)
+        had, wanted = len(table.blocks), min(-(-sequence.cached // self._size), self._longest)
+        while len(table.blocks) < wanted:
+            table.blocks.append(self._pool.take())
+        self._assign(sequence, had)
+        self._publish_full(sequence, table)
 
     def free(self, sequence: T) -> None:
         table = self._tables.pop(sequence)
         if sequence.failed:
             self._pool.withdraw(table.blocks)
+        else:
+            self._publish_part(sequence, table)
         for block in reversed(table.blocks):
             self._pool.release(block)
         for source, target in self._places.remove(sequence):
-            self._edits.append(Move(source, target, self.sequences[target].cached))
+            if length := self.sequences[target].cached:
+                self._edits.append(Move(source, target, length))
 
     def reset(self) -> None:
         self._places.sequences = []
@@ -107,32 +114,68 @@ class PagedCache(Generic[T]):
         return edits
 
     def _walk(self, sequence: T) -> Iterator[Block]:
-        """The blocks that can be found of a new sequence, in its order, as far as it need not read itself."""
-        block: Block | None = self._pool.root
+        """The full blocks that are found of a new sequence, in its order, as far as it need not read itself."""
+        block = self._pool.root
         for number in range(sequence.reusable // self._size):
-            block = block.children.get(self._key(sequence, number)) if block else None
-            if block is None:
+            found = block.children.get(self._key(sequence, number, self._size))
+            if found is None:
                 return
-            yield block
+            yield found
+            block = found
 
-    def _extend(self, sequence: T, table: _Table, tokens: int, *, from_first: bool = False) -> None:
-        """Gives a sequence blocks for so many tokens, but not more than the longest may have."""
-        had, wanted = len(table.blocks), min(-(-tokens // self._size), self._longest)
-        while len(table.blocks) < wanted:
-            table.blocks.append(self._pool.take())
-        first = 0 if from_first else had
-        if len(table.blocks) > first:
-            numbers = tuple(block.number for block in table.blocks[first:])
+    def _find_part(self, sequence: T, blocks: list[Block]) -> tuple[Block | None, int]:
+        """The block that has most of what follows on these in a new sequence, and how many tokens it has of it."""
+        first, best, most = len(blocks) * self._size, None, self._size // _PART - 1
+        wanted = tuple(sequence.read(first, min(first + self._size, sequence.reusable)))
+        if len(wanted) > most:
+            for block, tokens in self._candidates(sequence.owner, blocks):
+                common = common_prefix(wanted, tokens, self._size)
+                if common > most:
+                    best, most = block, common
+        return (best, most) if best else (None, 0)
+
+    def _candidates(self, owner: Hashable, blocks: list[Block]) -> Iterator[tuple[Block, Tokens[int]]]:
+        """Blocks that follow on these, with their tokens: the newest that are found, and those of running sequences."""
+        parent, number = blocks[-1] if blocks else self._pool.root, len(blocks)
+        for block in islice(reversed(parent.children.values()), _CANDIDATES):
+            if block.key and block.key[0] == owner:
+                yield block, block.key[1]
+        for other, table in self._tables.items():
+            filling = table.open and table.published == number < len(table.blocks)
+            if filling and other.owner == owner and table.blocks[:number] == blocks:
+                end = min((number + 1) * self._size, other.cached)
+                yield table.blocks[number], tuple(other.read(number * self._size, end))
+
+    def _copy(self, part: Block, table: _Table) -> None:
+        source = part.number
+        self._pool.touch(part)
+        table.blocks.append(self._pool.take())  # maybe the same
+        self._edits.append(CopyBlock(source, table.blocks[-1].number))
+
+    def _assign(self, sequence: T, first: int) -> None:
+        """Tells the sequence's blocks from this one on."""
+        if numbers := tuple(block.number for block in self._tables[sequence].blocks[first:]):
             self._edits.append(Assign(self.sequences.index(sequence), first, numbers))
 
-    def _publish(self, sequence: T, table: _Table, tokens: int, *, ready: bool) -> None:
-        """Lets the blocks be found that so many tokens fill, up to the first of which there is one already."""
-        while table.open and table.published < min(tokens // self._size, len(table.blocks)):
-            number = table.published
-            parent = table.blocks[number - 1] if number else self._pool.root
-            key = self._key(sequence, number)
-            table.open = self._pool.publish(table.blocks[number], parent, key, ready=ready)
-            table.published += table.open
+    def _publish_full(self, sequence: T, table: _Table) -> None:
+        """Lets the blocks be found that have been filled, up to the first of which there is one already."""
+        full = min(sequence.cached // self._size, len(table.blocks))
+        while table.open and table.published < full:
+            self._publish(sequence, table, self._size)
 
-    def _key(self, sequence: T, number: int) -> Key:
-        return sequence.owner, tuple(sequence.read(number * self._size, (number + 1) * self._size))
+    def _publish_part(self, sequence: T, table: _Table) -> None:
+        """Lets the block be found that an ended sequence did not fill."""
+        tokens = sequence.cached - table.published * self._size
+        if table.open and 0 < tokens < self._size:
+            self._publish(sequence, table, tokens)
+
+    def _publish(self, sequence: T, table: _Table, tokens: int) -> None:
+        number = table.published
+        parent = table.blocks[number - 1] if number else self._pool.root
+        table.open = self._pool.publish(table.blocks[number], parent, self._key(sequence, number, tokens))
+        table.published += table.open
+
+    def _key(self, sequence: T, number: int, tokens: int) -> Key:
+        """Of its block of this number, which has so many tokens."""
+        first = number * self._size
+        return sequence.owner, tuple(sequence.read(first, first + tokens))

@@ -2,10 +2,10 @@
 
 from typing import Generic
 
-from fastchat_worker.kv.cache import Match, T, Usage
+from fastchat_worker.kv.cache import Match, T, Usage, common, common_prefix
 from fastchat_worker.kv.edits import Clear, Copy, Edit, Move, Rotate
 from fastchat_worker.kv.places import Places
-from fastchat_worker.kv.texts import KeptTexts, Text, common_prefix
+from fastchat_worker.kv.texts import KeptTexts, Text
 
 _LEAST = 32  # tokens that are worth being found
 
@@ -53,10 +53,7 @@ class SlotCache(Generic[T]):
     def match(self, sequence: T) -> Match:
         if not self._most_kept:
             return Match()
-        _, held = self._find(sequence)
-        being_read = [each for each in self.sequences if not each.prompt_cached]
-        soon = max((self._common(sequence, each, each.to_read) for each in being_read), default=0)
-        return Match(held, soon - held if soon > held and soon >= _LEAST else 0)
+        return Match.of(sequence, self._find(sequence)[1], self.sequences, least=_LEAST)
 
     def allocate(self, sequence: T) -> bool:
         if self._places.full:
@@ -114,15 +111,8 @@ class SlotCache(Generic[T]):
             if text.owner == sequence.owner:
                 best = max(best, (common_prefix(prompt, text.tokens, most), slot))
         for slot, other in enumerate(self.sequences):
-            best = max(best, (self._common(sequence, other, other.cached), slot))
+            best = max(best, (common(sequence, other, other.cached), slot))
         return (best[1], best[0]) if best[0] >= _LEAST else (-1, 0)
-
-    def _common(self, sequence: T, other: T, length: int) -> int:
-        """With how many tokens both begin, of which the other has so many."""
-        if sequence.owner != other.owner:
-            return 0
-        most = min(length, sequence.reusable)
-        return common_prefix(list(sequence.read(0, most)), list(other.read(0, most)), most)
 
     def _take_over(self, source: int, text: Text, slot: int, length: int) -> None:
         """A slot gets the text of another one as far as this length; what it had itself goes there."""

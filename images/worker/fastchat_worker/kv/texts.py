@@ -1,6 +1,6 @@
 """What slots hold of sequences that have ended."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 
@@ -50,15 +50,3 @@ class KeptTexts:
     @property
     def tokens(self) -> int:
         return sum(len(text.tokens) for text in tuple(self._texts.values()))
-
-
-def common_prefix(first: Sequence[int], second: Sequence[int], most: int) -> int:
-    """With how many tokens both begin, at most so many."""
-    same, end = 0, min(len(first), len(second), most)
-    while same < end:
-        middle = (same + end + 1) // 2
-        if first[same:middle] == second[same:middle]:
-            same = middle
-        else:
-            end = middle - 1
-    return same

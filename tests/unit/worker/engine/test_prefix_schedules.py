@@ -109,7 +109,6 @@ def _check_blocks(cache: PagedCache[Sequence]) -> None:
     assert len(numbers) <= pool.blocks
     assert pool.kept <= pool.most_kept
     assert set(_below(pool.root)) - used == pool._kept.keys()
-    assert all(block.ready or block.users == 1 for block in used)
 
 
 def _below(block: Block) -> Iterator[Block]:

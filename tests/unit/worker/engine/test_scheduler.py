@@ -177,8 +177,8 @@ def test_a_prompt_that_comes_several_times_at_once_is_read_once():
         for sequence in batch.sampled:
             sequence.append(7)
         scheduler.retire()
-    assert lengths == [[8], [8], [7], [3, 3, 2], [1]]
-    assert [sequence.reused for sequence in sequences] == [0, 20, 20, 20]
+    assert lengths == [[8], [8], [7], [1, 1, 1]]
+    assert [sequence.reused for sequence in sequences] == [0, 22, 22, 22]
 
 
 def test_who_waits_for_a_prompt_whose_reader_is_cancelled_reads_it():

@@ -2,7 +2,7 @@
 
 from fastchat_worker.engine.sequence import Sequence, Wanted
 from fastchat_worker.kv.cache import Match
-from fastchat_worker.kv.edits import Assign, Move
+from fastchat_worker.kv.edits import Assign, CopyBlock, Move
 from fastchat_worker.kv.paged import PagedCache
 
 BLOCK = 4
@@ -30,18 +30,40 @@ def _held(cache: PagedCache[Sequence], prompt: list[int], **fields) -> int:
     return cache.match(Sequence(prompt, 9, **fields)).held
 
 
-def test_full_blocks_of_a_sequence_that_ended_are_found_by_who_begins_alike():
+def test_what_a_sequence_that_ended_has_read_is_found_by_who_begins_alike():
     cache = _cache()
     _ended(cache, [1, 2, 3, 4, 5, 6, 7, 8, 9])
-    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 8, 9]) == 8
-    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 0, 9]) == 4
+    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]) == 9
+    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 0, 9]) == 7
     assert _held(cache, [0, 2, 3, 4, 5, 6, 7, 8, 9]) == 0
+
+
+def test_of_a_block_that_is_found_in_part_there_is_a_copy():
+    cache = _cache()
+    _ended(cache, [1, 2, 3, 4, 5, 6, 7, 8, 9])
+    cache.take_edits()
+    _read(cache, [1, 2, 3, 4, 5, 6, 0, 0])
+    assert cache.take_edits() == (CopyBlock(1, 3), Assign(0, 0, (0, 3)))
+
+
+def test_of_one_that_runs_the_block_that_is_not_full_is_copied_too():
+    cache = _cache()
+    _read(cache, [1, 2, 3, 4, 5, 6])
+    assert _held(cache, [1, 2, 3, 4, 5, 6, 7]) == 6
+
+
+def test_a_copied_block_is_there_though_its_room_is_needed_at_once():
+    cache = PagedCache[Sequence](1, 8, BLOCK, 99)
+    _ended(cache, [1, 2, 3, 4, 5, 6])
+    cache.take_edits()
+    assert _read(cache, [1, 2, 3, 9, 9, 9]).reused == 3
+    assert cache.take_edits() == (CopyBlock(0, 1), Assign(0, 0, (1,)), Assign(0, 1, (0,)))
 
 
 def test_the_last_token_of_a_prompt_is_always_read_because_its_logits_are_wanted():
     cache = _cache()
     _ended(cache, [1, 2, 3, 4, 5, 6, 7, 8])
-    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 8]) == 4
+    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 8]) == 7
 
 
 def test_two_that_run_share_the_blocks_that_they_have_in_common():
@@ -57,11 +79,11 @@ def test_what_another_just_reads_is_coming_until_it_has_been_read():
     cache = _cache()
     reader = Sequence(list(range(10)), 9)
     cache.allocate(reader)
-    assert cache.match(Sequence(list(range(10)), 9)) == Match(0, 8)
+    assert cache.match(Sequence(list(range(10)), 9)) == Match(0, 9)
     cache.append(reader, 5)
-    assert cache.match(Sequence(list(range(10)), 9)) == Match(4, 4)
+    assert cache.match(Sequence(list(range(10)), 9)) == Match(5, 4)
     cache.append(reader, 5)
-    assert cache.match(Sequence(list(range(10)), 9)) == Match(8, 0)
+    assert cache.match(Sequence(list(range(10)), 9)) == Match(9, 0)
 
 
 def test_what_was_not_read_before_its_reader_left_is_not_found():
@@ -70,7 +92,7 @@ def test_what_was_not_read_before_its_reader_left_is_not_found():
     cache.allocate(reader)
     cache.append(reader, 5)
     cache.free(reader)
-    assert cache.match(Sequence(list(range(10)), 9)) == Match(4, 0)
+    assert cache.match(Sequence(list(range(10)), 9)) == Match(5, 0)
 
 
 def test_owners_do_not_find_each_others_blocks():
@@ -101,9 +123,9 @@ def test_blocks_of_one_that_failed_stay_with_those_that_use_them_and_are_free_af
 
 def test_of_those_kept_the_least_recently_used_go_first_and_the_ends_of_texts_before_their_beginnings():
     cache = _cache(most_kept=3 * BLOCK)
-    _ended(cache, [1, 1, 1, 1, 2, 2, 2, 2, 0])
-    _ended(cache, [3, 3, 3, 3, 0])
-    _ended(cache, [4, 4, 4, 4, 0])
+    _ended(cache, [1, 1, 1, 1, 2, 2, 2, 2])
+    _ended(cache, [3, 3, 3, 3])
+    _ended(cache, [4, 4, 4, 4])
     held = [_held(cache, [*prompt, 0]) for prompt in ([1, 1, 1, 1, 2, 2, 2, 2], [3, 3, 3, 3], [4, 4, 4, 4])]
     assert (held, cache.kept) == ([4, 4, 4], 12)
 
@@ -136,7 +158,7 @@ def test_what_was_generated_is_found_by_the_next_turn():
         cache.append(sequence, 1)
     sequence.end("length")
     cache.free(sequence)
-    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) == 8
+    assert _held(cache, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) == 9
 
 
 def test_after_a_reset_nothing_is_found():
