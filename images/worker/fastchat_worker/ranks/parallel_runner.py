@@ -42,8 +42,11 @@ class ParallelRunner:
 
         kept_tokens: of sequences that have ended, at most.
         """
-        arguments = (slots, max_len)
-        return self._group.together("open_cache", arguments, lambda: self._runner.open_cache(*arguments, kept_tokens))[0]
+        runner = self._runner
+        own = self._group.together(
+            "open_cache", (slots, max_len), lambda: runner.open_cache(slots, max_len, kept_tokens)
+        )
+        return own[0]
 
     def execute(self, step: ModelInput) -> ModelOutput:
         plain = replace(step, choices=())

@@ -61,3 +61,13 @@ def test_one_request_asks_for_no_more_answers_than_run_at_once(tiny, fields, par
 def test_one_request_may_ask_for_as_many_answers_as_run_at_once(tiny):
     body = {"model": "tiny", "prompt": ["a"] * 4, "n": 4, "max_tokens": 1}
     assert len(httpx.post(f"{tiny.url}/v1/completions", json=body).json()["choices"]) == 16
+
+
+def test_a_key_finds_in_the_cache_what_its_own_prompts_began_with_and_not_what_anothers_did(narrow):
+    cached = []
+    for key in ("carol", "dave", "carol"):
+        headers = {"authorization": f"Bearer {TOKEN}", "x-fastchat-key": key}
+        body = {"model": "tiny", "prompt": "b" * 99, "max_tokens": 1}
+        answer = httpx.post(f"{narrow.url}/v1/completions", json=body, headers=headers, timeout=60)
+        cached.append(answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"])
+    assert cached == [0, 0, 98]

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.remembering import BAD, NAN, PagedMemory, Remembering, SlotMemory, text_after, token_after
 
 from fastchat_worker.engine.executor import ModelInput
 from fastchat_worker.engine.loop import Engine
@@ -18,6 +17,8 @@ from fastchat_worker.kv import slots
 from fastchat_worker.kv.blocks import Block
 from fastchat_worker.kv.paged import PagedCache
 from fastchat_worker.kv.slots import SlotCache
+
+from .remembering import BAD, NAN, PagedMemory, Remembering, SlotMemory, text_after, token_after
 
 SCHEDULES = int(os.environ.get("FASTCHAT_TEST_SCHEDULES", "25"))
 MAX_LEN, BLOCK = 64, 4

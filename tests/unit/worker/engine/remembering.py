@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from fastchat_worker.attention.batch import PackedBatch
+from fastchat_worker.engine.breakage import PROBE
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
-from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
+from fastchat_worker.kv.edits import Assign, Clear, CopyBlock, Edit, Move
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors
 from fastchat_worker.sampling.score import Score
 
@@ -46,7 +47,9 @@ class PagedMemory:
 
     def apply(self, edits: Sequence[Edit]) -> None:
         for edit in edits:
-            if isinstance(edit, Move):
+            if isinstance(edit, Clear):  # of a trial after a failure
+                self._tables.setdefault(edit.slot, {}).setdefault(0, 0)
+            elif isinstance(edit, Move):
                 self._tables[edit.target] = dict(self._tables[edit.source])
             elif isinstance(edit, CopyBlock):
                 self._blocks[edit.target] = dict(self._blocks[edit.source])
@@ -100,6 +103,8 @@ class Remembering:
         for token, position, slot in zip(rows.tokens, rows.positions, rows.slots, strict=True):
             self._memory.write(slot, position, token)
         self.tokens_read += len(rows.tokens) - rows.decode
+        if step is PROBE:  # the slot still has what the failed step had there
+            return ModelOutput((0,))
         if self._fails(step):
             raise RuntimeError("out of memory")
         tokens = tuple(self._after(rows, row) for row in step.sampled)
