@@ -74,8 +74,8 @@ def common_prefix(first: Sequence[int], second: Sequence[int], most: int) -> int
 
 
 @dataclass(slots=True)
-class Usage:
-    """What the cache has done since it was made, and has. In tokens: `asked` of new sequences, `found` of these."""
+class Lookups:
+    """Tokens of new sequences since the cache was made: `asked` were looked for, `found` were there."""
 
     asked: int = 0
     found: int = 0
@@ -96,7 +96,7 @@ class KVCache(Protocol[T]):
     """
 
     @property
-    def usage(self) -> Usage:
+    def lookups(self) -> Lookups:
         """What was looked for so far, and what was found."""
 
     @property

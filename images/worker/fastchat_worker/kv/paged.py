@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Generic
 
 from fastchat_worker.kv.blocks import Block, BlockPool, Key
-from fastchat_worker.kv.cache import Match, T, Usage, common_prefix
+from fastchat_worker.kv.cache import Lookups, Match, T, common_prefix
 from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
 from fastchat_worker.kv.places import Places
 
@@ -39,11 +39,11 @@ class PagedCache(Generic[T]):
         self._places: Places[T] = Places(capacity)
         self._tables: dict[T, _Table] = {}
         self._edits: list[Edit] = []
-        self._usage = Usage()
+        self._lookups = Lookups()
 
     @property
-    def usage(self) -> Usage:
-        return self._usage
+    def lookups(self) -> Lookups:
+        return self._lookups
 
     @property
     def capacity(self) -> int:
@@ -77,7 +77,7 @@ class PagedCache(Generic[T]):
             self._pool.share(block)
         table = self._tables[sequence] = _Table(blocks, len(blocks), open=self._pool.most_kept > 0)
         self.sequences.append(sequence)
-        self._usage.count(sequence, len(blocks) * self._size + length)
+        self._lookups.count(sequence, len(blocks) * self._size + length)
         if part:
             self._copy(part, table)
         self._assign(sequence, 0)

@@ -2,7 +2,7 @@
 
 from typing import Generic
 
-from fastchat_worker.kv.cache import Match, T, Usage, common, common_prefix
+from fastchat_worker.kv.cache import Lookups, Match, T, common, common_prefix
 from fastchat_worker.kv.edits import Clear, Copy, Edit, Move, Rotate
 from fastchat_worker.kv.places import Places
 from fastchat_worker.kv.texts import KeptTexts, Text
@@ -28,11 +28,11 @@ class SlotCache(Generic[T]):
         self._edits: list[Edit] = []
         self._used = 0  # slots that were written
         self._longest = 0  # tokens that one of them had
-        self._usage = Usage()
+        self._lookups = Lookups()
 
     @property
-    def usage(self) -> Usage:
-        return self._usage
+    def lookups(self) -> Lookups:
+        return self._lookups
 
     @property
     def capacity(self) -> int:
@@ -67,7 +67,7 @@ class SlotCache(Generic[T]):
             if length:
                 self._copy(moved if source == slot else source, slot, length)
         self.sequences.append(sequence)
-        self._usage.count(sequence, length)
+        self._lookups.count(sequence, length)
         self._used = max(self._used, len(self.sequences))
         return True
 

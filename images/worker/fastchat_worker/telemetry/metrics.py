@@ -21,7 +21,7 @@ PREFIX = "fastchat_worker"
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
 
-class CountedUsage(Protocol):
+class CountedLookups(Protocol):
     """Tokens of prompts that were looked for in a cache, and those of them that were there."""
 
     asked: int
@@ -32,7 +32,7 @@ class CountedCache(Protocol):
     """The cache of an engine, in tokens."""
 
     @property
-    def usage(self) -> CountedUsage: ...
+    def lookups(self) -> CountedLookups: ...
 
     @property
     def in_use(self) -> int: ...
@@ -80,11 +80,11 @@ class _Steps(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_tokens_generated", "Tokens, as they are generated.", engine.tokens_generated
         )
-        usage = engine.cache.usage
+        lookups = engine.cache.lookups
         yield CounterMetricFamily(
-            f"{PREFIX}_prefix_queried_tokens", "Tokens of prompts that were looked for in the cache.", usage.asked
+            f"{PREFIX}_prefix_queried_tokens", "Tokens of prompts that were looked for in the cache.", lookups.asked
         )
-        yield CounterMetricFamily(f"{PREFIX}_prefix_hit_tokens", "Those of them that were there.", usage.found)
+        yield CounterMetricFamily(f"{PREFIX}_prefix_hit_tokens", "Those of them that were there.", lookups.found)
         for name, documentation, values in (
             ("step_seconds", "Duration of a step of the model.", engine.step_seconds),
             ("step_sequences", "Sequences that took part in a step: the batch.", engine.step_sequences),

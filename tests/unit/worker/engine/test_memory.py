@@ -41,3 +41,9 @@ def test_no_length_is_beyond_the_models_own():
 def test_no_room_for_one_sequence_says_what_to_lower():
     with pytest.raises(LoadError, match=r"2048 tokens.*lower --max-model-len"):
         _plan(2000)
+
+
+def test_of_ended_sequences_all_of_a_gpus_room_may_stay_and_a_quarter_of_a_cpus_or_one_sequence():
+    assert Room(16, 1000).kept_tokens("cuda") == 16_000
+    assert Room(16, 1000).kept_tokens("cpu") == 4000
+    assert Room(2, 1000).kept_tokens("cpu") == 1000

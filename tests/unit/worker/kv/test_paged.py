@@ -180,11 +180,11 @@ def test_a_table_is_handed_out_as_it_grows_and_moves_with_its_sequence():
     assert cache.take_edits() == (Move(1, 0, 5),)
 
 
-def test_usage_counts_each_sequence_once():
+def test_lookups_count_each_sequence_once():
     cache = _cache()
     _ended(cache, [1, 2, 3, 4, 5])
     sequence = _read(cache, [1, 2, 3, 4, 5])
     cache.free(sequence)
     sequence.begin_anew()
     cache.allocate(sequence)
-    assert (cache.usage.asked, cache.usage.found, sequence.reused) == (10, 4, 4)
+    assert (cache.lookups.asked, cache.lookups.found, sequence.reused) == (10, 4, 4)

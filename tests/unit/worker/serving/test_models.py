@@ -2,8 +2,9 @@
 
 import pytest
 
+from fastchat.api import CompletionRequest
 from fastchat_worker.errors import RequestError
-from fastchat_worker.serving.models import ServedModel, ServedModels
+from fastchat_worker.serving.models import Generator, ServedModel, ServedModels
 
 
 class Embedder:
@@ -56,3 +57,16 @@ def test_a_model_that_is_loaded_says_how_long_its_context_is_and_how_busy_it_is(
 def test_a_model_for_embeddings_generates_nothing(models, model):
     models.add(model)
     assert refusal(models.find_generator, "m") == (400, "unsupported_task")
+
+
+@pytest.mark.parametrize(("shared", "same"), [(False, False), (True, True)])
+def test_keys_are_owners_of_their_prefixes_unless_all_share_them(shared, same):
+    generator = Generator(None, None, None, shares_prefixes=shared)  # type: ignore[arg-type]
+    request = CompletionRequest(model="m", prompt="x")
+    assert (generator.owner("alice", request) == generator.owner("bob", request)) is same
+
+
+def test_a_salt_makes_an_owner_of_its_own():
+    generator = Generator(None, None, None, shares_prefixes=True)  # type: ignore[arg-type]
+    plain, salted = (CompletionRequest(model="m", prompt="x", cache_salt=salt) for salt in (None, "s"))
+    assert generator.owner("alice", plain) != generator.owner("alice", salted)
