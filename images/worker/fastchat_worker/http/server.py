@@ -15,6 +15,7 @@ from fastchat._runtime.listen import ListenError, listen, url_of
 from fastchat_worker.engine.breakage import first_line
 from fastchat_worker.errors import LoadError
 from fastchat_worker.http.app import create_app
+from fastchat_worker.http.protocol import HttpProtocol
 from fastchat_worker.serving.service import Service
 from fastchat_worker.settings import Settings
 from fastchat_worker.telemetry import tracing
@@ -34,6 +35,7 @@ class Server(uvicorn.Server):
                 create_app(self._service),
                 host=settings.host,
                 port=settings.port,
+                http=HttpProtocol,
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=1,

@@ -11,7 +11,7 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.sources import hub, s3
 from fastchat_worker.sources.diagnosis import unreadable
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
-from fastchat_worker.sources.layout import layout_of
+from fastchat_worker.sources.layout import layout_of, refuse_split
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[^:]+)?")
 
@@ -104,4 +104,5 @@ def _inspect(path: Path) -> ModelFiles:
         return ModelFiles(path, layout_of((file.name for file in path.iterdir()), path).gguf)
     if path.suffix != ".gguf":
         raise LoadError(f"{path} is no model: a single file must be a .gguf")
+    refuse_split(path.parent, path.name)
     return ModelFiles(path.parent, path.name)

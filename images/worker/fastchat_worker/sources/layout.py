@@ -86,12 +86,17 @@ def _gguf(paths: Sequence[str], source: object, file: str | None, names: Iterabl
         raise LoadError(f"{source} has no GGUF file {file}; it has {', '.join(_choices(paths))}")
     if len(models) > 1:
         raise LoadError(f"{source} holds several GGUF files; name one of {_named(source, _choices(wanted))}")
-    if split := _SPLIT.search(wanted[0]):
-        raise LoadError(
-            f"{source}: {models[0]} is split into {int(split[1])} files, which transformers cannot read: merge them by "
-            "llama-gguf-split --merge, or take one that is a single file"
-        )
+    refuse_split(source, wanted[0])
     return wanted[0]
+
+
+def refuse_split(source: object, path: str) -> None:
+    """Raises: LoadError for a GGUF file that is one of several of the same model."""
+    if split := _SPLIT.search(path):
+        raise LoadError(
+            f"{source}: {_SPLIT.sub('', path)} is split into {int(split[1])} files, which transformers cannot read: "
+            f"merge them by llama-gguf-split --merge {path} MERGED.gguf, or take one that is a single file"
+        )
 
 
 def _without_gguf(source: object, file: str | None, names: Iterable[str]) -> str:
