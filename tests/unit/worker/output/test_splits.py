@@ -6,7 +6,7 @@ A token here is any run of bytes, also within a character; some are none of any.
 import random
 
 import pytest
-from support.splits import SPLITS, cut, mutated
+from support.tools.splits import SPLITS, cut, mutated
 from support.tools.texts import FUNCTIONS, WRITTEN
 
 from fastchat_worker.chat.reasoning import MARKS, Reasoning

@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from support.splits import SPLITS, cut, mutated
+from support.tools.splits import SPLITS, cut, mutated
 from support.tools.texts import CALLS, FUNCTIONS, SEARCH, WEATHER
 
 from fastchat_worker.chat.tools.declared import DeclaredParser, declared

@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from support.splits import SPLITS, cut, mutated
+from support.tools.splits import SPLITS, cut, mutated
 from support.tools.texts import CALLS, FUNCTIONS, WRITTEN
 
 from fastchat_worker.chat.reasoning import Reasoning
