@@ -31,7 +31,7 @@ def test_an_agent_calls_its_tool_and_answers(kind):
         name="roller",
         instructions="Roll the die.",
         model=kind(model="smollm2", openai_client=AsyncOpenAI()),
-        model_settings=ModelSettings(tool_choice="required", max_tokens=120, parallel_tool_calls=False),
+        model_settings=ModelSettings(tool_choice="required", max_tokens=400, parallel_tool_calls=False),
         tools=[roll],
         output_type=Rolled,
     )
@@ -46,5 +46,5 @@ class City(BaseModel):
 
 
 def test_pydantic_ai_gets_its_type():
-    agent = PydanticAgent(OpenAIChatModel("smollm2"), output_type=City, model_settings={"max_tokens": 160})
+    agent = PydanticAgent(OpenAIChatModel("smollm2"), output_type=City, model_settings={"max_tokens": 400})
     assert isinstance(agent.run_sync("Name the capital of France.").output, City)

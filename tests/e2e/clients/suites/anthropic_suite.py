@@ -44,7 +44,7 @@ def test_a_stream(client):
 def test_a_tool_is_called_and_its_result_read(client, streams):
     fixed = {
         "model": MODEL,
-        "max_tokens": 120,
+        "max_tokens": 400,
         "messages": QUESTION,
         "tools": [WEATHER],
         "tool_choice": {"type": "tool", "name": "get_weather"},

@@ -26,7 +26,7 @@ def client(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_model_comes_back(mode):
     person = client(mode).chat.completions.create(
-        model="smollm2", messages=QUESTION, response_model=Person, max_tokens=160, max_retries=0
+        model="smollm2", messages=QUESTION, response_model=Person, max_tokens=400, max_retries=0
     )
     assert isinstance(person, Person)
 
@@ -34,7 +34,7 @@ def test_a_model_comes_back(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_model_grows_while_it_streams(mode):
     pieces = client(mode).chat.completions.create_partial(
-        model="smollm2", messages=QUESTION, response_model=Person, max_tokens=160, max_retries=0
+        model="smollm2", messages=QUESTION, response_model=Person, max_tokens=400, max_retries=0
     )
     *_, last = pieces
     assert Person.model_validate(last.model_dump())

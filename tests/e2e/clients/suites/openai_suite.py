@@ -59,7 +59,7 @@ def test_parse(client):
         model=MODEL,
         messages=[{"role": "user", "content": "Name a city and its population."}],
         response_format=City,
-        max_tokens=120,
+        max_tokens=400,
     )
     assert isinstance(reply.choices[0].message.parsed, City)
 
@@ -67,7 +67,7 @@ def test_parse(client):
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
 def test_a_forced_call_and_the_answer_to_its_result(client, choice):
     reply = client.chat.completions.create(
-        model=MODEL, messages=QUESTION, tools=[WEATHER], tool_choice=choice, parallel_tool_calls=False, max_tokens=120
+        model=MODEL, messages=QUESTION, tools=[WEATHER], tool_choice=choice, parallel_tool_calls=False, max_tokens=400
     )
     (call,) = reply.choices[0].message.tool_calls
     assert reply.choices[0].finish_reason == "tool_calls"
@@ -85,7 +85,7 @@ def test_a_streamed_call_equals_the_whole(client):
         "tools": [WEATHER],
         "tool_choice": "required",
         "temperature": 0,
-        "max_tokens": 120,
+        "max_tokens": 400,
         "parallel_tool_calls": False,
     }
     whole = client.chat.completions.create(**fixed).choices[0].message.tool_calls[0].function
@@ -110,7 +110,7 @@ def test_responses_stream(client):
 
 def test_responses_parse(client):
     reply = client.responses.parse(
-        model=MODEL, input="Name a city and its population.", text_format=City, max_output_tokens=120
+        model=MODEL, input="Name a city and its population.", text_format=City, max_output_tokens=400
     )
     assert isinstance(reply.output_parsed, City)
 
@@ -118,7 +118,7 @@ def test_responses_parse(client):
 def test_responses_tool_round_trip(client):
     tool = {"type": "function", **WEATHER["function"]}
     reply = client.responses.create(
-        model=MODEL, input=QUESTION, tools=[tool], tool_choice="required", max_output_tokens=120
+        model=MODEL, input=QUESTION, tools=[tool], tool_choice="required", max_output_tokens=400
     )
     call = next(item for item in reply.output if item.type == "function_call")
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
