@@ -25,12 +25,17 @@ def events_of(agent, **fields):
     return documents
 
 
+def prompt_tokens(said: dict) -> int:
+    """All of them; those that were found in the cache are told apart."""
+    return said["usage"]["input_tokens"] + said["usage"]["cache_read_input_tokens"]
+
+
 def test_a_message_says_what_a_chat_says(agent):
     chat = agent.post("/v1/chat/completions", json=QUICK).json()
     message = post(agent).json()
     assert message["content"] == [{"type": "text", "text": chat["choices"][0]["message"]["content"]}]
     assert (message["stop_reason"], message["usage"]["output_tokens"]) == ("max_tokens", 8)
-    assert message["usage"]["input_tokens"] == chat["usage"]["prompt_tokens"]
+    assert prompt_tokens(message) == chat["usage"]["prompt_tokens"]
 
 
 def test_a_stream_says_what_the_whole_message_says(agent):
@@ -38,8 +43,8 @@ def test_a_stream_says_what_the_whole_message_says(agent):
     events = events_of(agent)
     text = "".join(event["delta"]["text"] for event in events if event["type"] == "content_block_delta")
     assert text == whole["content"][0]["text"]
-    assert events[0]["message"]["usage"]["input_tokens"] == whole["usage"]["input_tokens"]
-    assert events[-2]["usage"] == whole["usage"]
+    assert prompt_tokens(events[0]["message"]) == prompt_tokens(events[-2]) == prompt_tokens(whole)
+    assert events[-2]["usage"]["output_tokens"] == whole["usage"]["output_tokens"]
     assert events[-2]["delta"] == {"stop_reason": "max_tokens", "stop_sequence": None}
 
 
@@ -57,7 +62,7 @@ def test_a_stop_sequence_ends_the_message_and_is_named(agent, stream):
 def test_tokens_are_counted_by_the_models_own_template(agent):
     said = {"system": "Be brief.", "tools": [{"name": "look_up", "input_schema": {"type": "object"}}]}
     counted = agent.post("/v1/messages/count_tokens", json={"model": "smollm2", "messages": HI, **said})
-    assert counted.json() == {"input_tokens": post(agent, **said).json()["usage"]["input_tokens"]}
+    assert counted.json() == {"input_tokens": prompt_tokens(post(agent, **said).json())}
 
 
 def test_tokens_of_a_conversation_that_is_too_long_are_counted_too(agent):
