@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.model import DOWNLOADED
+from fastchat.v1alpha1.source import ModelSource
 
 CACHE = "/cache"
 _MODEL = "/model"
+_ADAPTERS = "/adapters"
 _TEMPLATES, _TEMPLATE = "/chat-template", "template.jinja"
-_DOWNLOADED = ("hf", "s3")
 
 
 @dataclass(frozen=True)
@@ -22,18 +24,29 @@ class Mounted:
 
 
 def mounts(deployment: ModelDeployment, size_limit: str) -> list[Mounted]:
-    """The volumes that hold a model's files: the claim it is on, or the cache it is downloaded to.
+    """The volumes that hold the files of a model and its adapters: claims that they are on, the cache of downloads.
 
     `size_limit` is for a cache on the node of which the ModelDeployment does not say how much it may hold.
     """
-    source, cache = deployment.spec.model.source, deployment.spec.cache
-    if source.scheme == "pvc":
-        claim = {"persistentVolumeClaim": {"claimName": source.root, "readOnly": True}}
-        return [Mounted("fastchat-model", _MODEL, claim, read_only=True)]
+    model = deployment.spec.model
+    volumes = [_claim("fastchat-model", _MODEL, model.source.root)] if model.source.scheme == "pvc" else []
+    if not volumes or any(adapter.source.scheme in DOWNLOADED for adapter in model.adapters):
+        volumes.append(_cache(deployment, size_limit))
+    claims = dict.fromkeys(adapter.source.root for adapter in model.adapters if adapter.source.scheme == "pvc")
+    named = enumerate(claims)
+    return volumes + [_claim(f"fastchat-adapters-{at}", f"{_ADAPTERS}/{claim}", claim) for at, claim in named]
+
+
+def _claim(name: str, path: str, claim: str) -> Mounted:
+    return Mounted(name, path, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}, read_only=True)
+
+
+def _cache(deployment: ModelDeployment, size_limit: str) -> Mounted:
+    cache = deployment.spec.cache
     if cache.claim_name:
-        return [Mounted("fastchat-cache", CACHE, {"persistentVolumeClaim": {"claimName": cache.claim_name}})]
+        return Mounted("fastchat-cache", CACHE, {"persistentVolumeClaim": {"claimName": cache.claim_name}})
     limit = size_limit if cache.size_limit is None else str(cache.size_limit)
-    return [Mounted("fastchat-cache", CACHE, {"emptyDir": {"sizeLimit": limit}})]
+    return Mounted("fastchat-cache", CACHE, {"emptyDir": {"sizeLimit": limit}})
 
 
 def chat_template(deployment: ModelDeployment) -> list[Mounted]:
@@ -55,13 +68,22 @@ def chat_template_args(deployment: ModelDeployment) -> list[str]:
 
 def path(deployment: ModelDeployment) -> str:
     """The source as an engine in the pod finds it: a path where the files are mounted, else the URL."""
-    source = deployment.spec.model.source
+    return _path(deployment.spec.model.source, _MODEL)
+
+
+def adapter_path(source: ModelSource) -> str:
+    """Likewise of an adapter."""
+    return _path(source, f"{_ADAPTERS}/{source.root}")
+
+
+def _path(source: ModelSource, mounted: str) -> str:
     if source.scheme == "pvc":
-        return f"{_MODEL}/{source.path}".rstrip("/")
+        return f"{mounted}/{source.path}".rstrip("/")
     return source.path if source.scheme == "file" else str(source)
 
 
 def secrets(deployment: ModelDeployment) -> list[dict[str, Any]]:
     """The environment of the download."""
-    name = deployment.spec.model.secret_name
-    return [{"secretRef": {"name": name}}] if name and deployment.spec.model.source.scheme in _DOWNLOADED else []
+    model = deployment.spec.model
+    fetched = any(source.scheme in DOWNLOADED for source in model.sources)
+    return [{"secretRef": {"name": model.secret_name}}] if model.secret_name and fetched else []

@@ -246,3 +246,5 @@ def _served_names(deployment: ModelDeployment) -> Iterator[tuple[Loc, str]]:
     yield own, deployment.name
     for index, alias in enumerate(deployment.spec.model.aliases):
         yield ("spec", "model", "aliases", index), alias
+    for index, adapter in enumerate(deployment.spec.model.adapters):
+        yield ("spec", "model", "adapters", index, "name"), adapter.name

@@ -81,6 +81,10 @@ def _needs_a_cluster(manifest: Manifest) -> Iterator[str]:
     if spec.model.source.scheme == "pvc":
         what = "pvc:// needs a cluster; use hf://, s3://, file:// or package://"
         yield manifest.problem(("spec", "model", "source"), what)
+    for index, adapter in enumerate(spec.model.adapters):
+        if adapter.source.scheme == "pvc":
+            where: Loc = ("spec", "model", "adapters", index, "source")
+            yield manifest.problem(where, "pvc:// needs a cluster; use hf://, s3://, file:// or package://")
     if spec.model.chat_template_from is not None:
         what = "needs a cluster; on one machine name the file with engine.args [--chat-template=FILE]"
         yield manifest.problem(("spec", "model", "chatTemplateFrom"), what)
@@ -132,6 +136,7 @@ def _workers(deployment: ModelDeployment, token: Mapping[str, str]) -> Iterator[
             *("--tensor-parallel-size", "1"),  # a machine's GPUs are for all its models
             *("--task", spec.model.task.lower(), "--host", "127.0.0.1", "--port", str(port)),
             *(["--trust-remote-code"] if spec.model.trust_remote_code else []),
+            *(f"--adapter={adapter.name}={adapter.source}" for adapter in spec.model.adapters),
             *(("--chat-template", spec.model.chat_template) if spec.model.chat_template else ()),
             *spec.engine.args,
         ]

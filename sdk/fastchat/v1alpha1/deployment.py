@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue
 
-from fastchat.v1alpha1.model import Model
+from fastchat.v1alpha1.model import Adapter, Model
 from fastchat.v1alpha1.primitives import (
     QUALIFIED_NAME,
     EnvVar,
@@ -118,6 +118,12 @@ class Queue(Part):
     )
 
 
+def _vllm_loads(adapter: Adapter) -> bool:
+    """Whether `vllm serve --lora-modules` can be given it."""
+    source = adapter.source
+    return source.scheme in ("pvc", "file") or (source.scheme == "hf" and not (source.revision or source.file))
+
+
 def _mounts_have_volumes(spec: "Spec") -> bool:
     return {mount.name for mount in spec.volume_mounts} <= {volume.name for volume in spec.volumes}
 
@@ -206,6 +212,19 @@ class Spec(Part):
             lambda spec: spec.engine.type != "VLLM" or spec.model.source.scheme != "package",
             "engine VLLM cannot read package://; use hf://, pvc://, s3:// or file://",
             field=".model.source",
+        ),
+        Rule(
+            "self.engine.type != 'Custom' || !has(self.model.adapters) || size(self.model.adapters) == 0",
+            lambda spec: spec.engine.type != "Custom" or not spec.model.adapters,
+            "engine Custom takes what it needs in spec.engine.args",
+            field=".model.adapters",
+        ),
+        Rule(
+            "self.engine.type != 'VLLM' || !has(self.model.adapters) || self.model.adapters.all(adapter,"
+            r" adapter.source.matches('^(pvc|file)://|^hf://[^@:]+$'))",
+            lambda spec: spec.engine.type != "VLLM" or all(map(_vllm_loads, spec.model.adapters)),
+            "engine VLLM loads adapters from hf:// without a revision, pvc:// and file:// only",
+            field=".model.adapters",
         ),
         Rule(
             "self.engine.type == 'Transformers' || !has(self.model.chatTemplate)",
@@ -315,6 +334,13 @@ class ModelDeployment(Part):
             "an alias repeats the model's own name",
             field=".spec.model.aliases",
         ),
+        Rule(
+            "!has(self.spec.model.adapters) || self.spec.model.adapters.all(adapter, adapter.name !="
+            " (has(self.spec.model.name) ? self.spec.model.name : self.metadata.name))",
+            lambda deployment: all(adapter.name != deployment.name for adapter in deployment.spec.model.adapters),
+            "an adapter has the model's own name",
+            field=".spec.model.adapters",
+        ),
     )
 
     @classmethod
@@ -329,5 +355,6 @@ class ModelDeployment(Part):
 
     @property
     def names(self) -> Sequence[str]:
-        """Every name under which the model is served, its own first."""
-        return (self.name, *self.spec.model.aliases)
+        """Every name under which something is served: the model's own first, its aliases, its adapters'."""
+        model = self.spec.model
+        return (self.name, *model.aliases, *(adapter.name for adapter in model.adapters))

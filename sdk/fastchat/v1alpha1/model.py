@@ -1,5 +1,6 @@
 """`spec.model` of a ModelDeployment: what is served, and under which names."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -7,6 +8,9 @@ from pydantic import Field
 from fastchat.api import Task
 from fastchat.v1alpha1.primitives import Part, ResourceName, Rule, Unique
 from fastchat.v1alpha1.source import ModelSource
+
+DOWNLOADED = ("hf", "s3")
+"""Schemes of sources that a worker fetches itself."""
 
 ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[A-Za-z0-9]([-A-Za-z0-9._:/]*[A-Za-z0-9])?$")]
 
@@ -28,6 +32,15 @@ class ChatTemplateSource(Part):
     )
 
 
+class Adapter(Part):
+    """An adapter (LoRA) of the model, served under a name of its own."""
+
+    name: ServedName = Field(description="Name of the adapter in API requests.")
+    source: ModelSource = Field(
+        description="Where its files come from, in PEFT's layout; written as the model's source, without :file."
+    )
+
+
 class Model(Part):
     """What is served, and under which names."""
 
@@ -43,6 +56,12 @@ class Model(Part):
         default_factory=list,
         max_length=16,
         description="Further names under which the model is served, for programs written for another model.",
+    )
+    adapters: Annotated[list[Adapter], Unique("name")] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Adapters (LoRA), served beside the model, each under a name of its own; several run in one "
+        "batch. Other adapters replace the workers. Engines Transformers and VLLM.",
     )
     task: Task = Field(
         "Generate",
@@ -84,9 +103,28 @@ class Model(Part):
             field=".task",
         ),
         Rule(
-            "!has(self.secretName) || self.source.startsWith('hf://') || self.source.startsWith('s3://')",
-            lambda model: model.secret_name is None or model.source.scheme in ("hf", "s3"),
+            "!has(self.secretName) || self.source.startsWith('hf://') || self.source.startsWith('s3://') ||"
+            " has(self.adapters) && self.adapters.exists(adapter,"
+            " adapter.source.startsWith('hf://') || adapter.source.startsWith('s3://'))",
+            lambda model: model.secret_name is None or any(source.scheme in DOWNLOADED for source in model.sources),
             "is for the download from hf:// or s3://; this source needs none",
             field=".secretName",
         ),
+        Rule(
+            "!has(self.adapters) || size(self.adapters) == 0 || self.task == 'Generate'",
+            lambda model: not model.adapters or model.task == "Generate",
+            "are for task Generate",
+            field=".adapters",
+        ),
+        Rule(
+            "!has(self.adapters) || !has(self.aliases) || self.adapters.all(adapter, !(adapter.name in self.aliases))",
+            lambda model: not {adapter.name for adapter in model.adapters} & set(model.aliases),
+            "an adapter has the name of an alias",
+            field=".adapters",
+        ),
     )
+
+    @property
+    def sources(self) -> Sequence[ModelSource]:
+        """The model's and its adapters'."""
+        return (self.source, *(adapter.source for adapter in self.adapters))

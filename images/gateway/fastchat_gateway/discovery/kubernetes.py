@@ -115,7 +115,7 @@ class KubernetesDiscovery:
         self._pending = None
         self._updated = asyncio.get_running_loop().time()
         records = resources.records(self._deployments, self._slices, self._lengths)
-        self._catalog.update(records.values())
+        self._catalog.update([*records.values(), *resources.adapter_records(self._deployments, records)])
         self.ready = True
         self._lengths = {name: length for name, length in self._lengths.items() if name in records}
         self._note_workers(records)

@@ -28,6 +28,7 @@ class Card(msgspec.Struct):
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     created: _Count = 0
     root: _Text | None = None
+    parent: _Text | None = None
     task: _Text | None = None
     max_model_len: _Count | None = None
 

@@ -5,7 +5,7 @@ EndpointSlice: https://kubernetes.io/docs/reference/kubernetes-api/service-resou
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fastchat._kube.kind import Kind, Object
 from fastchat._kube.watch import Selection
 from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment
+from fastchat.v1alpha1.model import Adapter
 from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, claims
 from fastchat_gateway.routing.catalog import EndpointRecord, ModelRecord, QueueLimits
 
@@ -173,9 +174,27 @@ def records(
     names: defaultdict[str, list[str]] = defaultdict(list)
     known = {each.metadata.name: each for each in deployments}
     for name, claimant in claims(known.values()).items():
-        names[claimant.metadata.name].append(name)
+        if not _adapter(claimant, name):
+            names[claimant.metadata.name].append(name)
     workers = _workers(slices)
     return {key: _record(known[key], names[key], workers[key].values(), lengths.get(key)) for key in names}
+
+
+def adapter_records(deployments: Iterable[ModelDeployment], models: Mapping[str, ModelRecord]) -> list[ModelRecord]:
+    """Of each adapter, which is a model of its own on the workers of the one that it adapts.
+
+    `models`: ModelDeployment's name → what is served of it.
+    """
+    found = []
+    for name, claimant in claims(deployments).items():
+        adapter, base = _adapter(claimant, name), models.get(claimant.metadata.name)
+        if adapter and base:
+            found.append(replace(base, name=name, names=(name,), root=str(adapter.source), parent=base.name))
+    return found
+
+
+def _adapter(deployment: ModelDeployment, name: str) -> Adapter | None:
+    return next((adapter for adapter in deployment.spec.model.adapters if adapter.name == name), None)
 
 
 def _workers(slices: Iterable[Slice]) -> defaultdict[str, dict[str, EndpointRecord]]:

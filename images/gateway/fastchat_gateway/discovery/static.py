@@ -99,6 +99,7 @@ class StaticDiscovery:
             task=cast(Task, card.task) if card.task in get_args(Task) else None,
             max_model_len=card.max_model_len,
             root=card.root,
+            parent=card.parent,
             created=card.created,
             queue=self._queue,
             replicas=len(endpoints),

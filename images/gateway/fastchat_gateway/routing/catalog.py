@@ -53,6 +53,8 @@ class ModelRecord:
     task: Task | None = None
     max_model_len: int | None = None
     root: str | None = None
+    parent: str | None = None
+    """Of an adapter, the model that it adapts, on whose workers it runs."""
     created: int = 0
     queue: QueueLimits = field(default_factory=QueueLimits)
     load_balancing: LoadBalancing = "LeastRequests"
@@ -170,6 +172,7 @@ class Model:
         record = self.record
         about: dict[str, Any] = {"task": record.task, "max_model_len": record.max_model_len}
         about["root"] = record.name if alias else record.root
+        about["parent"] = record.parent
         known = {key: value for key, value in about.items() if value is not None}
         return ModelCard(id=alias or record.name, created=record.created, **known)
 

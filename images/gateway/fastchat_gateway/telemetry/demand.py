@@ -25,11 +25,13 @@ async def lines(catalog: Catalog, over: Callable[[], bool]) -> AsyncIterator[byt
 
 
 def demands(catalog: Catalog) -> Demands:
-    """Every model's demand."""
-    return {
-        model.name: Demand(model.queue.sequences, tuple(Worker(e.url, e.uid, e.outstanding) for e in model.endpoints))
-        for model in catalog
-    }
+    """Every model's demand, in it that of its adapters, which run on its workers."""
+    found: dict[str, Demand] = {}
+    for model in catalog:
+        name = model.record.parent or model.name
+        workers = tuple(Worker(each.url, each.uid, each.outstanding) for each in model.endpoints)
+        found[name] = Demand(found.get(name, Demand()).held + model.queue.sequences, workers)
+    return found
 
 
 def due(said: Demands | None, found: Demands, seconds: float) -> bool:

@@ -18,6 +18,7 @@ def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
         f"--port={WORKER_PORT}",
         f"--grace-period-seconds={deployment.spec.termination_grace_period_seconds}",
         *(["--trust-remote-code"] if model.trust_remote_code else []),
+        *(f"--adapter={each.name}={source.adapter_path(each.source)}" for each in model.adapters),
         *source.chat_template_args(deployment),
         *engine.args,
     ]

@@ -1,11 +1,17 @@
 """Engine VLLM: `vllm serve` of vLLM's own image."""
 
+from collections.abc import Sequence
+
 from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.model import Adapter
 from fastchat.v1alpha1.names import WORKER_PORT
 from fastchat.v1alpha1.source import ModelSource
 from fastchat_operator.plan import source
 from fastchat_operator.plan.engines.launch import Launch, caches
 from fastchat_operator.settings import Settings
+
+_ADAPTERS_AT_ONCE = 8
+"""Adapters that may run in one batch, for each of which vLLM sets memory aside; its own default is 1."""
 
 
 def launch(deployment: ModelDeployment, settings: Settings) -> Launch:
@@ -39,7 +45,20 @@ def _args(deployment: ModelDeployment) -> list[str]:
         args.append(f"--tensor-parallel-size={gpus}")
     if model.trust_remote_code:
         args.append("--trust-remote-code")
-    return args
+    return args + _adapters(model.adapters)
+
+
+def _adapters(adapters: Sequence[Adapter]) -> list[str]:
+    """https://docs.vllm.ai/en/stable/features/lora/"""
+    if not adapters:
+        return []
+    at_once = min(len(adapters), _ADAPTERS_AT_ONCE)
+    modules = (f"{each.name}={_adapter_path(each.source)}" for each in adapters)
+    return ["--enable-lora", f"--max-loras={at_once}", "--lora-modules", *modules]
+
+
+def _adapter_path(of: ModelSource) -> str:
+    return of.root if of.scheme == "hf" else source.adapter_path(of)
 
 
 def _on_the_hub(model: ModelSource) -> str:

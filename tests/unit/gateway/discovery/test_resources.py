@@ -6,6 +6,7 @@ from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_gateway.discovery.resources import (
     Slice,
     UnreadableError,
+    adapter_records,
     read_endpoint_slice,
     read_model_deployment,
     records,
@@ -166,3 +167,31 @@ def test_two_pods_that_have_one_address_after_another_are_two_workers() -> None:
     slices = [endpoint_slice(endpoint(uid="u1", ready=False)), endpoint_slice(endpoint(uid="u2"))]
     found = records([deployment()], slices, {})["m"].endpoints
     assert [(each.uid, each.ready) for each in found] == [("u1", False), ("u2", True)]
+
+
+# Adapters
+
+
+def adapted(name: str = "m", *adapters: str, **spec: Any) -> ModelDeployment:
+    return deployment(
+        name, model={"adapters": [{"name": each, "source": f"hf://t/{each}"} for each in adapters]}, **spec
+    )
+
+
+def test_an_adapter_is_a_model_of_its_own_on_the_workers_of_its_base() -> None:
+    known, slices = [adapted("m", "sql", replicas=3)], [endpoint_slice(endpoint(**READY))]
+    models = records(known, slices, {"m": 4096})
+    (adapter,) = adapter_records(known, models)
+    assert models["m"].names == ("m",)
+    assert (adapter.name, adapter.names, adapter.parent, adapter.root) == ("sql", ("sql",), "m", "hf://t/sql")
+    assert (adapter.endpoints, adapter.replicas, adapter.max_model_len) == (models["m"].endpoints, 3, 4096)
+
+
+def test_a_name_that_an_older_deployment_has_is_no_adapters() -> None:
+    known = [deployment("sql", second=1), adapted("m", "sql", "law", second=2)]
+    assert [each.name for each in adapter_records(known, records(known, [], {}))] == ["law"]
+
+
+def test_adapters_of_a_deployment_that_serves_nothing_are_not_served() -> None:
+    known = [adapted("m", "sql", deleted=True)]
+    assert adapter_records(known, records(known, [], {})) == []

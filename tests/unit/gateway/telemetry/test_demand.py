@@ -60,3 +60,14 @@ def test_a_line_is_a_snapshot_of_every_model_by_its_own_name() -> None:
             "asleep": {"held": 0, "endpoints": []},
         }
     }
+
+
+def test_what_waits_for_an_adapter_waits_for_its_model() -> None:
+    catalog = Catalog()
+    worker = EndpointRecord("http://w:8000", ready=True, uid="uid")
+    catalog.update([ModelRecord("m", ("m",), (worker,)), ModelRecord("sql", ("sql",), (worker,), parent="m")])
+    (adapter,) = (each for each in catalog if each.name == "sql")
+    adapter.endpoints[0].outstanding = 2
+    for model, waiting in zip(catalog, (3, 4), strict=True):
+        model.queue.sequences = waiting
+    assert demands(catalog) == {"m": busy(2, held=7)}
