@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastchat._runtime.options import between
 from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
@@ -29,6 +29,21 @@ def _dimensions(text: str) -> str:
     return text
 
 
+class Adapter(NamedTuple):
+    """An adapter as `--adapter` names it."""
+
+    name: str
+    source: str
+
+
+def _adapter(text: str) -> Adapter:
+    """Raises: ArgumentTypeError where it is no NAME=SOURCE."""
+    name, _, source = text.partition("=")
+    if not name.strip() or not source.strip():
+        raise argparse.ArgumentTypeError(f"not an adapter: {text!r}; it looks like sql=hf://team/sql-lora")
+    return Adapter(name, source)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a worker serves and how; `--help` says what each field means."""
@@ -39,6 +54,21 @@ class Settings:
             "help": "folder, GGUF file, package://…, file://…, s3://bucket/prefix, hf://org/name[@revision][:Q4_K_M] "
             "or org/name on the hub"
         }
+    )
+    adapter: Sequence[Adapter] | None = field(
+        default=None,
+        metadata={
+            "help": "an adapter (LoRA in PEFT's layout), served under a name of its own beside the model, from a "
+            "source like the model's; may be given several times",
+            "metavar": "NAME=SOURCE",
+            "action": "append",
+            "type": _adapter,
+        },
+    )
+    adapters_file: str | None = _option(
+        None,
+        'JSON file with further adapters, [{"name": …, "source": …}, …], which is looked at while the worker runs: '
+        "what it says then is loaded and dropped",
     )
     task: str = _option(
         "generate",
@@ -152,4 +182,16 @@ def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
     for option in filter(lambda option: option.metadata, fields(Settings)):
         default = {"required": True} if option.name in ("model_name", "model_path") else {"default": option.default}
         parser.add_argument("--" + option.name.replace("_", "-"), **option.metadata, **default)
-    return Settings(**vars(parser.parse_args(argv)), internal_token=environ.get(INTERNAL_TOKEN_VARIABLE, ""))
+    args = parser.parse_args(argv)
+    _check_adapters(parser, args)
+    return Settings(**vars(args), internal_token=environ.get(INTERNAL_TOKEN_VARIABLE, ""))
+
+
+def _check_adapters(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exits with 2 where two things that are served have one name, or where adapters have no place."""
+    names = [args.model_name, *(adapter.name for adapter in args.adapter or ())]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        parser.error(f"argument --adapter: {twice} is the name of two: each adapter has a name of its own")
+    if (args.adapter or args.adapters_file) and args.task != "generate":
+        parser.error(f"argument --adapter: adapters are for --task generate, not {args.task}")

@@ -109,6 +109,22 @@ EXPORT int64_t fc_block_size(const void* model) { return static_cast<const Handl
 EXPORT int32_t fc_block_tokens(void) { return fastchat::kBlock; }
 EXPORT int32_t fc_padded(int32_t count) { return static_cast<int32_t>(fastchat::padded(count)); }
 
+EXPORT void* fc_adapter_new(const void* model) {
+  try {
+    return new fastchat::Adapter(static_cast<const Handle*>(model)->model);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+EXPORT void fc_adapter_free(void* adapter) { delete static_cast<fastchat::Adapter*>(adapter); }
+
+EXPORT int32_t fc_adapter_set(void* adapter, int32_t layer, const fc_low_rank* parts, int32_t count) {
+  fastchat::Adapter& of = *static_cast<fastchat::Adapter*>(adapter);
+  if (!has_layer(of.model, layer)) return kMisfit;
+  return guarded([&] { return of.set(layer, parts, count); });
+}
+
 EXPORT int32_t fc_run(void* model, const fc_step* step) {
   Handle& handle = *static_cast<Handle*>(model);
   if (!fits(handle.model, *step)) return kMisfit;

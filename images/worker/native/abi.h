@@ -41,7 +41,14 @@ typedef struct fc_step {
   float* cache;
   int64_t layer_stride;
   float *logits, *hidden;
+  const void* const* adapters;  // of each row, null where it has none; null: no row has one
 } fc_step;
+
+// What an adapter adds to one of a layer's linear layers. a: [rank][inputs]; b: [outputs][rank].
+typedef struct fc_low_rank {
+  int32_t which, rank, outputs, inputs;
+  const float *a, *b;
+} fc_low_rank;
 
 // Name of the kernels that `fc_model_new` takes; null for a name that is unknown or whose instructions are not here.
 const char* fc_kernels(const char* name);
@@ -61,6 +68,13 @@ void fc_set_embedding(void* model, const float* rows);
 int64_t fc_block_size(const void* model);   // floats of a block of one layer's cache
 int32_t fc_block_tokens(void);
 int32_t fc_padded(int32_t count);           // floats from one row of so many logits to the next
+
+// An adapter of a model, which has to be there for as long as the adapter. It is made while steps run, on any thread.
+void* fc_adapter_new(const void* model);
+void fc_adapter_free(void* adapter);
+
+// Of linear layers that are computed together: query, key and value; out; gate and up; down. All of them in one call.
+int32_t fc_adapter_set(void* adapter, int32_t layer, const fc_low_rank* parts, int32_t count);
 
 int32_t fc_run(void* model, const fc_step* step);
 }

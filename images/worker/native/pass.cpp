@@ -5,7 +5,7 @@
 namespace fastchat {
 namespace {
 
-constexpr int kPhasesOfLayer = 5;  // that take items as they come
+constexpr int kPhasesOfLayer = 5 + kFused;  // that take items as they come
 constexpr int kRowsOfRun = kQueries;
 
 }  // namespace
@@ -13,6 +13,7 @@ constexpr int kRowsOfRun = kQueries;
 Pass::Pass(Model& model, Scratch& scratch, const fc_step& step)
     : model(model), scratch(scratch), step(step), int8(model.shape.int8 != 0) {
   find_runs();
+  find_adapted();
   make_room();
 }
 
@@ -52,6 +53,11 @@ void Pass::make_room() {
   scratch.sines.resize(rows * shape.ropes, padded(shape.head_size));
   const int last = *std::max_element(step.positions, step.positions + step.rows);
   scratch.scores.resize(model.pool.size(), kQueries * (last / kBlock + 1L) * kBlock);
+  if (!adapted.empty()) {
+    const auto wider = [](const Adapted& a, const Adapted& b) { return a.adapter->widest < b.adapter->widest; };
+    scratch.projected.resize(rows, padded(std::max_element(adapted.begin(), adapted.end(), wider)->adapter->widest));
+    scratch.added.resize(model.pool.size(), std::min<long>(rows, kRowsOfItem) * model.kernels.width);
+  }
   const int phases = shape.layers * kPhasesOfLayer + 1;
   if (!scratch.taken) scratch.taken = std::make_unique<std::atomic<int>[]>(phases);
   for (int phase = 0; phase < phases; phase++) scratch.taken[phase].store(0, std::memory_order_relaxed);

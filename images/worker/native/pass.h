@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "adapters/lora.h"
 #include "memory.h"
 #include "model.h"
 
@@ -18,8 +19,12 @@ struct Scratch {
   Buffer<int32_t> sums;
   Buffer<float> cosines, sines;  // [ropes × rows]
   Buffer<float> scores;          // [threads]
+  Buffer<float> projected;       // x · aᵀ of rows with an adapter
+  Buffer<float> added;           // [threads]: what adapters add to the item under way
   std::unique_ptr<std::atomic<int>[]> taken;  // items of each phase that threads take as they come to them
 };
+
+constexpr int kRowsOfItem = 192;  // of which activations stay in the cache while panels of weights pass by
 
 // Rows first … first + count follow each other in one sequence.
 struct Run {
@@ -44,9 +49,11 @@ struct Pass {
   const fc_step& step;
   const bool int8;
   std::vector<Run> runs;
+  std::vector<Adapted> adapted;
 
  private:
   void find_runs();
+  void find_adapted();
   void make_room();
 };
 
@@ -61,7 +68,7 @@ class Worker {
   void embed();
   void angles();
   void attention(const Layer& layer, int index);
-  void mlp(const Layer& layer);
+  void mlp(const Layer& layer, int index);
   void head();
 
   void place(const Layer& layer, int index);
@@ -74,7 +81,12 @@ class Worker {
   void quantize(const Buffer<float>& rows, int row);
   void quantize_all(const Buffer<float>& rows);
   void linear(const Weight& weight, const Buffer<float>& rows, int count, const Target& target);
-  void add(const Weight& weight, const Buffer<float>& rows, const Norm& end_norm);
+  void linear(int layer, Fused fused, const Buffer<float>& rows, const Target& target);
+  template <class TargetOf>
+  void items(const Weight& weight, const Buffer<float>& rows, int count, TargetOf target_of);
+  void add(int layer, Fused fused, const Buffer<float>& rows, const Norm& end_norm);
+  void project(int layer, Fused fused, const Buffer<float>& rows);
+  const float* added(int layer, Fused fused, int panel, int first, int last);
 
   // Deals out items in turn.
   bool mine(long item) const { return item % pool_.size() == thread_; }

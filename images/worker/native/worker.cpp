@@ -5,11 +5,6 @@
 #include "pass.h"
 
 namespace fastchat {
-namespace {
-
-constexpr int kRowsOfItem = 192;  // of which activations stay in the cache while panels of weights pass by
-
-}  // namespace
 
 Worker::Worker(const Pass& pass, int thread)
     : pass_(pass),
@@ -25,7 +20,7 @@ void Worker::run() {
   angles();
   for (int index = 0; index < model_.shape.layers; index++) {
     attention(model_.layers[index], index);
-    mlp(model_.layers[index]);
+    mlp(model_.layers[index], index);
   }
   head();
 }
@@ -68,24 +63,24 @@ void Worker::attention(const Layer& layer, int index) {
     if (mine(row)) normalize(layer.attention_norm, row, row);
   }
   pool_.barrier();
-  linear(layer.qkv, scratch_.normed, rows_, {scratch_.qkv.at(), scratch_.qkv.stride(), Then::kStore, 1});
+  linear(index, kQkv, scratch_.normed, {scratch_.qkv.at(), scratch_.qkv.stride(), Then::kStore, 1});
   place(layer, index);
   pool_.barrier();
   attend(layer, index);
   pool_.barrier();
   quantize_all(scratch_.attended);
-  add(layer.out, scratch_.attended, layer.attention_end_norm);
+  add(index, kOut, scratch_.attended, layer.attention_end_norm);
 }
 
-void Worker::mlp(const Layer& layer) {
+void Worker::mlp(const Layer& layer, int index) {
   for (int row = 0; row < rows_; row++) {
     if (mine(row)) normalize(layer.mlp_norm, row, row);
   }
   pool_.barrier();
   const Then gate = model_.shape.gelu ? Then::kGelu : Then::kSilu;
-  linear(layer.gate_up, scratch_.normed, rows_, {scratch_.gated.at(), scratch_.gated.stride(), gate, 1});
+  linear(index, kGateUp, scratch_.normed, {scratch_.gated.at(), scratch_.gated.stride(), gate, 1});
   quantize_all(scratch_.gated);
-  add(layer.down, scratch_.gated, layer.mlp_end_norm);
+  add(index, kDown, scratch_.gated, layer.mlp_end_norm);
 }
 
 void Worker::head() {
@@ -131,26 +126,47 @@ void Worker::quantize_all(const Buffer<float>& rows) {
 
 // A linear layer over the first `count` rows; every thread has it whole when this returns.
 void Worker::linear(const Weight& weight, const Buffer<float>& rows, int count, const Target& target) {
+  items(weight, rows, count, [&target](int, int, int) -> const Target& { return target; });
+}
+
+// target_of: what becomes of a panel of the outputs of rows first … last.
+template <class TargetOf>
+void Worker::items(const Weight& weight, const Buffer<float>& rows, int count, TargetOf target_of) {
   const Linear& layout = weight.layout();
   const Rows from{rows.at(), scratch_.quants.at(), scratch_.scales.at(), scratch_.sums.at(), rows.stride()};
   const int parts = (count + kRowsOfItem - 1) / kRowsOfItem, items = layout.panels * parts;
   std::atomic<int>& taken = next_phase();
   for (int item; (item = taken.fetch_add(1, std::memory_order_relaxed)) < items;) {
     const int first = item / layout.panels * kRowsOfItem, last = std::min(count, first + kRowsOfItem);
-    model_.kernels.linear(layout, from, target, item % layout.panels, first, last);
+    const int panel = item % layout.panels;
+    model_.kernels.linear(layout, from, target_of(panel, first, last), panel, first, last);
   }
   pool_.barrier();
 }
 
+// One of a layer's over all rows, with what adapters add to it.
+void Worker::linear(int layer, Fused fused, const Buffer<float>& rows, const Target& target) {
+  const Weight& weight = weight_of(model_.layers[layer], fused);
+  const auto adds = [&](const Adapted& each) { return !each.adapter->layers[layer][fused].empty(); };
+  if (std::none_of(pass_.adapted.begin(), pass_.adapted.end(), adds)) return linear(weight, rows, rows_, target);
+  project(layer, fused, rows);
+  items(weight, rows, rows_, [&](int panel, int first, int last) {
+    Target with = target;
+    with.added = added(layer, fused, panel, first, last);
+    with.added_row = first;
+    return with;
+  });
+}
+
 // Adds what a branch ends with to the hidden states, normalized first where the model has a norm for that.
-void Worker::add(const Weight& weight, const Buffer<float>& rows, const Norm& end_norm) {
+void Worker::add(int layer, Fused fused, const Buffer<float>& rows, const Norm& end_norm) {
   const fc_shape& shape = model_.shape;
   const float factor = shape.residual_factor;
   if (end_norm.empty()) {
-    linear(weight, rows, rows_, {scratch_.hidden.at(), scratch_.hidden.stride(), Then::kAdd, factor});
+    linear(layer, fused, rows, {scratch_.hidden.at(), scratch_.hidden.stride(), Then::kAdd, factor});
     return;
   }
-  linear(weight, rows, rows_, {scratch_.branch.at(), scratch_.branch.stride(), Then::kStore, 1});
+  linear(layer, fused, rows, {scratch_.branch.at(), scratch_.branch.stride(), Then::kStore, 1});
   for (int row = 0; row < rows_; row++) {
     if (!mine(row)) continue;
     model_.kernels.normalize(scratch_.branch.at(row), end_norm.data(), shape.hidden, shape.epsilon, factor, true,

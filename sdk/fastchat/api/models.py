@@ -16,7 +16,10 @@ class ModelCard(Response):
     object: str = "model"
     created: int = 0
     owned_by: str = "fastchat"
-    root: str | None = Field(None, description="The model's own name where `id` is an alias.")
+    root: str | None = Field(
+        None, description="The model's own name where `id` is an alias; of an adapter, where it comes from."
+    )
+    parent: str | None = Field(None, description="Where `id` is an adapter, the model that it adapts.")
     task: Task | None = Field(None, description="What the model is served for.")
     max_model_len: int | None = Field(None, description="Context length in tokens, prompt and completion together.")
 

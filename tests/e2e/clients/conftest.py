@@ -100,10 +100,10 @@ def forced(forced_worker, url) -> Callable[[Sequence[Rule]], None]:
 
 
 @pytest.fixture
-def run_suite(client_python, url, tmp_path) -> Callable[..., None]:
-    """Runs a suite of `suites/` with the clients' interpreter and options of pytest; fails with its output."""
+def run_suite(client_python, url, tmp_path) -> Callable[[str], None]:
+    """Runs a suite of `suites/` with the clients' interpreter; fails with its output."""
 
-    def run(name: str, *options: str) -> None:
+    def run(name: str) -> None:
         env = environments.environ(
             OPENAI_BASE_URL=url + "/v1",
             OPENAI_API_KEY="none",
@@ -114,11 +114,10 @@ def run_suite(client_python, url, tmp_path) -> Callable[..., None]:
             LITELLM_LOCAL_MODEL_COST_MAP="true",
             LLM_USER_PATH=str(tmp_path),
             HF_HUB_OFFLINE="1",
-            PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",  # they take longer to import than `openai`
             HF_HOME=str(tmp_path),
         )
-        plain = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull]
-        command = [str(client_python), "-m", "pytest", *plain, *options, str(HERE / "suites" / f"{name}.py")]
+        options = ["-q", "-p", "no:cacheprovider", "--noconftest", "-c", os.devnull, "-o", "asyncio_mode=auto"]
+        command = [str(client_python), "-m", "pytest", *options, str(HERE / "suites" / f"{name}.py")]
         done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-4000:]
 

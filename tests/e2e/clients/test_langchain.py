@@ -7,7 +7,6 @@ import json
 
 from support.clients.script import Rule, call
 
-PLUGINS = ["-ppytest_asyncio.plugin", "-ppytest_benchmark.plugin", "-ppytest_recording.plugin"]
 JOKE = {"setup": "Why do cats like the sun?", "punchline": "It is purr-fect."}
 RULES: list[Rule] = [
     {"when": "<tool_response>\nIt's sunny", "say": "It is sunny in San Francisco."},
@@ -30,4 +29,4 @@ RULES: list[Rule] = [
 
 def test_langchains_own_tests_pass(run_suite, forced) -> None:
     forced(RULES)
-    run_suite("langchain_suite", *PLUGINS, "-o", "asyncio_mode=auto")
+    run_suite("langchain_suite")

@@ -66,8 +66,7 @@ class WarmPython:
         self._environment = _lasting(os.environ)
         self._address = str(Path(tempfile.mkdtemp()) / "warm")
         command = [sys.executable, "-P", __file__, self._address, *modules]
-        env = os.environ | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}  # else a look for GPUs spoils them for what is forked
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout
         self._process.stdout.readline()
 

@@ -5,6 +5,7 @@ Everything here can be pickled, so that a step can be sent to other processes as
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -30,7 +31,8 @@ class ModelInput:
     """One step of the model.
 
     edits: what the cache has to do first, in this order. sampled: rows of the batch after which a token is chosen, as
-    `choices` says, one for each. scored: rows whose next token is known.
+    `choices` says, one for each. scored: rows whose next token is known. adapters: the key of each row's adapter, None
+    where it has none; empty where no row has one.
     """
 
     batch: PackedBatch
@@ -38,6 +40,7 @@ class ModelInput:
     sampled: tuple[int, ...]
     choices: tuple[Choice, ...]
     scored: tuple[Scored, ...] = ()
+    adapters: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,12 @@ class Executor(Protocol):
 
     def embed(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """[texts, hidden]: the mean of each text's last hidden states, of length one. The cache has no part in it."""
+
+    def add_adapter(self, key: str, name: str, folder: Path) -> None:
+        """Loads an adapter in PEFT's layout, called `name` in errors; from here on rows can name it by its key.
+
+        It may be called from any thread, as may `remove_adapter`. Raises: LoadError where it does not fit the model.
+        """
+
+    def remove_adapter(self, key: str) -> None:
+        """Lets go of an adapter that no row names any more."""

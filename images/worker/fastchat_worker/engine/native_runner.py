@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Ordered
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastchat_worker.adapters.adapter import read_adapter
+from fastchat_worker.adapters.targets import targets_of
 from fastchat_worker.attention.batch import pack_texts
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
@@ -16,6 +19,7 @@ from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
 from fastchat_worker.kv.paged import PagedCache
 from fastchat_worker.kv.tensors import lazy_zeros
+from fastchat_worker.native.adapter import NativeAdapter
 from fastchat_worker.native.model import NativeModel
 
 _ROWS_KEPT = 64  # rows of logits whose memory is kept for the next step
@@ -35,6 +39,7 @@ class NativeRunner:
         self.vocabulary = model.vocabulary
         self._cache: Tensor
         self._tables = np.zeros((0, 0), np.int32)
+        self._adapters: dict[str, NativeAdapter] = {}
         self._logits = torch.empty(0, model.logits_stride)
 
     @property
@@ -62,6 +67,7 @@ class NativeRunner:
         self._apply(step.edits)
         batch, rows = step.batch, wanted_rows(step)
         logits = self._room(len(rows))
+        adapters = [self._adapters[key] if key else None for key in step.adapters]
         self._model.run(
             batch.tokens,
             batch.positions,
@@ -72,6 +78,7 @@ class NativeRunner:
             blocks=self._tables.size,
             layer_stride=self._cache.stride(0),
             logits=logits,
+            adapters=adapters,
         )
         return output(logits[:, : self.vocabulary], step)
 
@@ -86,6 +93,13 @@ class NativeRunner:
     def logits(self, text: Ordered[int]) -> Tensor:
         """[tokens, vocabulary]: the logits after each token of a text. The cache has no part in it."""
         return self._forward_texts([text], hidden=False)[:, : self.vocabulary]
+
+    def add_adapter(self, key: str, name: str, folder: Path) -> None:
+        targets = targets_of(self._model.description.model)
+        self._adapters[key] = self._model.adapter(read_adapter(folder, name, targets).layers)
+
+    def remove_adapter(self, key: str) -> None:
+        self._adapters.pop(key, None)
 
     def _forward_texts(self, texts: Ordered[Ordered[int]], *, hidden: bool) -> Tensor:
         """[tokens, hidden size or padded vocabulary]. One layer's keys and values are overwritten by the next one's."""
@@ -106,7 +120,8 @@ class NativeRunner:
             cache=cache,
             blocks=blocks,
             layer_stride=0,
-            **{"hidden" if hidden else "logits": out},
+            logits=None if hidden else out,
+            hidden=out if hidden else None,
         )
         return out
 

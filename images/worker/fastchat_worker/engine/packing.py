@@ -28,7 +28,18 @@ def pack(batch: Batch) -> ModelInput:
         if chunk.samples:
             sampled.append(len(tokens) - 1)
     rows = PackedBatch(tuple(tokens), tuple(positions), tuple(slots), decode, tuple(spans))
-    return ModelInput(rows, batch.edits, tuple(sampled), tuple(_choices(batch.sampled)), tuple(scored))
+    choices = tuple(_choices(batch.sampled))
+    return ModelInput(rows, batch.edits, tuple(sampled), choices, tuple(scored), _adapters(batch))
+
+
+def _adapters(batch: Batch) -> tuple[str | None, ...]:
+    """That of each row; empty where no sequence has one."""
+    if not any(sequence.loaded for sequence in batch.sequences):
+        return ()
+    adapters = [sequence.adapter for sequence in batch.decode]
+    for chunk in batch.chunks:
+        adapters += [chunk.sequence.adapter] * chunk.length
+    return tuple(adapters)
 
 
 def _choices(sequences: list[Sequence]) -> Iterable[Choice]:

@@ -1,6 +1,7 @@
 """Runs the model in this process."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastchat_worker.adapters.adapter import read_adapter
+from fastchat_worker.adapters.hooks import AdapterHooks
+from fastchat_worker.adapters.targets import targets_of
 from fastchat_worker.attention.backend import NAME, AttentionBackend
 from fastchat_worker.attention.batch import PackedBatch, pack_texts
 from fastchat_worker.attention.slots import SlotAttention
@@ -40,6 +44,7 @@ class Runner:
             )
         model.set_attn_implementation(NAME)
         self._texts = TextAttention(self.device)
+        self._adapters = AdapterHooks(model)
         self._shapes = self._layer_shapes()
         self._tensors: SlotTensors
         self._slots: SlotAttention
@@ -83,7 +88,8 @@ class Runner:
         self._tensors.apply(step.edits)
         rows = wanted_rows(step)
         keep = self._tensor(rows or [0])  # of no row at all some models would not know what to make
-        logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
+        with self._adapters.rows(step.adapters):
+            logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
         return logits[0, : len(rows)]
 
     @torch.inference_mode()
@@ -98,6 +104,12 @@ class Runner:
         states: Tensor = self._forward(self._model.base_model, self._texts, batch).last_hidden_state[0].float()
         means = torch.stack([states[span.first : span.last].mean(0) for span in batch.spans])
         return torch.nn.functional.normalize(means, dim=-1).cpu().numpy()
+
+    def add_adapter(self, key: str, name: str, folder: Path) -> None:
+        self._adapters.add(key, read_adapter(folder, name, targets_of(self._model)).layers)
+
+    def remove_adapter(self, key: str) -> None:
+        self._adapters.remove(key)
 
     def _layer_shapes(self) -> dict[int, LayerShape]:
         """What each attention layer stores per token, found by running one token."""

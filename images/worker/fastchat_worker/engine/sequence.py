@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from fastchat_worker.engine.adapters import LoadedAdapter
 from fastchat_worker.sampling.constraint import Penalties
 from fastchat_worker.sampling.grammar_state import GrammarState
 from fastchat_worker.sampling.parameters import GREEDY, Choice, Sampling
@@ -56,6 +57,7 @@ class Sequence:
     `prefill_at` and `decode_at` are when its prompt began to be read and when its first token was there, on
     time.monotonic's clock.
     `seed` is that of its sampling, or one drawn by chance where the request has none.
+    `loaded` is the adapter that it runs with, which stays loaded for as long as the sequence is there.
     """
 
     prompt: Tokens[int]
@@ -75,6 +77,7 @@ class Sequence:
     decode_at: float | None = None
     grammar: GrammarState | None = None
     wanted: Wanted = Wanted()
+    loaded: LoadedAdapter | None = None
     scores: list[Score] = field(default_factory=list)
     prompt_scores: list[Score] = field(default_factory=list)
     seed: int = field(init=False)
@@ -84,7 +87,14 @@ class Sequence:
     def __post_init__(self) -> None:
         self.seed = secrets.randbits(64) if self.sampling.seed is None else self.sampling.seed
         self.to_read = len(self.prompt)
+        if self.loaded:  # what it reads is not what the base, or another adapter, makes of the same tokens
+            self.owner = self.owner, self.adapter
         self.constraint = Penalties(self.sampling, self.prompt, self.end_tokens)
+
+    @property
+    def adapter(self) -> str | None:
+        """Key of its adapter, another for each time that one is loaded: keys and values of two are never the same."""
+        return self.loaded.key if self.loaded else None
 
     @property
     def prompt_cached(self) -> bool:

@@ -50,6 +50,6 @@ def add_messages(app: FastAPI, service: Service) -> None:
     async def count(request: Request) -> Response:
         """Counts the tokens of a conversation, with all that the model's template puts around it."""
         wanted = await parse_serving(request, CountTokensRequest, service)
-        generator = service.models.find_generator(wanted.model)
+        generator, _ = service.models.find_generator(wanted.model)
         tokens = await asyncio.to_thread(lambda: count_tokens(generator, messages_api.to_chat(wanted)))
         return Response(TokenCount(input_tokens=tokens).to_json(), media_type="application/json")

@@ -53,7 +53,7 @@ def add_reranking(app: FastAPI, service: Service) -> None:
     async def rerank_documents(request: Request) -> Response:
         """Sorts documents by how well they match a query."""
         wanted = await parse_serving(request, RerankRequest, service)
-        model, _ = service.models.find(wanted.model)
+        model = service.models.find_encoder(wanted.model)
         response, tokens = await unless_disconnected(request, rerank(model, wanted, key_of(request)))
         _count(request, service, wanted.model, tokens)
         return Response(response.to_json(), media_type="application/json")
@@ -61,7 +61,7 @@ def add_reranking(app: FastAPI, service: Service) -> None:
     async def score_pairs(request: Request) -> Response:
         """Says how well two texts match."""
         wanted = await parse_serving(request, ScoreRequest, service)
-        model, _ = service.models.find(wanted.model)
+        model = service.models.find_encoder(wanted.model)
         response, tokens = await unless_disconnected(request, score(model, wanted, key_of(request)))
         _count(request, service, wanted.model, tokens)
         return Response(response.to_json(), media_type="application/json")

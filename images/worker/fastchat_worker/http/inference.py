@@ -50,8 +50,8 @@ def add_generation(app: FastAPI, service: Service) -> None:
 
 async def prepare(service: Service, wanted: G, prompts_of: Callable[[Generator, G], Prompts]) -> Generation:
     """Off the event loop: texts are split into tokens, and there may be thousands of them."""
-    generator = service.models.find_generator(wanted.model)
-    return await asyncio.to_thread(lambda: Generation(generator, prompts_of(generator, wanted), wanted))
+    generator, adapter = service.models.find_generator(wanted.model)
+    return await asyncio.to_thread(lambda: Generation(generator, prompts_of(generator, wanted), wanted, adapter))
 
 
 async def respond(

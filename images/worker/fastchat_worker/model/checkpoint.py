@@ -54,7 +54,7 @@ def _instead(folder: Path) -> str:
     """What there is in their place, and what to do."""
     if (folder / "adapter_config.json").exists():
         base = read_json(folder / "adapter_config.json").get("base_model_name_or_path", "its base model")
-        return f"it is an adapter for {base}: merge it into that model, and serve what comes of it"
+        return f"it is an adapter for {base}: merge it into that model, or serve that with --adapter NAME=SOURCE"
     others = sorted({path.name for pattern in _OTHERS for path in folder.glob(pattern)})
     if others:
         return f"{', '.join(others[:3])} is another layout: take the model in transformers' (safetensors) or as GGUF"

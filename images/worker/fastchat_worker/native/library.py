@@ -52,6 +52,16 @@ class Step(Structure):
         ("layer_stride", c_int64),
         ("logits", c_void_p),
         ("hidden", c_void_p),
+        ("adapters", c_void_p),
+    )
+
+
+class LowRank(Structure):
+    """`fc_low_rank`."""
+
+    _fields_ = (
+        *((name, c_int32) for name in ("which", "rank", "outputs", "inputs")),
+        *((name, c_void_p) for name in ("a", "b")),
     )
 
 
@@ -67,6 +77,9 @@ _FUNCTIONS = {
     "fc_block_size": (c_int64, [c_void_p]),
     "fc_block_tokens": (c_int32, []),
     "fc_padded": (c_int32, [c_int32]),
+    "fc_adapter_new": (c_void_p, [c_void_p]),
+    "fc_adapter_free": (None, [c_void_p]),
+    "fc_adapter_set": (c_int32, [c_void_p, c_int32, POINTER(LowRank), c_int32]),
     "fc_run": (c_int32, [c_void_p, POINTER(Step)]),
 }
 

@@ -1,7 +1,7 @@
 """A model of our own in C++, made of one that transformers has loaded."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fastchat_worker.native.adapter import NativeAdapter, Pair
 from fastchat_worker.native.description import Description, Part
 from fastchat_worker.native.library import LinearName, NormName, Step, check, library
 
@@ -60,6 +61,15 @@ class NativeModel:
         _let_go([description.model.lm_head, description.model.get_input_embeddings()])
         self.settle()
 
+    @property
+    def description(self) -> Description:
+        """Of the model that this was made of."""
+        return self._description
+
+    def adapter(self, layers: Mapping[str, Pair]) -> NativeAdapter:
+        """An adapter for `run`; it may be made on any thread."""
+        return NativeAdapter(self._handle, self._description, layers)
+
     def settle(self) -> None:
         """Takes over windows and rotary embeddings, again where those have changed since the weights were taken."""
         for index in range(self.layers):
@@ -81,13 +91,20 @@ class NativeModel:
         layer_stride: int,
         logits: Tensor | None = None,
         hidden: Tensor | None = None,
+        adapters: Sequence[NativeAdapter | None] = (),
     ) -> None:
         """One step: fills `logits` [sampled, logits_stride], or `hidden` [sampled, hidden] where that is given.
 
         slots: the sequence of each row. tables: [sequences, blocks], where in the cache the tokens of each sequence
         stand. blocks: that a layer's cache has. layer_stride: floats from one layer to the next one.
+        adapters: of each row; empty where no row has one.
         """
         rows = [np.array(values, np.int32) for values in (tokens, positions, slots, sampled)]
+        added = np.array([each.address if each else 0 for each in adapters], np.uint64)
+        if adapters:  # rows of one adapter come next to each other, so that its weights are read once for all of them
+            order = np.argsort(added, kind="stable")
+            rows = [*(each[order] for each in rows[:3]), np.argsort(order).astype(np.int32)[rows[3]]]
+            added = added[order]
         step = Step(
             rows=len(tokens),
             samples=len(sampled),
@@ -103,6 +120,7 @@ class NativeModel:
             layer_stride=layer_stride,
             logits=None if logits is None else logits.data_ptr(),
             hidden=None if hidden is None else hidden.data_ptr(),
+            adapters=_address(added) if adapters else None,
         )
         check(self._library.fc_run(self._handle, step))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from torch import Tensor
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
+from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.ranks.group import RankGroup
 
@@ -58,3 +60,10 @@ class ParallelRunner:
     def logits(self, text: Sequence[int]) -> Tensor:
         """[tokens, vocabulary]: the logits after each token of a text, in float32. The cache has no part in it."""
         return self._group.together("logits", (text,), lambda: self._runner.logits(text))[0]
+
+    def add_adapter(self, key: str, name: str, folder: Path) -> None:  # noqa: ARG002  # an executor's
+        """Raises: LoadError."""
+        raise LoadError(f"adapter {name}: a model that is spread over ranks has no adapters")
+
+    def remove_adapter(self, key: str) -> None:
+        """There is none."""

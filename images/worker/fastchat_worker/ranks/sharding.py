@@ -36,6 +36,8 @@ def _obstacle(files: ModelFiles, settings: Settings, size: int) -> str | None:
     """Why the model cannot be spread over so many ranks."""
     if settings.task != "generate":
         return f"with --task {settings.task} a model runs on one"
+    if settings.adapter or settings.adapters_file:
+        return "with adapters a model runs on one"
     if settings.executor == "native" or settings.quantization != "none":
         return "the native executor runs a model in one process; leave out --executor and --quantization"
     if files.gguf:

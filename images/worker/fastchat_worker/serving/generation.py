@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fastchat.api import CompletionTokensDetails, PromptTokensDetails, Usage
+from fastchat_worker.engine.adapters import LoadedAdapter
 from fastchat_worker.engine.scheduler import QueueFullError
 from fastchat_worker.engine.sequence import Finish
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
@@ -45,13 +46,20 @@ class Generation:
     After `start` the caller calls `stop`, whether or not it read all updates.
     """
 
-    def __init__(self, generator: Generator, prompts: Prompts, request: GenerationRequest) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        prompts: Prompts,
+        request: GenerationRequest,
+        adapter: LoadedAdapter | None = None,
+    ) -> None:
         self.prompts = prompts
         self.first_token: float | None = None
         """Seconds from the request to the first token."""
         self._generator = generator
         self._engine = generator.engine
         self._request = request
+        self._adapter = adapter
         self._texts = generator.texts_of(request)
         self._parameters = parameters_of(request, generator.language_model, prompts)
         self._grammar = _compiled(generator, prompts.grammar, request)
@@ -139,7 +147,7 @@ class Generation:
         self._loop = asyncio.get_running_loop()
         owner = self._generator.owner(key, self._request)
         for sequence in self._sequences:
-            sequence.owner = owner
+            sequence.owner = owner, sequence.adapter
         try:
             self._engine.submit(self._sequences, key)
         except QueueFullError:
@@ -182,6 +190,7 @@ class Generation:
                 parameters.of_choice(choice),
                 self._listener(len(self._sequences)),
                 wanted=parameters.wanted,
+                loaded=self._adapter,
             )
             sequence.grammar = self._grammar() if self._grammar else None
             self._sequences.append(sequence)

@@ -18,6 +18,7 @@ from fastchat_worker.encoders.cross_encoder import CrossEncoder
 from fastchat_worker.encoders.encoder import Encoder
 from fastchat_worker.encoders.language import LanguageModelEmbedder
 from fastchat_worker.encoders.sentence import SentenceEmbedder
+from fastchat_worker.engine.adapters import AdapterLoader
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.memory import Room, plan
 from fastchat_worker.engine.native_runner import NativeRunner
@@ -31,6 +32,8 @@ from fastchat_worker.ranks.group import RankGroup
 from fastchat_worker.ranks.parallel_runner import ParallelRunner
 from fastchat_worker.ranks.sharding import ranks
 from fastchat_worker.sampling.grammar import Grammars
+from fastchat_worker.serving.adapters import ServedAdapters
+from fastchat_worker.serving.adapters_file import AdaptersFile
 from fastchat_worker.serving.models import Generator, ServedModel
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
@@ -105,6 +108,7 @@ def _serve(
 ) -> ServedModel:
     report("laying out the weights")
     runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, again, settings)
+    adapters = _adapters(AdapterLoader(runner), settings, report)
     report("making room for the cache")
     room = plan(
         runner.free_bytes(),
@@ -129,7 +133,18 @@ def _serve(
     calling = find_calling(template, model.tokenizer, settings.tool_call_parser) if template else None
     shared = settings.prefix_caching == "shared"
     generator = Generator(model, engine, grammars, template, calling, shares_prefixes=shared)
-    return ServedModel(embedder, _batcher(embedder, settings, metrics), generator)
+    return ServedModel(embedder, _batcher(embedder, settings, metrics), generator, adapters)
+
+
+def _adapters(loader: AdapterLoader, settings: Settings, report: Report) -> ServedAdapters:
+    adapters = ServedAdapters(loader, settings.model_name, Path(settings.cache_dir))
+    for adapter in settings.adapter or ():
+        adapters.load(*adapter, report)
+    if settings.adapters_file:
+        file = AdaptersFile(Path(settings.adapters_file), adapters)
+        file.load(report)
+        file.follow()
+    return adapters
 
 
 def _tell(room: Room, kept: int, token_bytes: int) -> None:

@@ -11,11 +11,13 @@ from fastchat_worker.chat.template import ChatTemplate
 from fastchat_worker.chat.tools.calling import Calling
 from fastchat_worker.encoders.batcher import Batcher
 from fastchat_worker.encoders.encoder import Embedder, PairEncoder
+from fastchat_worker.engine.adapters import LoadedAdapter
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.output.tokens import TokenTexts, texts_of
 from fastchat_worker.sampling.grammar import Grammars
+from fastchat_worker.serving.adapters import ServedAdapter, ServedAdapters
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class ServedModel:
     encoder: Embedder | PairEncoder
     batcher: Batcher
     generator: Generator | None = None
+    adapters: ServedAdapters | None = None
+    """Those of a model that generates."""
 
     @property
     def max_len(self) -> int:
@@ -87,9 +91,9 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of this worker by the names that requests have for them: today one model under one name.
+    """The models of this worker by the names that requests have for them: one model, and its adapters.
 
-    The name is known before the model is loaded.
+    The model's name is known before it is loaded.
     """
 
     def __init__(self, name: str, task: Task) -> None:
@@ -107,43 +111,58 @@ class ServedModels:
         """Serves a model that is loaded now."""
         self.loaded = model
 
-    def find(self, name: str) -> tuple[ServedModel, str | None]:
-        """The model of this name, and the name of the adapter to run it with, which is always None today: no adapter.
+    def find(self, name: str) -> tuple[ServedModel, LoadedAdapter | None]:
+        """The model of this name, and the adapter to run it with where the name is an adapter's.
 
         Raises: RequestError 404 for a name that no model has, 503 where the model is not loaded yet.
         """
-        self._check(name)
+        adapter = self._adapter(name)
         if self.loaded is None:
             raise not_ready("loading")
-        return self.loaded, None
+        return self.loaded, adapter.loaded if adapter else None
 
-    def find_generator(self, name: str) -> Generator:
+    def find_generator(self, name: str) -> tuple[Generator, LoadedAdapter | None]:
         """Like `find`, for a model that generates text. Raises: RequestError 400 where it does not."""
-        model, _ = self.find(name)
+        model, adapter = self.find(name)
         if model.generator is None:
             purpose = "embeddings" if self._task == "Embed" else "reranking"
             raise bad_request(f"The model '{name}' is served for {purpose} only.", "model", "unsupported_task")
-        return model.generator
+        return model.generator, adapter
+
+    def find_encoder(self, name: str) -> ServedModel:
+        """Like `find`, for a model that embeds or ranks. Raises: RequestError 400 for an adapter: it does neither."""
+        model, adapter = self.find(name)
+        if adapter:
+            message = f"The adapter '{name}' generates text only; embed and rank with '{self._name}'."
+            raise bad_request(message, "model", "unsupported_task")
+        return model
 
     def find_embedder(self, name: str) -> tuple[Embedder, Batcher]:
         """Like `find`, for a model that embeds texts. Raises: RequestError 400 where it does not."""
-        model, _ = self.find(name)
+        model = self.find_encoder(name)
         if self._task == "Rerank":
             raise bad_request(f"The model '{name}' is served for reranking only.", "model", "unsupported_task")
         return cast(Embedder, model.encoder), model.batcher
 
     def cards(self) -> ModelList:
         """The response of `GET /v1/models`."""
-        return ModelList(data=[self.card(self._name)])
+        adapters = (self.loaded.adapters if self.loaded else None) or ()
+        return ModelList(data=[self.card(name) for name in (self._name, *(adapter.name for adapter in adapters))])
 
     def card(self, name: str) -> ModelCard:
         """The response of `GET /v1/models/{name}`. Raises: RequestError 404 for a name that no model has."""
-        self._check(name)
+        adapter = self._adapter(name)
         card = ModelCard(id=name, created=self._created, task=self._task)
+        if adapter:
+            card.created, card.root, card.parent = adapter.created, adapter.source, self._name
         if self.loaded:
             card.max_model_len = self.loaded.max_len
         return card
 
-    def _check(self, name: str) -> None:
-        if name != self._name:
+    def _adapter(self, name: str) -> ServedAdapter | None:
+        """The adapter of this name; None where it is the model's own. Raises: RequestError 404 for any other."""
+        adapters = self.loaded.adapters if self.loaded else None
+        found = adapters.get(name) if adapters else None
+        if found is None and name != self._name:
             raise model_not_found(name)
+        return found

@@ -26,7 +26,7 @@ def tokenize(models: ServedModels, wanted: TokenizeRequest) -> TokenizeResponse:
 
 def _tokens(models: ServedModels, model: ServedModel, wanted: TokenizeRequest) -> list[int]:
     if wanted.messages is not None:
-        return chat_prompts(models.find_generator(wanted.model), wanted.chat).tokens[0]
+        return chat_prompts(models.find_generator(wanted.model)[0], wanted.chat).tokens[0]
     text = wanted.prompt or ""
     if len(text) > _LONGEST:
         raise bad_request(f"The prompt has {len(text)} characters, more than {_LONGEST}: send it in parts.", "prompt")

@@ -11,7 +11,7 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.sources import hub, s3
 from fastchat_worker.sources.diagnosis import unreadable
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
-from fastchat_worker.sources.layout import layout_of, refuse_split
+from fastchat_worker.sources.layout import adapter_layout, layout_of, refuse_split
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[^:]+)?")
 
@@ -47,32 +47,56 @@ def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> M
     cache_dir: where files of s3:// are kept. report: called with the progress.
     Raises: LoadError, which says what is wrong with the path and what to change.
     """
-    if "://" in model_path:
-        return _fetch(_source(model_path), cache_dir, report)
-    path = Path(model_path).expanduser()
-    if path.exists() or not _HUB_NAME.fullmatch(model_path):
-        return _inspect(path)
-    return _fetch(_source("hf://" + model_path), cache_dir, report)
+    source = _source(model_path, "--model-path")
+    return _inspect(source) if isinstance(source, Path) else _fetch(source, cache_dir, report)
 
 
-def _source(url: str) -> ModelSource:
+def locate_adapter(source: str, cache_dir: Path, report: Callable[[str], None]) -> Path:
+    """The folder of an adapter, given as a model is. Raises: LoadError as `locate` does."""
+    found = _source(source, "adapter")
+    if isinstance(found, ModelSource) and found.scheme in ("hf", "s3"):
+        fetched = (
+            hub.fetch(found, report, adapter_layout)
+            if found.scheme == "hf"
+            else s3.fetch(found, cache_dir, report, adapter_layout)
+        )
+        return fetched.folder
+    folder = found if isinstance(found, Path) else _local(found)
+    if not folder.is_dir():
+        raise LoadError(f"there is no folder {folder}: an adapter is a folder in PEFT's layout")
+    adapter_layout((file.name for file in folder.iterdir()), folder)
+    return folder
+
+
+def _source(text: str, what: str) -> ModelSource | Path:
+    """A path of this machine, or where else the files are. Raises: LoadError where it is written wrongly."""
+    path = Path(text).expanduser()
+    if "://" not in text and (path.exists() or not _HUB_NAME.fullmatch(text)):
+        return path
     try:
-        return ModelSource.parse(url)
+        return ModelSource.parse(text if "://" in text else "hf://" + text)
     except ValueError as wrong:
-        raise LoadError(f"--model-path {url}: {wrong}") from None
+        raise LoadError(f"{what} {text}: {wrong}") from None
 
 
 def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
     match source.scheme:
-        case "file":
-            return _inspect(Path(source.path))
-        case "package":
-            return _inspect(_package_folder(source.root) / source.path)
         case "hf":
             return _fetched(hub.fetch(source, report), source.file)
         case "s3":
             return _fetched(s3.fetch(source, cache_dir, report))
-        case "pvc":
+        case _:
+            return _inspect(_local(source))
+
+
+def _local(source: ModelSource) -> Path:
+    """Where the files of a source are on this machine already."""
+    match source.scheme:
+        case "file":
+            return Path(source.path)
+        case "package":
+            return _package_folder(source.root) / source.path
+        case _:
             raise LoadError(
                 f"{source}: the operator mounts a claim; without it mount it yourself and give file:///path"
             )

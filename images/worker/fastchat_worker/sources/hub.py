@@ -25,7 +25,7 @@ from fastchat.v1alpha1.source import ModelSource
 from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.download import Download, disk_refusal, require_room
 from fastchat_worker.sources.integrity import Cached, Record, corrupt, discard, named_by_digest
-from fastchat_worker.sources.layout import layout_of
+from fastchat_worker.sources.layout import LayoutOf, layout_of
 from fastchat_worker.sources.lock import Lock
 
 logger = logging.getLogger(__name__)
@@ -49,14 +49,14 @@ class _Files:
         return _cached(Path(self.snapshot(**options)), self.names)
 
 
-def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
+def fetch(source: ModelSource, report: Callable[[str], None], layout: LayoutOf = layout_of) -> Cached:
     """A model's files as the hub has them; where it cannot be reached, as they were last downloaded.
 
     Raises: LoadError, which says what to change.
     """
     name = source.text.removeprefix("hf://")
     try:
-        return _fetch(source, name, report)
+        return _fetch(source, name, report, layout)
     except GatedRepoError:
         raise LoadError(f"{name} asks for its licence to be accepted: set HF_TOKEN of an account that did") from None
     except RepositoryNotFoundError:
@@ -71,16 +71,16 @@ def fetch(source: ModelSource, report: Callable[[str], None]) -> Cached:
         ) from error
 
 
-def _fetch(source: ModelSource, name: str, report: Callable[[str], None]) -> Cached:
+def _fetch(source: ModelSource, name: str, report: Callable[[str], None], layout: LayoutOf) -> Cached:
     report(f"looking for {name}")
     try:
         info = model_info(source.root, revision=source.revision or constants.DEFAULT_REVISION, timeout=_PATIENCE)
     except RevisionNotFoundError:
         raise
     except (HTTPError, OfflineModeIsEnabled) as error:
-        return _last_downloaded(source, error, report)
+        return _last_downloaded(source, error, report, layout)
     names = [sibling.rfilename for sibling in info.siblings or ()]
-    files = _Files(source, layout_of(names, source, source.file, deep=True).files)
+    files = _Files(source, layout(names, source, source.file, deep=True).files)
     if not any(file.will_download for file in files.snapshot(dry_run=True)):
         cached = files.fetch()
         if not cached.broken(report):
@@ -128,11 +128,11 @@ def _download(wanted: _Files, name: str, cache: Path, report: Callable[[str], No
             raise
 
 
-def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[str], None]) -> Cached:
+def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[str], None], layout: LayoutOf) -> Cached:
     """What an earlier start downloaded, where the hub cannot be reached. Raises: the error where there is nothing."""
     try:
         folder = _Files(source, frozenset()).fetch(local_files_only=True).folder
-        files = _Files(source, layout_of(_names(folder), source, source.file, deep=True).files)
+        files = _Files(source, layout(_names(folder), source, source.file, deep=True).files)
         cached = files.fetch(local_files_only=True)
     except LocalEntryNotFoundError:
         raise error from None

@@ -1,7 +1,7 @@
 """Which files make a model."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -19,6 +19,7 @@ _NOT_NEEDED = (
 _SAFE, _PICKLED = "*.safetensors", ("*.bin", "*.pt", "*.pth")
 _COPIES = ("consolidated*", "*.fp16.*", "*.fp32.*", "*.bf16.*", "*.non_ema.*")
 """Of the weights beside them, in another layout or type."""
+_ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 
 
@@ -28,6 +29,10 @@ class Layout:
 
     files: frozenset[str]
     gguf: str | None = None
+
+
+LayoutOf = Callable[..., Layout]
+"""`layout_of` or `adapter_layout`: which of a source's files are fetched."""
 
 
 def layout_of(paths: Iterable[str], source: object, file: str | None = None, *, deep: bool = False) -> Layout:
@@ -44,6 +49,17 @@ def layout_of(paths: Iterable[str], source: object, file: str | None = None, *, 
     candidates = [path for path in (found if deep else names) if path.endswith(".gguf")]
     gguf = _gguf(candidates, source, file, names)
     return Layout(frozenset([gguf]), gguf)
+
+
+def adapter_layout(paths: Iterable[str], source: object, file: str | None = None, *, deep: bool = False) -> Layout:  # noqa: ARG001
+    """Like `layout_of`, for an adapter in PEFT's layout."""
+    names = {path for path in paths if "/" not in path}
+    weights = next((name for name in _ADAPTER_WEIGHTS if name in names), None)
+    if file is not None:
+        raise LoadError(f"{source}: an adapter has no GGUF file here: leave {file} out, and take PEFT's layout")
+    if "adapter_config.json" not in names or weights is None:
+        raise LoadError(f"{source} holds no adapter in PEFT's layout: adapter_config.json and {_ADAPTER_WEIGHTS[0]}")
+    return Layout(frozenset(["adapter_config.json", weights]))
 
 
 def _transformers(paths: Sequence[str], *, sentences: bool) -> Iterable[str]:
@@ -103,7 +119,9 @@ def _without_gguf(source: object, file: str | None, names: Iterable[str]) -> str
     if file is not None:
         return f"{source} has no GGUF file at all: leave {file} out"
     if "adapter_config.json" in names:
-        return f"{source} holds an adapter and no model: merge it into its base model, and serve what comes of it"
+        return (
+            f"{source} holds an adapter and no model: merge it into its base, or serve that with --adapter NAME=SOURCE"
+        )
     return f"{source} holds no model: neither config.json nor a .gguf file"
 
 

@@ -10,14 +10,14 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.bucket import Bucket, UnreachableError
 from fastchat_worker.sources.download import disk_refusal
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
-from fastchat_worker.sources.layout import layout_of
+from fastchat_worker.sources.layout import LayoutOf, layout_of
 from fastchat_worker.sources.lock import Lock
 from fastchat_worker.sources.snapshot import Snapshot, snapshot_of, snapshots
 
 logger = logging.getLogger(__name__)
 
 
-def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Cached:
+def fetch(source: ModelSource, cache: Path, report: Callable[[str], None], layout: LayoutOf = layout_of) -> Cached:
     """The files of a prefix as they are now; where S3 cannot be reached, as they were last downloaded.
 
     Raises: LoadError, which says what to change.
@@ -25,7 +25,7 @@ def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Ca
     home = cache.expanduser() / "s3" / source.root / source.path.strip("/")
     try:
         try:
-            snapshot, cached = _current(source, home, report)
+            snapshot, cached = _current(source, home, report, layout)
         except UnreachableError as unreachable:
             snapshot, cached = _latest(home, unreachable, report)
     except OSError as error:
@@ -39,14 +39,16 @@ def fetch(source: ModelSource, cache: Path, report: Callable[[str], None]) -> Ca
     return cached
 
 
-def _current(source: ModelSource, home: Path, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
+def _current(
+    source: ModelSource, home: Path, report: Callable[[str], None], layout: LayoutOf
+) -> tuple[Snapshot, Cached]:
     report(f"looking for {source}")
     bucket = Bucket(source.root)
     items = bucket.objects(source.path.strip("/"))
     if not items:
         raise LoadError(f"{source} holds no files: check the prefix")
-    layout = layout_of((item.path for item in items), source)
-    items = [item for item in items if item.path in layout.files]
+    files = layout((item.path for item in items), source).files
+    items = [item for item in items if item.path in files]
     snapshot = snapshot_of(items, home)
 
     def download(lock: Lock) -> None:

@@ -1,9 +1,10 @@
 // The kernels compiled for AVX-512-VNNI; build.py has the flags.
 #include "kernels/attention.h"
 #include "kernels/linear.h"
+#include "kernels/low_rank.h"
 #include "kernels/rows.h"
 
 namespace fastchat {
 extern const Kernels kAvx512;
-const Kernels kAvx512 = {"AVX-512-VNNI", kPanel, kOffset, linear, attend, normalize, quantize, cap};
+const Kernels kAvx512 = {"AVX-512-VNNI", kPanel, kOffset, linear, attend, normalize, quantize, cap, low_rank};
 }  // namespace fastchat

@@ -52,6 +52,14 @@ struct Target {
   long stride = 0;
   Then then = Then::kStore;
   float factor = 1;
+  const float* added = nullptr;  // what adapters add to the outputs of a panel, for the rows from `added_row` on
+  int added_row = 0;
+};
+
+// Half a panel of what an adapter adds: a vector of outputs for each of `count` numbers of a row, from `first` on.
+struct LowRankHalf {
+  const float* weights;
+  int first, count;
 };
 
 // Attention of rows of one sequence that follow each other, for the query heads that share a head of keys and values.
@@ -88,6 +96,8 @@ struct Kernels {
   void (*normalize)(const float* row, const float* weight, int count, float epsilon, float factor, bool add, float* out);
   void (*quantize)(const float* row, long count, int8_t* quants, float* scales, int32_t* sums);
   void (*cap)(float* values, long count, float limit);
+  // One panel of what an adapter adds to `count` rows that follow each other; out: [count][width].
+  void (*low_rank)(const LowRankHalf halves[2], const float* rows, long stride, int count, float* out);
 };
 
 extern const Kernels kPlain;

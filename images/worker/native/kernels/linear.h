@@ -62,9 +62,11 @@ INLINE void multiply(const float* x, long stride, const float* weights, int inpu
 template <int R>
 INLINE void put(const Linear& layer, const Target& target, int panel, int row, Floats out[R][2]) {
   const float* bias = layer.bias ? layer.bias + panel * kPanel : nullptr;
+  const float* added = target.added ? target.added + static_cast<long>(row - target.added_row) * kPanel : nullptr;
   for (int r = 0; r < R; r++) {
     Floats a = out[r][0], b = out[r][1];
     if (bias) a += load(bias), b += load(bias + kWidth);
+    if (added) a += load(added + r * kPanel), b += load(added + r * kPanel + kWidth);
     if (layer.gated) {
       a = target.then == Then::kSilu ? silu(a) : gelu(a);
       store(target.values + (row + r) * target.stride + panel * kWidth, a * b);

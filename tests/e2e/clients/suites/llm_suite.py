@@ -1,11 +1,11 @@
 """The `llm` command."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from llm.cli import cli
 
 
 @pytest.fixture(autouse=True)
@@ -16,10 +16,7 @@ def configured():
 
 
 def llm(*arguments):
-    """What the command prints. In this process: importing it takes longer than all that it does here."""
-    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
+    return subprocess.run([sys.executable, "-m", "llm", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("streams", [[], ["--no-stream"]])

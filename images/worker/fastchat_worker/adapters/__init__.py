@@ -1,0 +1,1 @@
+"""Adapters (LoRA): what a folder in PEFT's layout adds to the linear layers of a base model."""
