@@ -1,13 +1,14 @@
 """Tokens per CPU-second of our engine beside transformers' two ways to generate, in one run.
 
-    python benchmarks/engine.py [--prompt 64] [--tokens 96] [--rounds 3] [--grammar-only | --prefix-only]
+    python benchmarks/engine.py [--prompt 64] [--tokens 96] [--rounds 3] [--grammar-only | --prefix-only | …]
 
 All run SmolLM2-135M on the CPU, on the same prompts, each with as many new tokens: `model.generate` on one batch,
 transformers' continuous batching, and our engine with each of its executors: torch's, and the native one with weights
 in float32 and in int8. They take turns, so that whatever else the machine does meets all of them; the medians are
 compared. CPU time counts every thread of the process. Then 16 sequences that keep a JSON schema take turns with the
 same 16 that keep none, on our engine. At the end prompts that begin alike are read with reuse and without
-(`benchmarks/prefixes.py`); in all other rows nothing is reused.
+(`benchmarks/prefixes.py`); in all other rows nothing is reused. Last, 16 sequences with four adapters of rank 16 take
+turns with the same 16 without (`benchmarks/adapters.py`).
 """
 
 import argparse
@@ -27,10 +28,13 @@ from pathlib import Path
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
+from adapters import compare_adapters
 from prefixes import compare_prefixes
 from transformers import GenerationConfig
 from transformers.generation.continuous_batching.utils import WorkloadHints
 
+from fastchat_worker.adapters.targets import targets_of
+from fastchat_worker.engine.adapters import AdapterLoader
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
@@ -113,7 +117,7 @@ class Ours:
     """This project's engine, with the worker's settings."""
 
     def __init__(self, runner, name, language_model):
-        self.name = f"fastchat engine, {name}"
+        self.name, self.loader = f"fastchat engine, {name}", AdapterLoader(runner)
         grammars = Grammars(language_model.tokenizer, language_model.vocabulary, language_model.end_tokens)
         self.grammar = grammars.compile(json_schema(PEOPLE))
         cache = runner.open_cache(slots=16, max_len=2048)
@@ -124,7 +128,7 @@ class Ours:
     def session(self, prompts: Prompts, tokens: int) -> Iterator[Callable[[], None]]:
         yield lambda: self._run(prompts, tokens)
 
-    def _run(self, prompts: Prompts, tokens: int, constrained: bool = False) -> None:
+    def _run(self, prompts: Prompts, tokens: int, constrained: bool = False, adapters=()) -> None:
         done, left = threading.Event(), len(prompts)
 
         def listener(_token, finish):
@@ -133,7 +137,10 @@ class Ours:
             if not left:
                 done.set()
 
-        sequences = [Sequence(prompt, tokens, listener=listener) for prompt in prompts]
+        sequences = [
+            Sequence(prompt, tokens, listener=listener, loaded=adapters[number % len(adapters)] if adapters else None)
+            for number, prompt in enumerate(prompts)
+        ]
         for sequence in sequences:
             sequence.grammar = self.grammar() if constrained else None
         self.engine.submit(sequences)
@@ -173,12 +180,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine")
     parser.add_argument("--grammar-only", action="store_true", help="only with and without a grammar")
     parser.add_argument("--prefix-only", action="store_true", help="only with and without reuse of prefixes")
+    parser.add_argument("--adapters-only", action="store_true", help="only with and without adapters")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     print(f"SmolLM2-135M, {torch.get_num_threads()} threads, {', '.join(cpu_flags())}")
-    if not args.prefix_only:
+    if not args.prefix_only and not args.adapters_only:
         compare_engines(args)
-    compare_reuse(args.only.split(","), args.rounds)
+    if not args.adapters_only:
+        compare_reuse(args.only.split(","), args.rounds)
+    if not args.prefix_only:
+        compare_with_adapters(args)
+
+
+def compare_with_adapters(args) -> None:
+    """With each of our executors that are asked for."""
+    contenders, prompts = prepare(args.prompt, ",".join(set(args.only.split(",")) & {"torch", "native", "int8"}))
+    shapes = targets_of(load_model().model).shapes
+    for ours in contenders:
+        compare_adapters(ours, shapes, lambda contenders: take_turns(contenders, prompts, args))
 
 
 def compare_engines(args) -> None:
