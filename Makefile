@@ -117,6 +117,9 @@ release: $(INSTALLED) images ## all of a release in dist/: chart, images, their 
 
 bench: $(INSTALLED) native ## engine, gateway and operator against their yardsticks
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/grammar.py
+	$(BIN)/python benchmarks/prefixes.py
+	$(BIN)/python benchmarks/adapters.py
 	$(BIN)/python benchmarks/gateway.py
 	$(BIN)/python benchmarks/streams.py
 	$(BIN)/python benchmarks/balance.py

@@ -1,52 +1,87 @@
-"""What adapters add to a step: 16 sequences with four of rank 16, beside the same 16 on the base alone."""
+"""What adapters add to a step: 16 sequences with four of rank 16 take turns with the same 16 on the base alone.
 
+    python benchmarks/adapters.py [--prompt 64] [--tokens 96] [--rounds 3] [--threads 2] [--only native,int8,torch]
+
+SmolLM2-135M on our engine; neighbours have different adapters. Medians; CPU time counts all threads.
+"""
+
+import argparse
+import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import logging
+import os
+import random
+import statistics
+import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
+from engines import models
+from engines.with_fastchat import FastChat, loaded
 from safetensors.torch import save_file
 
+from fastchat_worker.adapters.targets import targets_of
+from fastchat_worker.engine.adapters import AdapterLoader
+from fastchat_worker.engine.selection import select
+
+SEQUENCES, ADAPTERS, RANK = 16, 4, 16
 MOST = 1.25  # of the time of a step without any
-ADAPTERS, RANK = 4, 16
 LAYERS = {
     "all seven": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
     "q and v": ("q_proj", "v_proj"),
 }
 """Linear layers of each block that adapters are for."""
+EXECUTORS = {"torch": ("torch", "none"), "native": ("native", "none"), "int8": ("native", "int8")}
 
 
-class Adapted:
-    """Our engine, every sequence with one of four adapters, neighbours with different ones."""
-
-    def __init__(self, ours, shapes: Mapping[str, Any], layers: str):
-        self.ours, self.name = ours, f"{ours.name}, adapters ({layers})"
-        self.adapters = [_load(ours, shapes, LAYERS[layers]) for _ in range(ADAPTERS)]
-
-    @contextmanager
-    def session(self, prompts: list[list[int]], tokens: int) -> Iterator[Callable[[], None]]:
-        yield lambda: self.ours._run(prompts, tokens, adapters=self.adapters)
-
-
-def compare_adapters(ours, shapes: Mapping[str, Any], take_turns: Callable[[list], dict]) -> None:
-    """Prints tokens per CPU-second and per second of each, and how much longer a step is.
-
-    shapes: of the model's linear layers. take_turns: the medians of contenders.
-    """
-    results = take_turns([ours, *(Adapted(ours, shapes, layers) for layers in LAYERS)])
-    plain_cpu, plain = results[ours]
-    for contender, (cpu, wall) in results.items():
-        print(f"{contender.name:58}{cpu:>10.1f}{wall:>10.1f}")
-        if contender is not ours:
-            verdict = "reached" if plain / wall <= MOST else "MISSED"
-            print(f"     a step takes {plain / wall:.3f}x the time, {plain_cpu / cpu:.3f}x the CPU time")
-            print(f"     at most {MOST:.2f}x: {verdict}")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
+    parser.add_argument("--tokens", type=int, default=96, help="new tokens per sequence")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--only", default="native,int8,torch", help="executors, by commas")
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(args.threads)
+    model, numbers = loaded(models.shipped()), random.Random(1)
+    shapes = targets_of(model.model).shapes
+    prompts = [[numbers.randrange(1000, model.vocabulary) for _ in range(args.prompt)] for _ in range(SEQUENCES)]
+    for name in args.only.split(","):
+        print(f"\nadapters, {name}")
+        runner = select(lambda: None, copy.deepcopy(model.model), *EXECUTORS[name])
+        compare(runner, shapes, prompts, args)
 
 
-def _load(ours, shapes: Mapping[str, Any], layers: tuple[str, ...]):
+def compare(runner, shapes, prompts, args) -> None:
+    """Prints tokens per second without adapters and with them, and how much longer a step is."""
+    engine, loader = FastChat(runner), AdapterLoader(runner)
+    adapters = {name: [load(loader, shapes, ends) for _ in range(ADAPTERS)] for name, ends in LAYERS.items()}
+    runs = {"none": partial(engine.generate, prompts)}
+    runs |= {name: partial(engine.generate, prompts, adapters=made) for name, made in adapters.items()}
+    for run in runs.values():
+        run(tokens=4)  # warm
+    seconds = {name: [] for name in runs}
+    for _ in range(args.rounds):
+        for name, run in runs.items():
+            seconds[name].append(measure(run, args.tokens))
+    medians = {name: tuple(map(statistics.median, zip(*each, strict=True))) for name, each in seconds.items()}
+    tokens, plain = len(prompts) * args.tokens, medians["none"]
+    for name, (cpu, wall) in medians.items():
+        print(f"{name:10} {tokens / cpu:8.1f} tokens/CPU-s {tokens / wall:8.1f} tokens/s", end="")
+        print(f"   {cpu / plain[0]:.3f}x the CPU time, {wall / plain[1]:.3f}x the time, at most {MOST:.2f}x")
+
+
+def measure(run, tokens: int) -> tuple[float, float]:
+    """Seconds of CPU time and seconds."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    run(tokens=tokens)
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def load(loader: AdapterLoader, shapes, layers: tuple[str, ...]):
     """An adapter of random weights, so small that they hardly change what is generated."""
     tensors = {}
     for name in filter(lambda name: name.endswith(layers), shapes):
@@ -56,4 +91,8 @@ def _load(ours, shapes: Mapping[str, Any], layers: tuple[str, ...]):
     with TemporaryDirectory() as folder:
         (Path(folder) / "adapter_config.json").write_text(json.dumps(described))
         save_file(tensors, Path(folder) / "adapter_model.safetensors")
-        return ours.loader.load("adapter", Path(folder))
+        return loader.load("adapter", Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,15 +5,13 @@ retries, metrics and health checks, stays on, as in ours.
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.environments import Environment
 from process import Process, free_port, started
 
 
@@ -41,16 +39,8 @@ class Yardstick:
 
     def installed(self) -> Path:
         """Its command, installed the first time."""
-        cache = Path(os.environ.get("FASTCHAT_CACHE") or Path.home() / ".cache/fastchat")
-        folder = cache / f"{self.package}-{self.version}"
-        command = folder / "bin" / self.command
-        if not command.exists():
-            uv = str(Path(sys.executable).with_name("uv"))
-            python = str(folder / "bin/python")
-            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-            requirement = f"{self.package}=={self.version}"
-            subprocess.run([uv, "pip", "install", "--quiet", "--python", python, requirement], check=True)
-        return command
+        folder = Environment(f"{self.package}-{self.version}", (f"{self.package}=={self.version}",)).installed()
+        return folder / "bin" / self.command
 
 
 def _vllm_router(port: int, workers: Sequence[str], _: Path) -> list[str]:
