@@ -93,8 +93,8 @@ class Settings:
     )
     quantization: str = _option(
         "none",
-        "int8: the weights are made int8 while they are loaded, in groups of 32, for the native executor",
-        choices=("none", "int8"),
+        "int8, int4: what the weights are made while they are loaded, in groups of 32, for the native executor",
+        choices=("none", "int8", "int4"),
     )
     tensor_parallel_size: int = _option(
         0,

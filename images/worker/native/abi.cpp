@@ -105,6 +105,18 @@ EXPORT int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const floa
 
 EXPORT void fc_set_embedding(void* model, const float* rows) { model_of(model).embedding = rows; }
 
+EXPORT int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out) {
+  if (weights < FC_FLOAT32 || weights > FC_INT4 || count < 1) return kMisfit;
+  return guarded([&] {
+    fastchat::Pool pool(1);
+    fastchat::Weight weight;
+    weight.open(*fastchat::pick_kernels("plain"), static_cast<fastchat::Weights>(weights), 1, count, false);
+    weight.pack(pool, row, nullptr, 0, 1);
+    weight.unpack(0, out);
+    return true;
+  });
+}
+
 EXPORT int64_t fc_block_size(const void* model) { return static_cast<const Handle*>(model)->model.block_size(); }
 EXPORT int32_t fc_block_tokens(void) { return fastchat::kBlock; }
 EXPORT int32_t fc_padded(int32_t count) { return static_cast<int32_t>(fastchat::padded(count)); }

@@ -13,9 +13,11 @@ enum fc_norm_name {
   FC_ATTENTION_NORM, FC_ATTENTION_END_NORM, FC_MLP_NORM, FC_MLP_END_NORM, FC_QUERY_NORM, FC_KEY_NORM, FC_FINAL_NORM
 };
 
+enum fc_weights { FC_FLOAT32, FC_BFLOAT16, FC_INT8, FC_INT4 };
+
 typedef struct fc_shape {
   int32_t layers, hidden, heads, kv_heads, head_size, mlp, vocabulary, ropes;
-  int32_t int8;  // weights
+  int32_t weights;  // what they are kept in: fc_weights; with FC_INT4 the head is FC_INT8
   int32_t gelu;  // the gate's function: GELU by tanh; else SiLU
   float epsilon;
   float embedding_factor, residual_factor, logits_factor;
@@ -64,6 +66,9 @@ int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weig
 
 // Without it tokens are embedded by the rows of the head. The numbers have to stay where they are.
 void fc_set_embedding(void* model, const float* rows);
+
+// What a row of weights becomes where it is kept in `weights`, as numbers.
+int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out);
 
 int64_t fc_block_size(const void* model);   // floats of a block of one layer's cache
 int32_t fc_block_tokens(void);

@@ -19,8 +19,8 @@ COMMON = [f"-I{SOURCES}", "-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "
 COMMON += ["-Wall", "-Wno-psabi"]
 LINK = ["-Wl,--no-undefined", "-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
 KERNELS = {
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": [f"-m{name}" for name in ("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": [f"-m{name}" for name in ("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
     + ["-mavx512vnni", "-mprefer-vector-width=512"],
 }
 """Files that are for x86 only, and their flags."""

@@ -27,7 +27,7 @@ bool Model::fill(Weight& weight, bool gated, int all, int at, const float* rows,
                  int inputs) {
   if (at + outputs > all) return false;
   if (weight.empty()) {
-    weight.open(kernels, shape.int8 ? Weights::kInt8 : Weights::kFloat32, all, inputs, gated);
+    weight.open(kernels, &weight == &head ? head_type() : static_cast<Weights>(shape.weights), all, inputs, gated);
   }
   if (weight.layout().inputs != inputs) return false;
   weight.pack(pool, rows, bias, at, outputs);

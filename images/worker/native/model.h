@@ -30,7 +30,8 @@ class Weight {
  private:
   int place(int output) const;
   void pack_row(const float* row, int place);
-  void pack_group(const float* row, int place, long group);
+  void pack_group(const float* row, int panel, int output, long group);
+  float unpack_grouped(int panel, int output, int input) const;
 
   Linear linear_;
   Memory memory_{nullptr, Unmap{0}};
@@ -76,6 +77,10 @@ class Model {
   Norm final_norm;
 
  private:
+  // Embeddings and logits are made of it, so that its errors would count twice.
+  Weights head_type() const {
+    return shape.weights == FC_INT4 ? Weights::kInt8 : static_cast<Weights>(shape.weights);
+  }
   bool fill(Weight& weight, bool gated, int all, int at, const float* rows, const float* bias, int outputs, int inputs);
 };
 

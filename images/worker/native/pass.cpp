@@ -11,7 +11,7 @@ constexpr int kRowsOfRun = kQueries;
 }  // namespace
 
 Pass::Pass(Model& model, Scratch& scratch, const fc_step& step)
-    : model(model), scratch(scratch), step(step), int8(model.shape.int8 != 0) {
+    : model(model), scratch(scratch), step(step), grouped(model.shape.weights >= FC_INT8) {
   find_runs();
   find_adapted();
   make_room();
@@ -43,7 +43,7 @@ void Pass::make_room() {
   scratch.qkv.resize(rows, padded(model.query_size() + 2 * model.kv_size()));
   scratch.attended.resize(rows, query);
   scratch.gated.resize(rows, mlp);
-  if (int8) {
+  if (grouped) {
     const long widest = std::max({hidden, query, mlp});
     scratch.quants.resize(rows, widest);
     scratch.scales.resize(rows, widest / kGroup);

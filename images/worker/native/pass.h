@@ -47,7 +47,7 @@ struct Pass {
   Model& model;
   Scratch& scratch;
   const fc_step& step;
-  const bool int8;
+  const bool grouped;  // weights are, and so are activations
   std::vector<Run> runs;
   std::vector<Adapted> adapted;
 

@@ -107,7 +107,7 @@ void Worker::normalize(const Norm& norm, int from, int to) {
   const fc_shape& shape = model_.shape;
   float* out = scratch_.normed.at(to);
   model_.kernels.normalize(scratch_.hidden.at(from), norm.data(), shape.hidden, shape.epsilon, 1, false, out);
-  if (pass_.int8) quantize(scratch_.normed, to);
+  if (pass_.grouped) quantize(scratch_.normed, to);
 }
 
 void Worker::quantize(const Buffer<float>& rows, int row) {
@@ -117,7 +117,7 @@ void Worker::quantize(const Buffer<float>& rows, int row) {
 }
 
 void Worker::quantize_all(const Buffer<float>& rows) {
-  if (!pass_.int8) return;
+  if (!pass_.grouped) return;
   for (int row = 0; row < rows_; row++) {
     if (mine(row)) quantize(rows, row);
   }

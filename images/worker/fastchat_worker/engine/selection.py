@@ -12,14 +12,13 @@ from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.native.description import Description, UndescribedError
-from fastchat_worker.native.library import LibraryError, kernels
+from fastchat_worker.native.library import LibraryError, Weights, kernels
 from fastchat_worker.native.model import NativeModel
 
 logger = logging.getLogger(__name__)
 _PLAIN = "plain"
 _TRIAL = 16  # tokens, from all over the vocabulary
-_TOLERANCE = 1e-3
-_TOLERANCE_INT8 = 0.25
+_TOLERANCES = {Weights.FLOAT32: 1e-3, Weights.BFLOAT16: 0.1, Weights.INT8: 0.25, Weights.INT4: 0.7}
 """How far the trial's logits may be from transformers', as a share of their length."""
 
 
@@ -27,37 +26,45 @@ class MismatchError(Exception):
     """The native model computes something else than transformers' does."""
 
 
-def select(load: Callable[[], Any], model: Any, wanted: str, *, int8: bool) -> Runner | NativeRunner:
+def select(load: Callable[[], Any], model: Any, wanted: str, quantization: str) -> Runner | NativeRunner:
     """The executor of a model, which it owns from here on. `load` loads the model again.
 
-    wanted: auto, native or torch.
+    wanted: auto, native or torch. quantization: none, int8 or int4.
     Raises: LoadError where what is wanted cannot be had.
     """
-    obstacle = "--executor torch" if wanted == "torch" else _obstacle(model, wanted, int8=int8)
+    weights = _weights(model, quantization)
+    obstacle = "--executor torch" if wanted == "torch" else _obstacle(model, wanted, weights)
     if obstacle is None:
         try:
-            return _native(model, int8=int8)
+            return _native(model, weights)
         except MismatchError as error:
             obstacle = str(error)
             logger.warning("the native executor computes something else than torch (%s)", obstacle)
-            if wanted == "auto" and not int8:
+            if wanted == "auto" and not weights.quantized:
                 model = load()
-    if int8 or wanted == "native":
-        option = "--quantization int8" if int8 else "--executor native"
+    if weights.quantized or wanted == "native":
+        option = f"--quantization {quantization}" if weights.quantized else "--executor native"
         raise LoadError(f"{option} cannot be had: the native executor cannot run this model here: {obstacle}")
     logger.info("executor: torch, because: %s", obstacle)
     return _torch(model)
 
 
-def _obstacle(model: Any, wanted: str, *, int8: bool) -> str | None:
+def _weights(model: Any, quantization: str) -> Weights:
+    """What the native executor would keep the weights in."""
+    if quantization != "none":
+        return Weights[quantization.upper()]
+    return Weights.BFLOAT16 if model.dtype == torch.bfloat16 else Weights.FLOAT32
+
+
+def _obstacle(model: Any, wanted: str, weights: Weights) -> str | None:
     """Why the native executor cannot run a model; None where nothing is in its way."""
     if model.device.type != "cpu":
         return f"the model is on {model.device.type}"
-    if model.dtype != torch.float32 and not int8:
-        return f"--dtype {str(model.dtype).removeprefix('torch.')}, where it computes in float32"
+    if model.dtype == torch.float16 and not weights.quantized:
+        return "--dtype float16, where its weights are in float32 or bfloat16"
     try:
         Description(model)
-        if kernels() == _PLAIN and wanted == "auto" and not int8:
+        if kernels() == _PLAIN and wanted == "auto" and not weights.quantized:
             return "this CPU has no AVX2"
     except UndescribedError as error:
         return str(error)
@@ -66,18 +73,18 @@ def _obstacle(model: Any, wanted: str, *, int8: bool) -> str | None:
     return None
 
 
-def _native(model: Any, *, int8: bool) -> NativeRunner:
+def _native(model: Any, weights: Weights) -> NativeRunner:
     """Raises: MismatchError; the model's weights are gone then."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
     text = [index * vocabulary // _TRIAL for index in range(_TRIAL)]
     expected = _runner(model).logits(text)
-    native = NativeModel(model, int8=int8)
+    native = NativeModel(model, weights=weights)
     native.take_weights()
     runner = NativeRunner(native)
-    _compare(runner.logits(text), expected, _TOLERANCE_INT8 if int8 else _TOLERANCE)
+    _compare(runner.logits(text), expected, _TOLERANCES[weights])
     logger.info(
         "executor: native, %s kernels, weights in %s, %d threads",
-        kernels(), "int8" if int8 else "float32", torch.get_num_threads(),
+        kernels(), weights.name.lower(), torch.get_num_threads(),
     )  # fmt: skip
     return runner
 

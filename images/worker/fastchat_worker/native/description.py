@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastchat_worker.native.library import LayerShape, LinearName, NormName, Shape
+from fastchat_worker.native.library import LayerShape, LinearName, NormName, Shape, Weights
 
 MODELS = frozenset(
     (
@@ -65,7 +65,7 @@ class Description:
         weight: Tensor = self.model.get_input_embeddings().weight
         return weight
 
-    def shape(self, *, int8: bool) -> Shape:
+    def shape(self, weights: Weights) -> Shape:
         config = self.config
         return Shape(
             layers=config.num_hidden_layers,
@@ -76,7 +76,7 @@ class Description:
             mlp=config.intermediate_size,
             vocabulary=self.embedding.shape[0],
             ropes=len(self.ropes()),
-            int8=int8,
+            weights=weights,
             gelu=_GATES[self._gate],
             epsilon=config.rms_norm_eps,
             embedding_factor=self._embedding_factor(),

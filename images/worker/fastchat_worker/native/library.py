@@ -14,6 +14,17 @@ class LibraryError(Exception):
     """The library is not there or cannot be loaded here."""
 
 
+class Weights(IntEnum):
+    """`fc_weights`: what the weights are kept in."""
+
+    FLOAT32, BFLOAT16, INT8, INT4 = range(4)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether groups of them have a scale; activations are in int8 then."""
+        return self in (Weights.INT8, Weights.INT4)
+
+
 class LinearName(IntEnum):
     """`fc_linear_name`."""
 
@@ -31,7 +42,7 @@ class Shape(Structure):
 
     _fields_ = (
         *((name, c_int32) for name in ("layers", "hidden", "heads", "kv_heads", "head_size", "mlp", "vocabulary")),
-        *((name, c_int32) for name in ("ropes", "int8", "gelu")),
+        *((name, c_int32) for name in ("ropes", "weights", "gelu")),
         *((name, c_float) for name in ("epsilon", "embedding_factor", "residual_factor", "logits_factor")),
         ("logits_cap", c_float),
     )
@@ -74,6 +85,7 @@ _FUNCTIONS = {
     "fc_set_linear": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_int32]),
     "fc_set_norm": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_int32]),
     "fc_set_embedding": (None, [c_void_p, c_void_p]),
+    "fc_round": (c_int32, [c_int32, c_void_p, c_int32, c_void_p]),
     "fc_block_size": (c_int64, [c_void_p]),
     "fc_block_tokens": (c_int32, []),
     "fc_padded": (c_int32, [c_int32]),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastchat_worker.native.adapter import NativeAdapter, Pair
 from fastchat_worker.native.description import Description, Part
-from fastchat_worker.native.library import LinearName, NormName, Step, check, library
+from fastchat_worker.native.library import LinearName, NormName, Step, Weights, check, library
 
 Indices = Sequence[int]
 
@@ -22,10 +22,12 @@ class NativeModel:
     Raises: UndescribedError, LibraryError and MemoryError.
     """
 
-    def __init__(self, model: Any, *, int8: bool = False, kernels: str = "", threads: int | None = None) -> None:
+    def __init__(
+        self, model: Any, *, weights: Weights = Weights.FLOAT32, kernels: str = "", threads: int | None = None
+    ) -> None:
         self._description = Description(model)
         self._library = library()
-        self._shape = self._description.shape(int8=int8)
+        self._shape = self._description.shape(weights)
         handle = self._library.fc_model_new(self._shape, kernels.encode(), threads or torch.get_num_threads())
         if not handle:
             raise MemoryError("the native executor gets no memory or no threads")

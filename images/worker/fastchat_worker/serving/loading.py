@@ -160,7 +160,7 @@ def _executor(model: LanguageModel, again: Callable[[], LanguageModel], settings
         model.model = again().model
         return model.model
 
-    return select(load, model.model, settings.executor, int8=settings.quantization == "int8")
+    return select(load, model.model, settings.executor, settings.quantization)
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:

@@ -6,18 +6,21 @@
 namespace fastchat {
 
 constexpr int kBlock = 32;    // tokens of a block of keys and values
-constexpr int kGroup = 32;    // weights or activations that share a scale, where they are int8
+constexpr int kGroup = 32;    // weights or activations that share a scale, where they are int8 or int4
 constexpr int kPad = 32;      // rows of numbers are padded with zeros to a multiple of this
 constexpr int kQueries = 8;   // rows that attention takes at once
 
 __attribute__((always_inline)) constexpr long padded(long count) { return (count + kPad - 1) / kPad * kPad; }
 
-enum class Weights : int { kFloat32 = 0, kInt8 = 1 };
+enum class Weights : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3 };
 
 // The weights of a linear layer in panels: as many outputs as two vectors have numbers, input by input.
 //
-// float32: [panel][input][output of the panel]. int8: [panel][group] of scales in bfloat16 [output of the panel] and
-// [input / 4][output of the panel][4], where `offset` is added to each weight.
+// float32, bfloat16: [panel][input][output of the panel].
+// int8: [panel][group] of scales in float16 [output of the panel] and [input / 4][output of the panel][4], where `offset`
+// is added to each weight.
+// int4: [panel][group] of scales and of lowest weights in float16, each [output of the panel], and [input / 8][output of
+// the panel][4] bytes: the lower halves are the first four inputs' steps above the lowest weight, the upper the others'.
 struct Linear {
   int outputs = 0;
   int inputs = 0;
@@ -30,12 +33,16 @@ struct Linear {
   float* bias = nullptr;  // [panels × width] in the order of the panels
 
   __attribute__((always_inline)) long groups() const { return (inputs + kGroup - 1) / kGroup; }
+  __attribute__((always_inline)) bool grouped() const { return type == Weights::kInt8 || type == Weights::kInt4; }
+  __attribute__((always_inline)) long group_bytes() const {
+    return width * (type == Weights::kInt8 ? 2 + kGroup : 4 + kGroup / 2);
+  }
   __attribute__((always_inline)) long panel_bytes() const {
-    return type == Weights::kFloat32 ? 4L * inputs * width : groups() * width * (2 + kGroup);
+    return grouped() ? groups() * group_bytes() : (type == Weights::kFloat32 ? 4L : 2L) * inputs * width;
   }
 };
 
-// Activations, a row for each token; float32, and for int8 weights groups of int8 with a scale and a sum each.
+// Activations, a row for each token; float32, and for weights in groups, groups of int8 with a scale and a sum each.
 struct Rows {
   const float* values = nullptr;
   const int8_t* quants = nullptr;

@@ -13,25 +13,30 @@ using fastchat::Target;
 using fastchat::Then;
 
 constexpr int kPanel = 2 * kWidth;
-constexpr int kTileRows = kWidth == 16 ? 12 : 6;      // float32; as many as there are registers for
-constexpr int kTileRowsInt8 = kWidth == 16 ? 6 : 3;
+constexpr int kTileRows = kWidth == 16 ? 12 : 6;  // as many as there are registers for
+constexpr int kTileRowsGrouped = kWidth == 16 ? 6 : 3;
 
 // Few rows leave an addition waiting for the one before it, so they sum up in several chains.
 constexpr int chains(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
 
-template <int R>
-INLINE void multiply(const float* x, long stride, const float* weights, int inputs, Floats out[R][2]) {
+INLINE Floats wide(const float* at) { return load(at); }
+INLINE Floats wide(const uint16_t* at) { return load_bfloat16(at); }
+
+// Weights: float, or uint16_t for bfloat16.
+template <int R, class Weight>
+INLINE void multiply(const float* x, long stride, const Weight* weights, int inputs, Floats out[R][2]) {
+  constexpr int line = 64 / sizeof(Weight);
   constexpr int C = chains(R);
   Floats sums[C][R][2] = {};
   int k = 0;
   for (; k + C <= inputs; k += C, weights += C * kPanel) {
     if (R <= 4) {
 #pragma GCC unroll 8
-      for (int c = 0; c < C * kPanel / 16; c++) __builtin_prefetch(weights + 512 + 16 * c);
+      for (int c = 0; c < C * kPanel / line; c++) __builtin_prefetch(weights + line * (32 + c));
     }
 #pragma GCC unroll 4
     for (int c = 0; c < C; c++) {
-      const Floats w0 = load(weights + c * kPanel), w1 = load(weights + c * kPanel + kWidth);
+      const Floats w0 = wide(weights + c * kPanel), w1 = wide(weights + c * kPanel + kWidth);
 #pragma GCC unroll 12
       for (int r = 0; r < R; r++) {
         const float value = x[r * stride + k + c];
@@ -43,8 +48,8 @@ INLINE void multiply(const float* x, long stride, const float* weights, int inpu
   for (; k < inputs; k++, weights += kPanel) {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) {
-      sums[0][r][0] += x[r * stride + k] * load(weights);
-      sums[0][r][1] += x[r * stride + k] * load(weights + kWidth);
+      sums[0][r][0] += x[r * stride + k] * wide(weights);
+      sums[0][r][1] += x[r * stride + k] * wide(weights + kWidth);
     }
   }
 #pragma GCC unroll 12
@@ -56,6 +61,7 @@ INLINE void multiply(const float* x, long stride, const float* weights, int inpu
   }
 }
 
+#include "kernels/linear_int4.h"
 #include "kernels/linear_int8.h"
 
 // Finishes a tile: bias, gate, factor, and where it goes.
@@ -79,41 +85,57 @@ INLINE void put(const Linear& layer, const Target& target, int panel, int row, F
   }
 }
 
-template <int R>
-void tile_float32(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
-  const float* weights = static_cast<const float*>(layer.data) + static_cast<long>(panel) * layer.inputs * kPanel;
+template <int R, class Weight>
+void tile_plain(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
+  const Weight* weights = static_cast<const Weight*>(layer.data) + static_cast<long>(panel) * layer.inputs * kPanel;
   Floats out[R][2];
   multiply<R>(rows.values + row * rows.stride, rows.stride, weights, layer.inputs, out);
   put<R>(layer, target, panel, row, out);
 }
 
-template <int R>
-void tile_int8(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
+template <int R, int Bits>
+void tile_grouped(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
   const uint8_t* weights = static_cast<const uint8_t*>(layer.data) + panel * layer.panel_bytes();
   Floats out[R][2];
-  multiply_int8<R>(rows, row, weights, layer.groups(), out);
+  if constexpr (Bits == 8) multiply_int8<R>(rows, row, weights, layer.groups(), out);
+  if constexpr (Bits == 4) multiply_int4<R>(rows, row, weights, layer.groups(), out);
   put<R>(layer, target, panel, row, out);
 }
 
 typedef void (*Tile)(const Linear&, const Rows&, const Target&, int panel, int row);
-constexpr Tile kFloat32Tiles[] = {
-    tile_float32<1>, tile_float32<2>, tile_float32<3>, tile_float32<4>, tile_float32<5>, tile_float32<6>,
+
+template <class Weight>
+constexpr Tile kPlainTiles[] = {
+    tile_plain<1, Weight>, tile_plain<2, Weight>, tile_plain<3, Weight>,
+    tile_plain<4, Weight>, tile_plain<5, Weight>, tile_plain<6, Weight>,
 #if defined(__AVX512F__)
-    tile_float32<7>, tile_float32<8>, tile_float32<9>, tile_float32<10>, tile_float32<11>, tile_float32<12>,
-#endif
-};
-constexpr Tile kInt8Tiles[] = {
-    tile_int8<1>, tile_int8<2>, tile_int8<3>,
-#if defined(__AVX512F__)
-    tile_int8<4>, tile_int8<5>, tile_int8<6>,
+    tile_plain<7, Weight>, tile_plain<8, Weight>, tile_plain<9, Weight>,
+    tile_plain<10, Weight>, tile_plain<11, Weight>, tile_plain<12, Weight>,
 #endif
 };
 
+template <int Bits>
+constexpr Tile kGroupedTiles[] = {
+    tile_grouped<1, Bits>, tile_grouped<2, Bits>, tile_grouped<3, Bits>,
+#if defined(__AVX512F__)
+    tile_grouped<4, Bits>, tile_grouped<5, Bits>, tile_grouped<6, Bits>,
+#endif
+};
+
+// The tiles for weights of a type, by their heights from 1 on.
+INLINE const Tile* tiles_of(fastchat::Weights type) {
+  switch (type) {
+    case fastchat::Weights::kFloat32: return kPlainTiles<float>;
+    case fastchat::Weights::kBfloat16: return kPlainTiles<uint16_t>;
+    case fastchat::Weights::kInt8: return kGroupedTiles<8>;
+    default: return kGroupedTiles<4>;
+  }
+}
+
 // One panel of outputs for the rows first … last, in tiles of equal heights as far as that goes.
 void linear(const Linear& layer, const Rows& rows, const Target& target, int panel, int first, int last) {
-  const bool int8 = layer.type == fastchat::Weights::kInt8;
-  const int most = int8 ? kTileRowsInt8 : kTileRows;
-  const Tile* tiles = int8 ? kInt8Tiles : kFloat32Tiles;
+  const int most = layer.grouped() ? kTileRowsGrouped : kTileRows;
+  const Tile* tiles = tiles_of(layer.type);
   for (int row = first; row < last;) {
     const int left = last - row, number = (left + most - 1) / most, height = (left + number - 1) / number;
     tiles[height - 1](layer, rows, target, panel, row);

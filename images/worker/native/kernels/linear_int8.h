@@ -62,7 +62,7 @@ INLINE void multiply_int8(const Rows& rows, int row, const uint8_t* weights, lon
       }
     }
     const uint16_t* steps = reinterpret_cast<const uint16_t*>(weights);
-    const Floats s0 = load_bfloat16(steps), s1 = load_bfloat16(steps + kWidth);
+    const Floats s0 = load_float16(steps), s1 = load_float16(steps + kWidth);
 #pragma GCC unroll 6
     for (int r = 0; r < R; r++) {
       const float scale = scales[r * per_row + group];

@@ -38,6 +38,20 @@ INLINE Floats load_bfloat16(const uint16_t* at) {
   return (Floats)(__builtin_convertvector(*reinterpret_cast<const Halves*>(at), Words) << 16);
 }
 
+// Numbers in float16.
+INLINE Floats load_float16(const uint16_t* at) {
+#if defined(__AVX512F__)
+  return (Floats)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+#elif defined(__F16C__)
+  return (Floats)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+#else
+  const Words bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(at), Words);
+  const Floats size = (Floats)((bits & 0x7fff) << 13) * 5.192296858534828e33f;  // 2^112, for the exponents' bases
+  const Words exact = (bits & 0x7fff) >= 0x7c00 ? (bits & 0x7fff) << 13 | 0x7f800000 : (Words)size;
+  return (Floats)(exact | (bits & 0x8000) << 16);
+#endif
+}
+
 INLINE float sum(Floats values) {
   float total = 0;
   for (int i = 0; i < kWidth; i++) total += values[i];

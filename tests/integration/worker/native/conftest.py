@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from cluster.skips import NotHere
+from numpy.typing import NDArray
 
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.native import library
@@ -29,3 +31,19 @@ def native() -> Callable[..., NativeRunner]:
         return NativeRunner(made)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def rounded() -> Callable[[library.Weights, NDArray[np.float32]], NDArray[np.float32]]:
+    """What a row of weights becomes."""
+    try:
+        functions = library.library()
+    except library.LibraryError as error:
+        pytest.skip(f"native executor: {error}")
+
+    def row(weights: library.Weights, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = np.empty_like(values)
+        library.check(functions.fc_round(weights, values.ctypes.data, len(values), out.ctypes.data))
+        return out
+
+    return row

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.kv.edits import Assign
 from fastchat_worker.model import rope
+from fastchat_worker.native.library import Weights
 from fastchat_worker.sampling.parameters import Choice
 
 from .conftest import KERNELS
@@ -42,12 +44,31 @@ def test_logits_are_those_of_transformers_to_a_ten_thousandth_of_the_greatest(na
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("name", ["Llama, tied, with biases", "Gemma 2", "Granite"])
-def test_int8_weights_change_logits_little(native, name, kernels):
+@pytest.mark.parametrize("weights", [Weights.INT8, Weights.INT4])
+def test_logits_are_those_of_the_rounded_weights_but_for_activations_in_int8(native, name, kernels, weights, rounded):
     model = family(name)
     rope.settle(model, 512)
+    found = native(family(name), kernels, weights=weights).logits(TEXT)
+    for path, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            rows = module.weight.detach().numpy()
+            as_kept = Weights.INT8 if path == "lm_head" else weights
+            module.weight.data = torch.from_numpy(np.stack([rounded(as_kept, row) for row in rows]))
+    if model.config.tie_word_embeddings:
+        model.get_input_embeddings().weight = model.lm_head.weight
     expected = _logits(model)
-    found = native(model, kernels, int8=True).logits(TEXT)
-    assert 0 < float((found - expected).norm() / expected.norm()) < 0.15
+    assert 0 < float((found - expected).norm() / expected.norm()) < 0.1
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("name", ["Llama, tied, with biases", "Gemma 2", "Granite"])
+def test_weights_in_bfloat16_are_computed_in_float32(native, name, kernels):
+    model = family(name)
+    rope.settle(model, 512)
+    for weight in model.parameters():
+        weight.data = weight.data.bfloat16().float()
+    expected = _logits(model)
+    assert _distance(native(model, kernels, weights=Weights.BFLOAT16).logits(TEXT), expected) < 1e-4
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -74,9 +95,9 @@ def test_embeddings_are_those_of_torch(native):
     assert abs(found - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize("int8", [False, True])
-def test_a_sequence_that_is_not_finite_leaves_the_others_alone(native, int8):
-    runner, fresh = (native(_with_nan(7), int8=int8) for _ in range(2))
+@pytest.mark.parametrize("weights", Weights)
+def test_a_sequence_that_is_not_finite_leaves_the_others_alone(native, weights):
+    runner, fresh = (native(_with_nan(7), weights=weights) for _ in range(2))
     for each in (runner, fresh):
         each.open_cache(2, 64)
     assert runner.execute(_two([7, 8])).tokens[0] is None

@@ -15,8 +15,8 @@ from fastchat_worker.native import library
 from .families import family
 
 
-def _select(model, wanted="auto", *, int8=False, load=None):
-    return selection.select(load or pytest.fail, model, wanted, int8=int8)
+def _select(model, wanted="auto", quantization="none", *, load=None):
+    return selection.select(load or pytest.fail, model, wanted, quantization)
 
 
 def _other():
@@ -50,19 +50,46 @@ def test_torch_runs_where_it_is_asked_for(native):
     assert isinstance(_select(family("Llama"), "torch"), Runner)
 
 
-@pytest.mark.parametrize(("options", "named"), [({"wanted": "native"}, "--executor native"), ({"int8": True}, "int8")])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"wanted": "native"}, "--executor native"),
+        ({"quantization": "int8"}, "int8"),
+        ({"quantization": "int4"}, "int4"),
+    ],
+)
 def test_what_cannot_be_had_is_refused_by_name(native, options, named):
     with pytest.raises(LoadError, match=rf"{named} cannot be had: .* Olmo2ForCausalLM"):
         _select(_other(), **options)
 
 
-def test_int8_through_torch_is_refused(native):
-    with pytest.raises(LoadError, match=r"--quantization int8 cannot be had: .*--executor torch"):
-        _select(family("Llama"), "torch", int8=True)
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_quantization_through_torch_is_refused(native, quantization):
+    with pytest.raises(LoadError, match=rf"--quantization {quantization} cannot be had: .*--executor torch"):
+        _select(family("Llama"), "torch", quantization)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_the_log_says_what_the_weights_were_made(native, caplog, quantization):
+    caplog.set_level(logging.INFO)
+    assert isinstance(_select(family("Llama"), quantization=quantization), NativeRunner)
+    assert f"weights in {quantization}," in caplog.text
+
+
+def test_weights_in_bfloat16_stay_so(native, caplog):
+    caplog.set_level(logging.INFO)
+    assert isinstance(_select(family("Llama").bfloat16()), NativeRunner)
+    assert "weights in bfloat16," in caplog.text
+
+
+def test_weights_in_float16_run_through_torch(native, caplog):
+    caplog.set_level(logging.INFO)
+    assert isinstance(_select(family("Llama").half()), Runner)
+    assert "executor: torch, because: --dtype float16" in caplog.text
 
 
 def test_a_model_whose_logits_are_others_runs_through_torch_with_weights_loaded_anew(native, caplog, monkeypatch):
-    monkeypatch.setattr(selection, "_TOLERANCE", 0.0)
+    monkeypatch.setitem(selection._TOLERANCES, library.Weights.FLOAT32, 0.0)
     runner = _select(family("Llama"), load=lambda: family("Llama"))
     assert isinstance(runner, Runner)
     with torch.inference_mode():

@@ -1,0 +1,26 @@
+// Groups of weights in few bits with a common scale.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace fastchat {
+
+// weight = scale × step, steps from -127 to 127; as GGUF's Q8_0 has it, whose groups come back as they were.
+struct Int8Group {
+  uint16_t scale;  // float16
+  int8_t steps[kGroup];
+};
+
+// weight = scale × step + lowest, steps from 0 to 15; as GGUF's Q4_1 has it, whose groups come back as they were.
+struct Int4Group {
+  uint16_t scale, lowest;  // float16
+  uint8_t steps[kGroup];
+};
+
+// Of the first `count` weights; the steps after them are of no weights. Where one is not finite the scale is not a number.
+Int8Group round_to_int8(const float* weights, int count);
+Int4Group round_to_int4(const float* weights, int count);
+
+}  // namespace fastchat
