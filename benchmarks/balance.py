@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import uvloop
 from gateway import KEY, PATH, gateway, simulators
 from load import Connection
-from process import Process
+from servers.process import Process
 
 WORKERS = 4
 SLOTS = 8

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import compiled
 import yardsticks
-from process import Process, free_port, started
+from servers import compiled
+from servers.process import Process, free_port, started
 
 HERE = Path(__file__).parent
 PATH = "/v1/chat/completions"
@@ -124,7 +124,7 @@ def bare_proxy(workers: Sequence[Process]) -> Iterator[Process]:
     port = free_port()
     options = ["--app-dir", str(HERE), "--loop", "uvloop", "--no-access-log", "--port", str(port)]
     urls = ",".join(worker.url for worker in workers)
-    with started(port, sys.executable, "-m", "uvicorn", *options, "bare_proxy:app", WORKERS=urls) as process:
+    with started(port, sys.executable, "-m", "uvicorn", *options, "servers.bare_proxy:app", WORKERS=urls) as process:
         wait_until_it_serves(process)
         yield process
 

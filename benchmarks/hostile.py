@@ -22,7 +22,7 @@ from pathlib import Path
 import uvloop
 import worst_bodies
 from gateway import KEY, PATH, gateway, simulators
-from process import Process
+from servers.process import Process
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httptools
 import uvloop
 from gateway import KEY, PATH, gateway, simulators
-from process import Process
+from servers.process import Process
 
 WORKERS = 4
 INTERVAL_SECONDS = 0.05

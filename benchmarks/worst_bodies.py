@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import compiled
 from gateway import simulators
-from process import Process, free_port, started
+from servers import compiled
+from servers.process import Process, free_port, started
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 

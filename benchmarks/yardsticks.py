@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.environments import Environment
-from process import Process, free_port, started
+from servers.process import Process, free_port, started
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Yardstick: the least that a proxy of plain ASGI and aiohttp does. No retry, no limits, no metrics.
 
-WORKERS=http://127.0.0.1:9001,… uvicorn --app-dir benchmarks bare_proxy:app --no-access-log
+WORKERS=http://127.0.0.1:9001,… uvicorn --app-dir benchmarks servers.bare_proxy:app --no-access-log
 """
 
 import itertools
