@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastchat._runtime import log
+from fastchat_worker.lean import import_transformers
 from fastchat_worker.settings import parse
 
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -28,6 +29,7 @@ def main() -> None:
     log.configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
+        import_transformers()
         from fastchat_worker.http.server import Server
     except ModuleNotFoundError as missing:
         _fail(f"{missing.name} is not installed: pip install 'fastchat-k8s[worker]'")
