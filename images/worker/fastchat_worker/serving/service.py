@@ -16,6 +16,7 @@ from fastchat_worker.serving.models import ServedModels
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import locate
 from fastchat_worker.telemetry.metrics import Metrics
+from fastchat_worker.telemetry.start import StartPhases
 from fastchat_worker.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Service:
 
     detail: what goes on while the model is loaded, or why it is broken. in_flight: the requests that SIGTERM waits for.
     fail: ends the process, with the reason as its last line.
+    start: how long it took to be ready.
     """
 
     settings: Settings
@@ -42,12 +44,14 @@ class Service:
     phase: Phase = "loading"
     detail: str = "starting"
     in_flight: int = 0
+    start: StartPhases = field(default_factory=StartPhases)
     models: ServedModels = field(init=False)
     _drain_deadline: float = 0
     _broken_deadline: float = 0
 
     def __post_init__(self) -> None:
         self.models = ServedModels(self.settings.model_name, _TASKS[self.settings.task])
+        self.metrics.watch_start(self.start)
 
     def load(self) -> None:
         """Loads the model. Raises: LoadError, which says what to change, and what the libraries raise."""
@@ -64,6 +68,7 @@ class Service:
             raise
         self._report("ready")
         self.phase = "ready"
+        logger.info("ready after %s", self.start)
 
     def check_serving(self) -> None:
         """Raises: RequestError 503 where a request that has come in is not to be begun any more."""
@@ -106,3 +111,4 @@ class Service:
 
     def _report(self, detail: str) -> None:
         self.detail = detail
+        self.start.report(detail)

@@ -11,10 +11,11 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import Histogram as PrometheusHistogram
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from fastchat._runtime.histogram import Histogram
+from fastchat_worker.telemetry.start import StartPhases
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 PREFIX = "fastchat_worker"
@@ -93,6 +94,21 @@ class _Steps(Collector):
             yield HistogramMetricFamily(f"{PREFIX}_{name}", documentation, buckets=values.buckets, sum_value=values.sum)
 
 
+class _Start(Collector):
+    """How long each phase of the start took."""
+
+    def __init__(self, phases: StartPhases) -> None:
+        self._phases = phases
+
+    def collect(self) -> Iterable[Metric]:
+        gauge = GaugeMetricFamily(
+            f"{PREFIX}_start_seconds", "From the start of the process until it was ready, by phase.", labels=["phase"]
+        )
+        for phase, seconds in tuple(self._phases.seconds.items()):
+            gauge.add_metric([phase], seconds)
+        yield gauge
+
+
 class Metrics:
     """One worker's metrics; each worker of a process has its own."""
 
@@ -113,6 +129,10 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+
+    def watch_start(self, phases: StartPhases) -> None:
+        """The seconds of each phase that has ended."""
+        self._registry.register(_Start(phases))
 
     def watch_engine(self, engine: Counted, max_len: int) -> None:
         """Everything of an engine whose sequences have up to `max_len` tokens."""
