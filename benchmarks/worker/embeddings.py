@@ -1,6 +1,6 @@
 """Embeddings over HTTP beside sentence-transformers in this process, and clients together beside one by one.
 
-    python benchmarks/embeddings.py [--sentences 1000] [--clients 64] [--rounds 3]
+    python benchmarks/worker/embeddings.py [--sentences 1000] [--clients 64] [--rounds 3]
 
 all-MiniLM-L6-v2 in float32. Both sides have the same sentences, of 1 to 120 words, and take turns; each figure is the
 median of the rounds' own ratios. CPU is user and system time of all threads of who computes. Fails below a floor.
@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from support.workers import MINILM, WorkerProcess
 
@@ -32,7 +32,7 @@ FLOORS = {"sentences": 1.0, "clients": 1.5}
 
 def sentences(count: int) -> list[str]:
     draw = random.Random(1)
-    words = Path(__file__).parent.parent.joinpath("docs", "worker.md").read_text().split()
+    words = Path(__file__).parents[2].joinpath("docs", "worker.md").read_text().split()
     return [" ".join(draw.sample(words, min(int(draw.expovariate(1 / 14)) + 1, 120))) for _ in range(count)]
 
 
@@ -109,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         arguments = ("--model-name", "m", "--model-path", MINILM, "--task", "embed")
-        worker = WorkerProcess(Path(folder), *arguments)
+        worker = WorkerProcess(Path(folder), *arguments, fresh=True)
         try:
             found = compare(worker.wait_ready(300), options)
         finally:

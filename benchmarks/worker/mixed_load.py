@@ -1,6 +1,6 @@
 """Whether a worker under mixed load ends every request and keeps its memory, threads and files.
 
-    python benchmarks/mixed_load.py [--minutes 10] [--clients 32] [--seed 0]
+    python benchmarks/worker/mixed_load.py [--minutes 10] [--clients 32] [--seed 0]
 
 Chats and completions, whole and streamed, with and without seeds, penalties and log probabilities; invalid ones; ones
 that the client leaves; a JSON schema; embeddings. Each minute a line with the worker's memory, threads and open files.
@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from support.workers import SMOLLM2, WorkerProcess
 
@@ -215,7 +215,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        worker = WorkerProcess(Path(folder), "--model-name", "m", "--model-path", SMOLLM2, "--max-model-len", "1024")
+        worker = WorkerProcess(
+            Path(folder), "--model-name", "m", "--model-path", SMOLLM2, "--max-model-len", "1024", fresh=True
+        )
         try:
             worker.wait_ready(300)
             print(f"ready: {state_of(worker.process.pid)}", flush=True)
