@@ -145,7 +145,9 @@ async def left(client: Client, draw: random.Random) -> str:
 
 
 async def invalid(client: Client, draw: random.Random) -> str:
-    wrong = draw.choice(({"temperature": -1}, {"messages": []}, {"stop": 7}, {"max_tokens": 10**7}, {"suffix": "x"}))
+    wrong = draw.choice(
+        ({"temperature": -1}, {"messages": []}, {"stop": 7}, {"max_tokens": 10**7}, {"use_beam_search": True})
+    )
     await answered(client, "/v1/chat/completions", chat(draw) | wrong, 400)
     return "invalid"
 
