@@ -4,7 +4,7 @@
 
 Chats and completions, whole and streamed, with and without seeds, penalties and log probabilities; invalid ones; ones
 that the client leaves; a JSON schema; embeddings. Each minute a line with the worker's memory, threads and open files.
-Fails where a request has no end, one ends otherwise than it should, or where something grows from the second minute, when
+Fails where a request has no end or another than it should, or where something grows from the second minute on, when
 the cache has been written once, to the last: memory by over 64 MiB, threads or, once nobody calls, files by over two.
 """
 
