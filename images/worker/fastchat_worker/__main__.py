@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from fastchat._runtime import log
 from fastchat_worker.lean import import_transformers
-from fastchat_worker.settings import parse
+from fastchat_worker.settings import Settings, parse
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 
@@ -29,11 +29,18 @@ def main() -> None:
     log.configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        import_transformers()
+        import_transformers(ranks=_may_have_ranks(settings))
         from fastchat_worker.http.server import Server
     except ModuleNotFoundError as missing:
         _fail(f"{missing.name} is not installed: pip install 'fastchat-k8s[worker]'")
     Server(settings, fail=_fail).run()
+
+
+def _may_have_ranks(settings: Settings) -> bool:
+    """Several are asked for, or may be taken because there are several GPUs."""
+    import torch
+
+    return settings.tensor_parallel_size > 1 or (settings.tensor_parallel_size == 0 and torch.cuda.device_count() > 1)
 
 
 def _fail(reason: str) -> NoReturn:

@@ -16,13 +16,16 @@ from typing import Any
 from unittest.mock import patch
 
 _COMPILER = "torch._dynamo"
-_WITHOUT = ("is_scipy_available", "is_torch_distributed_available", "is_torch_flex_attn_available")
-"""What transformers' modules ask when they are imported: for losses, for parts of a model and for another attention."""
+_WITHOUT = ("is_scipy_available", "is_torch_flex_attn_available")
+_WITHOUT_RANKS = "is_torch_distributed_available"
+"""What transformers' modules ask when they are imported: for losses, for another attention, for parts of a model."""
 _MODULES = ("transformers.modeling_utils", "transformers.modeling_layers", "transformers.generation.utils")
 
 
-def import_transformers() -> None:
-    """Imports what every model of transformers is made of, as where neither scipy nor torch.distributed is installed.
+def import_transformers(*, ranks: bool) -> None:
+    """Imports what every model of transformers is made of, as where scipy is not installed.
+
+    ranks: whether a model may be spread over several; else as where torch.distributed is not installed either.
 
     Torch's compiler can be imported afterwards as ever; what transformers marks for it is not marked.
     Raises: ModuleNotFoundError.
@@ -38,7 +41,7 @@ def import_transformers() -> None:
         return _models_of(transformers, prefix) if names_models else read(path, prefix)
 
     with ExitStack() as changed:
-        for name in _WITHOUT:
+        for name in (*_WITHOUT, *([] if ranks else [_WITHOUT_RANKS])):
             for module in (utils, import_utils):
                 changed.enter_context(patch.object(module, name, _no))
         changed.enter_context(patch.object(import_utils, "define_import_structure", known))

@@ -71,7 +71,7 @@ def start(start_worker, tiny_folder):
 
     def start(folder=tiny_folder):
         options = ("--model-path", str(folder), "--device", "cpu", "--tensor-parallel-size", "2")
-        return start_worker("--model-name", "tiny", *options)
+        return start_worker("--model-name", "tiny", *options, fresh=True)
 
     return start
 

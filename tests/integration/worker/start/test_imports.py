@@ -9,7 +9,7 @@ from support.workers import SMOLLM2
 _LOAD = f"""
 import sys
 from fastchat_worker.lean import import_transformers
-import_transformers()
+import_transformers(ranks=False)
 from fastchat_worker.http import server
 from fastchat_worker.serving.service import Service
 from fastchat_worker.settings import parse
