@@ -6,13 +6,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastchat_worker.ranks.membership import Membership
+from fastchat_worker.ranks.membership import CANNOT_LOAD, Membership
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
@@ -110,6 +111,8 @@ class RankGroup:
 
     def _watch(self, peer: Peer) -> None:
         code = peer.wait()
+        if code == CANNOT_LOAD:
+            time.sleep(_PATIENCE_SECONDS)  # for the reason that rank 0 has
         self._lost(f"rank {peer.rank} of the model ended by {f'signal {-code}' if code < 0 else f'exit code {code}'}")
 
 

@@ -10,6 +10,9 @@ from torch import distributed
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
+CANNOT_LOAD = 3
+"""Exit code of a rank that gets no share of the model. Mostly rank 0 finds the same reason, and says it."""
+
 _INTERFACES = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 """All ranks are on one machine: nobody else shall reach the sockets by which they find each other."""
 

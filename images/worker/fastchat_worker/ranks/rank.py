@@ -10,12 +10,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from fastchat._runtime import log
+from fastchat_worker.engine.breakage import first_line
 from fastchat_worker.engine.executor import ModelInput
 from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.engine.runner import Runner
-from fastchat_worker.errors import LoadError
 from fastchat_worker.model import loader, rope
-from fastchat_worker.ranks.membership import Membership
+from fastchat_worker.ranks.membership import CANNOT_LOAD, Membership
 
 logger = logging.getLogger(__name__)
 
@@ -47,16 +47,18 @@ class Share:
 
 
 def main() -> None:
-    """Ends with rank 0, and with 1 where the share cannot be loaded: rank 0 finds the same reason, and says it."""
+    """Ends with rank 0, and by `CANNOT_LOAD` where it gets no share of the model."""
     for number in (signal.SIGTERM, signal.SIGINT):  # whoever signals all processes means rank 0, which ends us
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     log.configure()
     calls = Connection(int(sys.argv[1]))
+    membership = calls.recv()
     try:
-        share = _load(calls.recv())
-    except LoadError:
-        os._exit(1)
+        share = _load(membership)
+    except Exception as error:  # noqa: BLE001  # transformers raises nearly anything for a broken model
+        logger.error("rank %d cannot load its share of the model: %s", membership.rank, first_line(error))
+        os._exit(CANNOT_LOAD)
     while True:
         name, arguments = calls.recv()
         calls.send(_answer(share, name, arguments))
