@@ -57,7 +57,7 @@ def main() -> None:
     try:
         share = _load(membership)
     except Exception as error:  # noqa: BLE001  # transformers raises nearly anything for a broken model
-        logger.error("rank %d cannot load its share of the model: %s", membership.rank, first_line(error))
+        logger.critical("rank %d cannot load its share of the model: %s", membership.rank, first_line(error))
         os._exit(CANNOT_LOAD)
     while True:
         name, arguments = calls.recv()
