@@ -8,6 +8,7 @@ from support.models.adapters import ALL, merge, write_adapter
 from fastchat_worker.engine.adapters import AdapterLoader
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.model import rope
+from fastchat_worker.native.library import Weights
 
 from .families import family
 
@@ -34,12 +35,15 @@ def test_each_row_gets_the_text_of_its_merged_model(run_engine, generate_alone, 
     assert running.generate(sequences) == expected
 
 
-def test_over_int8_weights_adapters_are_what_they_are_over_float32(run_engine, generate_alone, native, tmp_path):
+@pytest.mark.parametrize("weights", [Weights.INT8, Weights.BFLOAT16])
+def test_over_smaller_weights_adapters_are_what_they_are_over_float32(
+    run_engine, generate_alone, native, tmp_path, weights
+):
     folder = write_adapter(tmp_path / "adapter", family("Llama"), rank=16, size=2)
     merged = merge(family("Llama"), folder)
     prompts = [[CHANCE.randrange(3, 211) for _ in range(12)] for _ in range(40)]
     expected = [generate_alone(merged, prompt, 1) for prompt in prompts]
-    runner = native(family("Llama"), int8=True)
+    runner = native(family("Llama"), weights=weights)
     loaded = AdapterLoader(runner).load("adapter", folder)
     running = run_engine(None, executor=lambda _: runner)
     adapted = running.generate([Sequence(prompt, 1, loaded=loaded) for prompt in prompts])
