@@ -20,7 +20,7 @@ WORKER = """
 import argparse, http.server, json, os, signal, sys, time
 
 parser = argparse.ArgumentParser()
-for flag in ("--model-name", "--model-path", "--task", "--host", "--port", "--dtype"):
+for flag in ("--model-name", "--model-path", "--task", "--tensor-parallel-size", "--host", "--port", "--dtype"):
     parser.add_argument(flag)
 args = parser.parse_args()
 born = time.monotonic()
