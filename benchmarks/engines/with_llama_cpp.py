@@ -2,8 +2,9 @@
 
     python -m engines.with_llama_cpp MODEL.gguf THREADS
 
-What it does by itself stays on: weights repacked for this CPU, flash attention, keys and values in float16. A prompt is
-read in batches of 512 tokens. The greatest logit is found by numpy, which is quicker than its own sampler.
+What it does by itself stays on: flash attention, keys and values in float16. Weights are not repacked, which with AMX
+compiled in ends it by an illegal instruction where the system gives no leave to use AMX. A prompt is read in batches of
+512 tokens. The greatest logit is found by numpy, which is quicker than its own sampler.
 """
 
 import sys
@@ -22,7 +23,9 @@ class Llama:
     def __init__(self, path: str, threads: int):
         llama_cpp.llama_log_set(_SILENT, None)
         llama_cpp.llama_backend_init()
-        self.model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
+        loading = llama_cpp.llama_model_default_params()
+        loading.use_extra_bufts = False
+        self.model = llama_cpp.llama_model_load_from_file(path.encode(), loading)
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx, parameters.n_seq_max = SEQUENCES * LENGTH, SEQUENCES
         parameters.n_batch = parameters.n_ubatch = BATCH
