@@ -108,8 +108,10 @@ def start(args) -> dict[str, Contender]:
     started = {}
     for name in args.only.split(","):
         try:
-            started[name] = Contender(KINDS[name], args.threads)
-            print(f"{KINDS[name].name}: {started[name].title}", flush=True)
+            contender = Contender(KINDS[name], args.threads)
+            contender.measure(some_prompts(1, 64), 2)  # what the machine cannot run is found here
+            started[name] = contender
+            print(f"{KINDS[name].name}: {contender.title}", flush=True)
         except UnavailableError as error:
             print(f"{KINDS[name].name}: {error}", flush=True)
     return started
