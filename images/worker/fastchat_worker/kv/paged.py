@@ -4,12 +4,11 @@ from collections.abc import Hashable, Iterator
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic
 
 from fastchat_worker.kv.blocks import Block, BlockPool, Key
-from fastchat_worker.kv.cache import Lookups, Match, T, common_prefix
-from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
-from fastchat_worker.kv.places import Places
+from fastchat_worker.kv.cache import Match, T, common_prefix
+from fastchat_worker.kv.edits import Assign, CopyBlock, Move
+from fastchat_worker.kv.places import PlacedCache
 
 _PART = 4  # of a first block at least one token in so many: nearly all prompts begin with the same token
 _CANDIDATES = 64  # that are looked at
@@ -24,7 +23,7 @@ class _Table:
     open: bool
 
 
-class PagedCache(Generic[T]):
+class PagedCache(PlacedCache[T]):
     """A `KVCache` of blocks of so many tokens: a sequence has a table of them, whose row is its place in `sequences`.
 
     A full block can be found by whoever begins with the same tokens, of the same owner, from when it has been read. Of
@@ -33,25 +32,11 @@ class PagedCache(Generic[T]):
     """
 
     def __init__(self, capacity: int, max_len: int, block_tokens: int, most_kept: int) -> None:
+        super().__init__(capacity)
         self._size = block_tokens
         self._longest = -(-max_len // block_tokens)
         self._pool = BlockPool(capacity * self._longest, most_kept // block_tokens)
-        self._places: Places[T] = Places(capacity)
         self._tables: dict[T, _Table] = {}
-        self._edits: list[Edit] = []
-        self._lookups = Lookups()
-
-    @property
-    def lookups(self) -> Lookups:
-        return self._lookups
-
-    @property
-    def capacity(self) -> int:
-        return self._places.capacity
-
-    @property
-    def sequences(self) -> list[T]:
-        return self._places.sequences
 
     @property
     def kept(self) -> int:
@@ -108,10 +93,6 @@ class PagedCache(Generic[T]):
         self._places.sequences = []
         self._tables, self._edits = {}, []
         self._pool.forget()
-
-    def take_edits(self) -> tuple[Edit, ...]:
-        edits, self._edits = tuple(self._edits), []
-        return edits
 
     def _walk(self, sequence: T) -> Iterator[Block]:
         """The full blocks that are found of a new sequence, in its order, as far as it need not read itself."""

@@ -1,8 +1,9 @@
-"""In which order sequences stand."""
+"""In which order sequences stand, and what every cache has around that."""
 
 from typing import Generic
 
-from fastchat_worker.kv.cache import T
+from fastchat_worker.kv.cache import Lookups, T
+from fastchat_worker.kv.edits import Edit
 
 
 class Places(Generic[T]):
@@ -35,3 +36,28 @@ class Places(Generic[T]):
             self.sequences[target] = self.sequences[source]
         self.sequences.pop()
         return moves
+
+
+class PlacedCache(Generic[T]):
+    """What a `KVCache` has whatever its tensors are: its sequences in their places, edits to hand out, and counts."""
+
+    def __init__(self, capacity: int) -> None:
+        self._places: Places[T] = Places(capacity)
+        self._edits: list[Edit] = []
+        self._lookups = Lookups()
+
+    @property
+    def lookups(self) -> Lookups:
+        return self._lookups
+
+    @property
+    def capacity(self) -> int:
+        return self._places.capacity
+
+    @property
+    def sequences(self) -> list[T]:
+        return self._places.sequences
+
+    def take_edits(self) -> tuple[Edit, ...]:
+        edits, self._edits = tuple(self._edits), []
+        return edits

@@ -1,16 +1,14 @@
 """Dense slots: which sequence has which part of the cache's tensors."""
 
-from typing import Generic
-
-from fastchat_worker.kv.cache import Lookups, Match, T, common, common_prefix
-from fastchat_worker.kv.edits import Clear, Copy, Edit, Move, Rotate
-from fastchat_worker.kv.places import Places
+from fastchat_worker.kv.cache import Match, T, common, common_prefix
+from fastchat_worker.kv.edits import Clear, Copy, Move, Rotate
+from fastchat_worker.kv.places import PlacedCache
 from fastchat_worker.kv.texts import KeptTexts, Text
 
 _LEAST = 32  # tokens that are worth being found
 
 
-class SlotCache(Generic[T]):
+class SlotCache(PlacedCache[T]):
     """A `KVCache` of equal slots; a sequence's slot is its place in `sequences`.
 
     Behind those that run stand the texts of at most `most_kept` that have ended; 0: nothing is found. A new sequence
@@ -22,25 +20,11 @@ class SlotCache(Generic[T]):
     """
 
     def __init__(self, capacity: int, most_kept: int = 0) -> None:
-        self._places: Places[T] = Places(capacity)
+        super().__init__(capacity)
         self._texts = KeptTexts()
         self._most_kept = most_kept
-        self._edits: list[Edit] = []
         self._used = 0  # slots that were written
         self._longest = 0  # tokens that one of them had
-        self._lookups = Lookups()
-
-    @property
-    def lookups(self) -> Lookups:
-        return self._lookups
-
-    @property
-    def capacity(self) -> int:
-        return self._places.capacity
-
-    @property
-    def sequences(self) -> list[T]:
-        return self._places.sequences
 
     @property
     def in_use(self) -> int:
@@ -92,10 +76,6 @@ class SlotCache(Generic[T]):
         self._places.sequences = []
         self._texts = KeptTexts()
         self._edits = [Clear(slot, self._longest) for slot in range(self._used)]
-
-    def take_edits(self) -> tuple[Edit, ...]:
-        edits, self._edits = tuple(self._edits), []
-        return edits
 
     @property
     def _has_empty(self) -> bool:
