@@ -83,3 +83,8 @@ def not_ready(state: str) -> RequestError:
 
 def server_error(message: str = "The worker failed; its log says why.") -> RequestError:
     return RequestError(500, Error(message=message, type="server_error"))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

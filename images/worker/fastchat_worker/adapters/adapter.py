@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastchat_worker.adapters.config import AdapterConfig, read_config
 from fastchat_worker.adapters.targets import Targets
-from fastchat_worker.errors import LoadError
+from fastchat_worker.errors import LoadError, first_line
 
 SAFE, PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 _KEY = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight")
@@ -69,8 +69,7 @@ def _tensors(folder: Path, name: str) -> dict[str, Tensor]:
         loaded = load_file(file) if file.name == SAFE else torch.load(file, map_location="cpu", weights_only=True)
         return {key: tensor for key, tensor in loaded.items() if isinstance(tensor, Tensor)}
     except (OSError, RuntimeError, ValueError, AttributeError, EOFError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise LoadError(f"adapter {name}: {file} cannot be read ({reason}): make or copy it anew") from None
+        raise LoadError(f"adapter {name}: {file} cannot be read ({first_line(error)}): make or copy it anew") from None
     except Exception as error:  # pickle's, of which there are many
         raise LoadError(f"adapter {name}: {file} has more in it than tensors: take {SAFE}") from error
 

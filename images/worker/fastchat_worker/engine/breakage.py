@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fastchat_worker.attention.batch import PackedBatch, Span
 from fastchat_worker.engine.executor import ModelInput
+from fastchat_worker.errors import first_line
 from fastchat_worker.kv.edits import Clear
 from fastchat_worker.sampling.parameters import Choice
 
@@ -34,8 +35,3 @@ def why_broken(work: Callable[[], object]) -> str:
         else:
             return ""
     return reason
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastchat._runtime.histogram import Histogram
-from fastchat_worker.engine.breakage import PROBE, first_line, why_broken
+from fastchat_worker.engine.breakage import PROBE, why_broken
 from fastchat_worker.engine.executor import Executor, ModelOutput
 from fastchat_worker.engine.packing import pack
 from fastchat_worker.engine.scheduler import Batch, QueueFullError, Scheduler
 from fastchat_worker.engine.sequence import Finish, Phase, Sequence
 from fastchat_worker.engine.turns import has_room
+from fastchat_worker.errors import first_line
 from fastchat_worker.kv.cache import KVCache
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from typing import NoReturn
 import uvicorn
 
 from fastchat._runtime.listen import ListenError, listen, url_of
-from fastchat_worker.engine.breakage import first_line
-from fastchat_worker.errors import LoadError
+from fastchat_worker.errors import LoadError, first_line
 from fastchat_worker.http.app import create_app
 from fastchat_worker.http.protocol import HttpProtocol
 from fastchat_worker.serving.service import Service
