@@ -5,20 +5,17 @@
 SmolLM2-135M on our engine; neighbours have different adapters. Medians; CPU time counts all threads.
 """
 
-import argparse
 import copy
 import json
 import logging
-import os
-import random
 import statistics
-import time
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from engines import models
+from engines.turns import measure, options, some_prompts
 from engines.with_fastchat import FastChat, loaded
 from safetensors.torch import save_file
 
@@ -37,18 +34,14 @@ EXECUTORS = {"torch": ("torch", "none"), "native": ("native", "none"), "int8": (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
-    parser.add_argument("--tokens", type=int, default=96, help="new tokens per sequence")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = options(__doc__)
     parser.add_argument("--only", default="native,int8,torch", help="executors, by commas")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
-    model, numbers = loaded(models.shipped()), random.Random(1)
+    model = loaded(models.shipped())
     shapes = targets_of(model.model).shapes
-    prompts = [[numbers.randrange(1000, model.vocabulary) for _ in range(args.prompt)] for _ in range(SEQUENCES)]
+    prompts = some_prompts(SEQUENCES, args.prompt, model.vocabulary)
     for name in args.only.split(","):
         print(f"\nadapters, {name}")
         runner = select(lambda: None, copy.deepcopy(model.model), *EXECUTORS[name])
@@ -66,19 +59,12 @@ def compare(runner, shapes, prompts, args) -> None:
     seconds = {name: [] for name in runs}
     for _ in range(args.rounds):
         for name, run in runs.items():
-            seconds[name].append(measure(run, args.tokens))
+            seconds[name].append(measure(partial(run, tokens=args.tokens)))
     medians = {name: tuple(map(statistics.median, zip(*each, strict=True))) for name, each in seconds.items()}
     tokens, plain = len(prompts) * args.tokens, medians["none"]
     for name, (cpu, wall) in medians.items():
         print(f"{name:10} {tokens / cpu:8.1f} tokens/CPU-s {tokens / wall:8.1f} tokens/s", end="")
         print(f"   {cpu / plain[0]:.3f}x the CPU time, {wall / plain[1]:.3f}x the time, at most {MOST:.2f}x")
-
-
-def measure(run, tokens: int) -> tuple[float, float]:
-    """Seconds of CPU time and seconds."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    run(tokens=tokens)
-    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def load(loader: AdapterLoader, shapes, layers: tuple[str, ...]):

@@ -5,15 +5,13 @@
 SmolLM2-135M in float32 on the executor that the worker would choose. Medians; CPU time counts all threads.
 """
 
-import argparse
 import logging
-import os
-import random
 import statistics
-import time
+from functools import partial
 
 import torch
 from engines import models
+from engines.turns import measure, options, some_prompts
 from engines.with_fastchat import FastChat, loaded
 
 from fastchat_worker.engine.selection import select
@@ -39,11 +37,7 @@ PEOPLE = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
-    parser.add_argument("--tokens", type=int, default=96, help="new tokens per sequence")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser = options(__doc__)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
@@ -51,8 +45,7 @@ def main() -> None:
     grammars = Grammars(model.tokenizer, model.vocabulary, model.end_tokens)
     grammar = grammars.compile(json_schema(PEOPLE))
     engine = FastChat(select(lambda: None, model.model, "auto", "none"))
-    numbers = random.Random(1)
-    prompts = [[numbers.randrange(1000, model.vocabulary) for _ in range(args.prompt)] for _ in range(SEQUENCES)]
+    prompts = some_prompts(SEQUENCES, args.prompt, model.vocabulary)
     compare(engine, prompts, grammar, args)
 
 
@@ -63,7 +56,7 @@ def compare(engine: FastChat, prompts, grammar, args) -> None:
         engine.generate(prompts, 4, made)  # warm
     for _ in range(args.rounds):
         for made, seconds in runs.items():
-            seconds.append(measure(engine, prompts, args.tokens, made))
+            seconds.append(measure(partial(engine.generate, prompts, args.tokens, made)))
     plain, constrained = (tuple(map(statistics.median, zip(*seconds, strict=True))) for seconds in runs.values())
     tokens = len(prompts) * args.tokens
     for name, (cpu, wall) in (("no grammar", plain), ("JSON schema", constrained)):
@@ -71,13 +64,6 @@ def compare(engine: FastChat, prompts, grammar, args) -> None:
     longer = constrained[1] / plain[1]
     print(f"a step takes {longer:.3f}x the time, {constrained[0] / plain[0]:.3f}x the CPU time")
     print(f"at most {MOST:.2f}x: {'reached' if longer <= MOST else 'MISSED'}")
-
-
-def measure(engine: FastChat, prompts, tokens: int, grammar) -> tuple[float, float]:
-    """Seconds of CPU time and seconds."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    engine.generate(prompts, tokens, grammar)
-    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 if __name__ == "__main__":
