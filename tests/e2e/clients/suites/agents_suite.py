@@ -35,7 +35,8 @@ def test_an_agent_calls_its_tool_and_answers(kind):
         tools=[roll],
         output_type=Rolled,
     )
-    result = asyncio.run(Runner.run(agent, "Roll a die with six sides.", max_turns=4))
+    # A model of noise may call it again and again.
+    result = asyncio.run(Runner.run(agent, "Roll a die with six sides.", max_turns=20))
     assert calls
     assert isinstance(result.final_output, Rolled)
 

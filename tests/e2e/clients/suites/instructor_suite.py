@@ -5,7 +5,7 @@ from typing import Literal
 import instructor
 import openai
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 MODES = [instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA]
 QUESTION = [{"role": "user", "content": "Ada is 36 years old and likes the colour blue."}]
@@ -13,6 +13,8 @@ QUESTION = [{"role": "user", "content": "Ada is 36 years old and likes the colou
 
 class Person(BaseModel):
     """Somebody who is spoken of."""
+
+    model_config = ConfigDict(extra="forbid")  # else a model of noise names further fields without end
 
     name: str = Field(max_length=20)
     age: int = Field(ge=0, le=150)
