@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 namespace fastchat {
 
@@ -15,6 +16,18 @@ using Memory = std::unique_ptr<void, Unmap>;
 
 // Zeros, in huge pages where the system has them. Throws std::bad_alloc.
 Memory take_memory(size_t bytes);
+
+// Zeros for what is let go together.
+class Arena {
+ public:
+  // Begins at a multiple of 64 bytes. Throws std::bad_alloc.
+  void* take(size_t bytes);
+
+ private:
+  std::vector<Memory> chunks_;
+  char* next_ = nullptr;
+  size_t left_ = 0;
+};
 
 // Rows of numbers that are reused from step to step; they grow, and are given back when far fewer are needed.
 template <class T>

@@ -55,7 +55,8 @@ void Pass::make_room() {
   scratch.scores.resize(model.pool.size(), kQueries * (last / kBlock + 1L) * kBlock);
   if (!adapted.empty()) {
     const auto wider = [](const Adapted& a, const Adapted& b) { return a.adapter->widest < b.adapter->widest; };
-    scratch.projected.resize(rows, padded(std::max_element(adapted.begin(), adapted.end(), wider)->adapter->widest));
+    const int widest = std::max_element(adapted.begin(), adapted.end(), wider)->adapter->widest;
+    scratch.projected.resize(rows, widest * model.kernels.width / 2);
     scratch.added.resize(model.pool.size(), std::min<long>(rows, kRowsOfItem) * model.kernels.width);
   }
   const int phases = shape.layers * kPhasesOfLayer + 1;

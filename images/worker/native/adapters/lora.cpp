@@ -1,8 +1,10 @@
 #include "adapters/lora.h"
 
 #include <algorithm>
+#include <climits>
 
 #include "pass.h"
+#include "weights/halves.h"
 
 namespace fastchat {
 namespace {
@@ -27,6 +29,21 @@ Shape shape_of(const Model& model, int which) {
   }
 }
 
+// Room for the weights of one half, all of them zero.
+LowRankHalf open(const Model& model, Arena& arena, int first, int count) {
+  const Weights type = model.shape.weights == FC_FLOAT32 ? Weights::kFloat32 : Weights::kBfloat16;
+  const size_t size = type == Weights::kFloat32 ? sizeof(float) : sizeof(uint16_t);
+  return {arena.take(static_cast<size_t>(count) * model.kernels.width / 2 * size), first, count, type};
+}
+
+void put(const LowRankHalf& half, long at, float value) {
+  if (half.type == Weights::kFloat32) {
+    static_cast<float*>(half.weights)[at] = value;
+  } else {
+    static_cast<uint16_t*>(half.weights)[at] = to_bfloat16(value);
+  }
+}
+
 }  // namespace
 
 const Weight& weight_of(const Layer& layer, Fused fused) {
@@ -44,23 +61,20 @@ bool Adapter::set(int layer, const fc_low_rank* parts, int count) {
     }
   }
   if (fused == kFused) return false;
-  layers[layer][fused].pack(model, fused, parts, count);
-  widest = std::max(widest, layers[layer][fused].rank());
+  layers[layer][fused].pack(model, arena_, fused, parts, count);
+  widest = std::max(widest, static_cast<int>(layers[layer][fused].a().size()));
   return true;
 }
 
-void LowRank::pack(const Model& model, Fused fused, const fc_low_rank* parts, int count) {
+void LowRank::pack(const Model& model, Arena& arena, Fused fused, const fc_low_rank* parts, int count) {
   const Linear& base = weight_of(model.layers[0], fused).layout();
-  a_ = Linear{};
-  a_.inputs = parts[0].inputs;
-  a_.width = base.width;
-  pack_a(parts, count);
+  a_.clear(), b_.clear();
+  pack_a(model, arena, parts, count);
   std::vector<Part> placed;
   for (int part = 0, first = 0; part < count; first += parts[part++].rank) {
     const Shape shape = shape_of(model, parts[part].which);
     placed.push_back({shape.at, shape.outputs, first, parts[part].rank, parts[part].b});
   }
-  halves_.clear(), b_data_.clear();
   const int each = base.width / 2, gates = base.outputs / 2;
   for (int half = 0; half < 2 * base.panels; half++) {
     std::vector<int> outputs(static_cast<size_t>(each));
@@ -68,44 +82,40 @@ void LowRank::pack(const Model& model, Fused fused, const fc_low_rank* parts, in
       const int index = half / 2 * each + lane;  // of a gate and of what it lets through
       outputs[lane] = !base.gated ? half * each + lane : index >= gates ? base.outputs : half % 2 * gates + index;
     }
-    pack_half(placed, outputs);
+    pack_b(model, arena, placed, outputs);
   }
 }
 
-void LowRank::pack_a(const fc_low_rank* parts, int count) {
-  for (int part = 0; part < count; part++) a_.outputs += parts[part].rank;
-  a_.panels = (a_.outputs + a_.width - 1) / a_.width;
-  a_data_.assign(static_cast<size_t>(a_.panels) * a_.inputs * a_.width, 0.f);
-  a_.data = a_data_.data();
+void LowRank::pack_a(const Model& model, Arena& arena, const fc_low_rank* parts, int count) {
+  const int each = model.kernels.width / 2;
   for (int part = 0, output = 0; part < count; part++) {
     for (int row = 0; row < parts[part].rank; row++, output++) {
-      const float* from = parts[part].a + static_cast<long>(row) * a_.inputs;
-      float* to = a_data_.data() + static_cast<long>(output / a_.width) * a_.inputs * a_.width + output % a_.width;
-      for (int input = 0; input < a_.inputs; input++) to[static_cast<long>(input) * a_.width] = from[input];
+      if (output % each == 0) a_.push_back(open(model, arena, 0, parts[part].inputs));
+      const float* from = parts[part].a + static_cast<long>(row) * parts[part].inputs;
+      for (int k = 0; k < parts[part].inputs; k++) put(a_.back(), static_cast<long>(k) * each + output % each, from[k]);
     }
   }
 }
 
 // outputs: of each lane of the half; beyond the last there are none. Where lanes belong to different parts the half reads
 // the numbers of all of these, times zero for those that are not its own.
-void LowRank::pack_half(const std::vector<Part>& parts, const std::vector<int>& outputs) {
+void LowRank::pack_b(const Model& model, Arena& arena, const std::vector<Part>& parts, const std::vector<int>& outputs) {
   const int each = static_cast<int>(outputs.size());
   const auto reads = [](const Part& part, int output) { return output >= part.at && output < part.at + part.outputs; };
-  int first = a_.outputs, last = 0;
+  int first = INT_MAX, last = 0;
   for (const Part& part : parts) {
     if (!std::any_of(outputs.begin(), outputs.end(), [&](int output) { return reads(part, output); })) continue;
     first = std::min(first, part.first), last = std::max(last, part.first + part.rank);
   }
   if (last <= first) first = last = 0;
-  std::vector<float>& data = b_data_.emplace_back(static_cast<size_t>(last - first) * each, 0.f);
+  b_.push_back(open(model, arena, first, last - first));
   for (const Part& part : parts) {
     for (int lane = 0; lane < each; lane++) {
       if (!reads(part, outputs[lane])) continue;
       const float* from = part.b + static_cast<long>(outputs[lane] - part.at) * part.rank;
-      for (int k = 0; k < part.rank; k++) data[static_cast<long>(part.first - first + k) * each + lane] = from[k];
+      for (int k = 0; k < part.rank; k++) put(b_.back(), static_cast<long>(part.first - first + k) * each + lane, from[k]);
     }
   }
-  halves_.push_back({data.data(), first, last - first});
 }
 
 void Pass::find_adapted() {
@@ -122,16 +132,17 @@ void Pass::find_adapted() {
 
 // x · aᵀ for all rows with an adapter; every thread has it whole when this returns.
 void Worker::project(int layer, Fused fused, const Buffer<float>& rows) {
-  const Rows from{rows.at(), nullptr, nullptr, nullptr, rows.stride()};
-  const Target to{scratch_.projected.at(), scratch_.projected.stride()};
+  const Buffer<float>& to = scratch_.projected;
   std::atomic<int>& taken = next_phase();
   int begin = 0, item = taken.fetch_add(1, std::memory_order_relaxed);
   for (const Adapted& each : pass_.adapted) {
-    const Linear& a = each.adapter->layers[layer][fused].a();
-    const int parts = (each.last - each.first + kRowsOfItem - 1) / kRowsOfItem, items = a.panels * parts;
+    const std::vector<LowRankHalf>& a = each.adapter->layers[layer][fused].a();
+    const int halves = static_cast<int>(a.size());
+    const int parts = (each.last - each.first + kRowsOfItem - 1) / kRowsOfItem, items = halves * parts;
     for (; item < begin + items; item = taken.fetch_add(1, std::memory_order_relaxed)) {
-      const int first = each.first + (item - begin) / a.panels * kRowsOfItem;
-      model_.kernels.linear(a, from, to, (item - begin) % a.panels, first, std::min(each.last, first + kRowsOfItem));
+      const int half = (item - begin) % halves, first = each.first + (item - begin) / halves * kRowsOfItem;
+      model_.kernels.low_rank(&a[half], 1, rows.at(first), rows.stride(), std::min(each.last - first, kRowsOfItem),
+                              to.at(first) + half * model_.kernels.width / 2, to.stride());
     }
     begin += items;
   }
@@ -149,8 +160,9 @@ const float* Worker::added(int layer, Fused fused, int panel, int first, int las
       out = scratch_.added.at(thread_);
       std::fill_n(out, static_cast<long>(last - first) * model_.kernels.width, 0.f);
     }
-    model_.kernels.low_rank(low_rank.halves(panel), scratch_.projected.at(from), scratch_.projected.stride(), to - from,
-                            out + static_cast<long>(from - first) * model_.kernels.width);
+    const int width = model_.kernels.width;
+    model_.kernels.low_rank(low_rank.b(panel), 2, scratch_.projected.at(from), scratch_.projected.stride(), to - from,
+                            out + static_cast<long>(from - first) * width, width);
   }
   return out;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "abi.h"
+#include "memory.h"
 #include "model.h"
 
 namespace fastchat {
@@ -13,19 +14,18 @@ namespace fastchat {
 enum Fused : int { kQkv, kOut, kGateUp, kDown, kFused };
 
 // The addition to one of them, x · aᵀ · bᵀ: the rows of a of all its parts follow each other, and each output reads those
-// of its own part only.
+// of its own part only. Beside weights in float32 both are in float32, else in bfloat16.
 class LowRank {
  public:
   // Throws std::bad_alloc.
-  void pack(const Model& model, Fused fused, const fc_low_rank* parts, int count);
+  void pack(const Model& model, Arena& arena, Fused fused, const fc_low_rank* parts, int count);
 
-  bool empty() const { return !a_.outputs; }
-  int rank() const { return a_.outputs; }
+  bool empty() const { return a_.empty(); }
 
-  // x · aᵀ, laid out as a linear layer in float32.
-  const Linear& a() const { return a_; }
+  // x · aᵀ.
+  const std::vector<LowRankHalf>& a() const { return a_; }
   // The two halves of a panel of the weight that this is added to.
-  const LowRankHalf* halves(int panel) const { return &halves_[2 * static_cast<size_t>(panel)]; }
+  const LowRankHalf* b(int panel) const { return &b_[2 * static_cast<size_t>(panel)]; }
 
  private:
   struct Part {
@@ -33,13 +33,10 @@ class LowRank {
     const float* b;
   };
 
-  void pack_a(const fc_low_rank* parts, int count);
-  void pack_half(const std::vector<Part>& parts, const std::vector<int>& outputs);
+  void pack_a(const Model& model, Arena& arena, const fc_low_rank* parts, int count);
+  void pack_b(const Model& model, Arena& arena, const std::vector<Part>& parts, const std::vector<int>& outputs);
 
-  Linear a_;
-  std::vector<float> a_data_;
-  std::vector<std::vector<float>> b_data_;
-  std::vector<LowRankHalf> halves_;
+  std::vector<LowRankHalf> a_, b_;
 };
 
 // The weight of a layer that this names.
@@ -53,7 +50,10 @@ struct Adapter {
 
   const Model& model;
   std::vector<std::array<LowRank, kFused>> layers;
-  int widest = 0;  // numbers of the widest x · aᵀ
+  int widest = 0;  // halves of the widest x · aᵀ
+
+ private:
+  Arena arena_;
 };
 
 // Rows first … last of a pass run with one adapter.

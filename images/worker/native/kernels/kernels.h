@@ -63,10 +63,12 @@ struct Target {
   int added_row = 0;
 };
 
-// Half a panel of what an adapter adds: a vector of outputs for each of `count` numbers of a row, from `first` on.
+// A vector of outputs, which is half a panel: of `count` numbers of a row, from `first` on, the weights [count][width / 2]
+// in float32 or bfloat16.
 struct LowRankHalf {
-  const float* weights;
+  void* weights;
   int first, count;
+  Weights type;
 };
 
 // Attention of rows of one sequence that follow each other, for the query heads that share a head of keys and values.
@@ -103,8 +105,9 @@ struct Kernels {
   void (*normalize)(const float* row, const float* weight, int count, float epsilon, float factor, bool add, float* out);
   void (*quantize)(const float* row, long count, int8_t* quants, float* scales, int32_t* sums);
   void (*cap)(float* values, long count, float limit);
-  // One panel of what an adapter adds to `count` rows that follow each other; out: [count][width].
-  void (*low_rank)(const LowRankHalf halves[2], const float* rows, long stride, int count, float* out);
+  // So many halves of panels for `count` rows that follow each other. strides: from one row to the next, of rows and out.
+  void (*low_rank)(const LowRankHalf* halves, int number, const float* rows, long stride, int count, float* out,
+                   long out_stride);
 };
 
 extern const Kernels kPlain;

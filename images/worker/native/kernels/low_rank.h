@@ -1,42 +1,65 @@
-// What adapters add to a panel of outputs.
+// Products with the two matrices of an adapter.
 #pragma once
 
 #include "kernels/kernels.h"
+#include "kernels/linear.h"
 #include "kernels/simd.h"
 
 namespace {
 
-// Half a panel of R rows; two chains each, for an addition waits for the one before it.
-template <int R>
-INLINE void low_rank_half(const fastchat::LowRankHalf& half, const float* rows, long stride, float* out) {
-  const float *x = rows + half.first, *weights = half.weights;
-  Floats sums[2][R] = {};
+using fastchat::LowRankHalf;
+using fastchat::Weights;
+
+constexpr int kTileRowsLowRank = 8;
+constexpr int kAhead = 4096;  // bytes that are fetched ahead: one adapter's weights take turns with the others'
+
+// One half for R rows. Few rows are two chains each, for an addition waits for the one before it.
+template <int R, class Weight>
+INLINE void low_rank_half(const LowRankHalf& half, const float* rows, long stride, float* out, long out_stride) {
+  constexpr int C = R <= 4 ? 2 : 1;
+  const float* x = rows + half.first;
+  const Weight* weights = static_cast<const Weight*>(half.weights);
+  Floats sums[C][R] = {};
   int k = 0;
-  for (; k + 2 <= half.count; k += 2, weights += 2 * kWidth) {
-    const Floats w0 = load(weights), w1 = load(weights + kWidth);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-      sums[0][r] += x[r * stride + k] * w0;
-      sums[1][r] += x[r * stride + k + 1] * w1;
+  for (; k + C <= half.count; k += C, weights += C * kWidth) {
+    if (R <= 4) __builtin_prefetch(reinterpret_cast<const char*>(weights) + kAhead);
+#pragma GCC unroll 2
+    for (int c = 0; c < C; c++) {
+      const Floats w = wide(weights + c * kWidth);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) sums[c][r] += x[r * stride + k + c] * w;
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
-    if (k < half.count) sums[0][r] += x[r * stride + k] * load(weights);
-    store(out + 2L * r * kWidth, sums[0][r] + sums[1][r]);
+    if (k < half.count) sums[0][r] += x[r * stride + k] * wide(weights);
+    store(out + r * out_stride, C == 2 ? sums[0][r] + sums[C - 1][r] : sums[0][r]);
   }
 }
 
 template <int R>
-INLINE void low_rank_tile(const fastchat::LowRankHalf* halves, const float* rows, long stride, float* out) {
-  low_rank_half<R>(halves[0], rows, stride, out);
-  low_rank_half<R>(halves[1], rows, stride, out + kWidth);
+void low_rank_tile(const LowRankHalf* halves, int number, const float* rows, long stride, float* out, long out_stride) {
+  for (int half = 0; half < number; half++, out += kWidth) {
+    if (halves[half].type == Weights::kFloat32) {
+      low_rank_half<R, float>(halves[half], rows, stride, out, out_stride);
+    } else {
+      low_rank_half<R, uint16_t>(halves[half], rows, stride, out, out_stride);
+    }
+  }
 }
 
-void low_rank(const fastchat::LowRankHalf* halves, const float* rows, long stride, int count, float* out) {
-  for (; count >= 4; count -= 4, rows += 4 * stride, out += 8L * kWidth) low_rank_tile<4>(halves, rows, stride, out);
-  if (count == 3) low_rank_tile<3>(halves, rows, stride, out);
-  if (count == 2) low_rank_tile<2>(halves, rows, stride, out);
-  if (count == 1) low_rank_tile<1>(halves, rows, stride, out);
+constexpr void (*kLowRankTiles[])(const LowRankHalf*, int, const float*, long, float*, long) = {
+    low_rank_tile<1>, low_rank_tile<2>, low_rank_tile<3>, low_rank_tile<4>,
+    low_rank_tile<5>, low_rank_tile<6>, low_rank_tile<7>, low_rank_tile<8>,
+};
+
+void low_rank(const LowRankHalf* halves, int number, const float* rows, long stride, int count, float* out,
+              long out_stride) {
+  while (count) {
+    const int height = count < kTileRowsLowRank ? count : kTileRowsLowRank;
+    kLowRankTiles[height - 1](halves, number, rows, stride, out, out_stride);
+    rows += height * stride, out += height * out_stride, count -= height;
+  }
 }
 
 }  // namespace
