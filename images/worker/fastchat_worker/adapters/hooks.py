@@ -11,17 +11,59 @@ from torch import Tensor, nn
 from fastchat_worker.adapters.adapter import LowRank
 
 _FEW_ROWS, _NARROW = 64, 512
-"""Up to so many rows with adapters, and ranks of one layer's adapters together, all of them are computed for all rows:
-a handful of operators for each layer, however many adapters there are."""
+"""A pass of up to so many rows computes all its adapters, of up to so many ranks together, for all rows: three operators
+for each layer, however many adapters there are."""
+_KEPT = 64
+"""Ranks of the adapters that stay stacked, so that sequences which come and go do not have them stacked anew."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Of one linear layer all adapters. a: [inputs, ranks]; b: [ranks, outputs]; spans: whose ranks are which."""
+    """Of one linear layer the stacked adapters. a: [inputs, ranks]; b: [ranks, outputs]; spans: whose ranks are which."""
 
     a: Tensor
     b: Tensor
     spans: Mapping[str, slice]
+
+
+class _Stack:
+    """Adapters whose ranks stand side by side. keys: the most recently used first."""
+
+    def __init__(self, adapters: Mapping[str, Mapping[str, LowRank]]) -> None:
+        self.keys = tuple(adapters)
+        self._adapters = adapters
+        self._layers: dict[str, _Layer | None] = {}
+
+    def layer(self, name: str) -> _Layer | None:
+        """None where none of them is for it. Made where it is first needed."""
+        if name not in self._layers:
+            found = {key: layers[name] for key, layers in self._adapters.items() if name in layers}
+            self._layers[name] = _stacked(found) if found else None
+        return self._layers[name]
+
+
+class _Pass:
+    """One pass: whose adapter each of its rows runs with. stack: has all of them; None where each is for itself."""
+
+    def __init__(self, adapters: Sequence[str | None], keys: Sequence[str], stack: _Stack | None, device: Any) -> None:
+        self.keys, self.stack = frozenset(keys), stack
+        self._adapters, self._device = adapters, device
+        self.rows = {
+            key: torch.tensor([row for row, each in enumerate(adapters) if each == key], device=device)
+            for key in (() if stack else keys)
+        }
+        self._others: dict[tuple[tuple[str, int], ...], Tensor] = {}
+
+    def others(self, layer: _Layer) -> Tensor:
+        """[rows, ranks]: whether a rank is of another adapter than the row's; layers of the same ranks share it."""
+        ranks = tuple((key, span.stop) for key, span in layer.spans.items())
+        if ranks not in self._others:
+            owners = [key for key, span in layer.spans.items() for _ in range(span.start, span.stop)]
+            number = {key: index for index, key in enumerate(layer.spans)}
+            rows = torch.tensor([number.get(key, -1) if key else -1 for key in self._adapters])
+            mask = rows[:, None] != torch.tensor([number[key] for key in owners])
+            self._others[ranks] = mask.to(self._device)
+        return self._others[ranks]
 
 
 class AdapterHooks:
@@ -31,20 +73,14 @@ class AdapterHooks:
         self._model = model
         self._hooked: set[str] = set()
         self._adapters: dict[str, Mapping[str, LowRank]] = {}
-        self._layers: dict[str, _Layer] = {}
-        """By name; made where they are first needed after an adapter came or went."""
-        self._rows: dict[str, Tensor] = {}
-        """Of the step under way: the rows of each adapter."""
-        self._adapted = torch.empty(0, dtype=torch.long)
-        """All rows with one, adapter by adapter."""
-        self._masks: dict[tuple[tuple[str, int, int], ...], Tensor] = {}
+        self._stack = _Stack({})
+        self._pass: _Pass | None = None
 
     def add(self, key: str, layers: Mapping[str, LowRank]) -> None:
         """From here on rows can name it."""
         like = {"device": self._model.device, "dtype": self._model.dtype}
         moved = {name: LowRank(layer.a.to(**like), layer.b.to(**like)) for name, layer in layers.items()}
         self._adapters = {**self._adapters, key: moved}
-        self._layers = {}
         for name in layers.keys() - self._hooked:
             self._model.get_submodule(name).register_forward_hook(self._hook(name))
             self._hooked.add(name)
@@ -52,65 +88,59 @@ class AdapterHooks:
     def remove(self, key: str) -> None:
         """Lets go of an adapter that no row names any more."""
         self._adapters = {other: layers for other, layers in self._adapters.items() if other != key}
-        self._layers = {}
+        if key in self._stack.keys:
+            self._stack = _Stack({})
 
     @contextmanager
     def rows(self, adapters: Sequence[str | None]) -> Iterator[None]:
         """For one pass. adapters: one for each row, None where the base is meant; empty where it is for all of them."""
-        device, keys = self._model.device, dict.fromkeys(key for key in adapters if key is not None)
-        self._rows = {
-            key: torch.tensor([row for row, each in enumerate(adapters) if each == key], device=device) for key in keys
-        }
-        if self._rows:
-            self._adapted = torch.cat([*self._rows.values()])
+        if keys := [key for key in dict.fromkeys(adapters) if key is not None]:
+            stack = self._stack_of(keys) if len(adapters) <= _FEW_ROWS else None
+            self._pass = _Pass(adapters, keys, stack, self._model.device)
         try:
             yield
         finally:
-            self._rows, self._masks = {}, {}
+            self._pass = None
+
+    def _stack_of(self, keys: Sequence[str]) -> _Stack | None:
+        """The stack that has these adapters; None where they are too wide for one."""
+        stack, adapters = self._stack, self._adapters  # both may be replaced meanwhile
+        if set(keys) <= set(stack.keys):
+            return stack
+        ranks = {key: max(layer.a.shape[0] for layer in adapters[key].values()) for key in keys}
+        if sum(ranks.values()) > _NARROW:
+            return None
+        for key in filter(adapters.__contains__, stack.keys):
+            ranks.setdefault(key, max(layer.a.shape[0] for layer in adapters[key].values()))
+        while len(ranks) > len(keys) and sum(ranks.values()) > _KEPT:
+            ranks.popitem()
+        self._stack = _Stack({key: adapters[key] for key in ranks})
+        return self._stack
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if self._rows:
+            if self._pass:
                 x, out = inputs[0].reshape(-1, inputs[0].shape[-1]), output.view(-1, output.shape[-1])
-                self._add(name, x, out)
+                self._add(self._pass, name, x, out)
 
         return hook
 
-    def _add(self, name: str, x: Tensor, out: Tensor) -> None:
-        layer = self._layer(name)
-        if layer is None:
+    def _add(self, step: _Pass, name: str, x: Tensor, out: Tensor) -> None:
+        if step.stack:
+            layer = step.stack.layer(name)
+            if layer and not step.keys.isdisjoint(layer.spans):
+                # Not multiplied by zero: what another adapter makes of the row may be infinite.
+                out.addmm_((x @ layer.a).masked_fill_(step.others(layer), 0), layer.b)
             return
-        if len(self._adapted) <= _FEW_ROWS and layer.a.shape[1] <= _NARROW:
-            projected = (x[self._adapted] @ layer.a).masked_fill(self._others(layer), 0)
-            out.index_add_(0, self._adapted, projected @ layer.b)
-            return
-        for key, rows in self._rows.items():
-            if span := layer.spans.get(key):
-                out.index_add_(0, rows, x[rows] @ layer.a[:, span] @ layer.b[span])
+        for key, rows in step.rows.items():
+            if pair := self._adapters[key].get(name):
+                out.index_add_(0, rows, x[rows] @ pair.a.T @ pair.b.T)
 
-    def _layer(self, name: str) -> _Layer | None:
-        """None where the adapters that it was hooked for are gone."""
-        known = self._layers  # an adapter that comes meanwhile puts another one in its place
-        if name not in known:
-            found = {key: layers[name] for key, layers in self._adapters.items() if name in layers}
-            if not found:
-                return None
-            spans: dict[str, slice] = {}
-            end = 0
-            for key, layer in found.items():
-                spans[key] = slice(end, end := end + layer.a.shape[0])
-            a, b = torch.cat([each.a for each in found.values()]), torch.cat([each.b for each in found.values()], 1)
-            known[name] = _Layer(a.T.contiguous(), b.T.contiguous(), spans)
-        return known[name]
 
-    def _others(self, layer: _Layer) -> Tensor:
-        """[rows with an adapter, ranks]: whether a rank is of another adapter than the row's."""
-        spans = tuple((key, span.start, span.stop) for key, span in layer.spans.items())
-        if spans not in self._masks:
-            mask = torch.ones(len(self._adapted), layer.a.shape[1], dtype=torch.bool, device=layer.a.device)
-            first = 0
-            for key, rows in self._rows.items():
-                mask[first : first + len(rows), layer.spans.get(key, slice(0))] = False
-                first += len(rows)
-            self._masks[spans] = mask
-        return self._masks[spans]
+def _stacked(pairs: Mapping[str, LowRank]) -> _Layer:
+    spans: dict[str, slice] = {}
+    end = 0
+    for key, pair in pairs.items():
+        spans[key] = slice(end, end := end + pair.a.shape[0])
+    a, b = torch.cat([pair.a for pair in pairs.values()]), torch.cat([pair.b for pair in pairs.values()], 1)
+    return _Layer(a.T.contiguous(), b.T.contiguous(), spans)

@@ -40,7 +40,8 @@ def test_sixteen_rows_of_four_adapters_and_the_base_get_the_texts_of_merged_mode
     loader = AdapterLoader(runner)
     loaded = {folder: loader.load(folder.name, folder) for folder in adapters}
     sequences = [Sequence(prompt, 20, loaded=loaded.get(folder)) for folder, prompt in zip(which, prompts, strict=True)]
-    assert run_engine(None, slots=16, budget=50, executor=lambda _: runner).generate(sequences) == expected
+    # Steps of many rows and of few.
+    assert run_engine(None, slots=16, budget=100, executor=lambda _: runner).generate(sequences) == expected
 
 
 def test_what_the_base_has_read_is_not_taken_for_what_an_adapter_makes_of_it(
@@ -56,3 +57,16 @@ def test_what_the_base_has_read_is_not_taken_for_what_an_adapter_makes_of_it(
     again = Sequence(prompt, 15, loaded=loaded)
     assert running.generate([again]) == expected
     assert again.reused
+
+
+def test_adapters_that_come_one_after_the_other_get_the_texts_of_merged_models(
+    run_engine, generate_alone, executor, tmp_path
+):
+    folders = [write_adapter(tmp_path / str(seed), base(), seed=seed, rank=40) for seed in range(3)]
+    runner = executor(base())
+    loaded = [AdapterLoader(runner).load(folder.name, folder) for folder in folders]
+    running = run_engine(None, executor=lambda _: runner)
+    expected = [generate_alone(merge(base(), folder), [5, 6, 7], 8) for folder in folders]
+    for first, second in ((0, 1), (1, 2), (2, 0), (0, 1)):
+        sequences = [Sequence([5, 6, 7], 8, loaded=loaded[which]) for which in (first, second)]
+        assert running.generate(sequences) == [expected[first], expected[second]]
