@@ -25,9 +25,9 @@ from fastchat_worker.sources.files import ModelFiles
 class FastChat:
     """An engine for sixteen sequences."""
 
-    def __init__(self, runner, *, slots: int = 16, max_len: int = 2048):
+    def __init__(self, runner, *, slots: int = 16, max_len: int = 2048, drafter=None):
         cache = runner.open_cache(slots, max_len)  # with no room for what nobody needs: nothing is reused
-        scheduler = Scheduler(cache, budget=Settings.max_batched_tokens, max_waiting=99)
+        scheduler = Scheduler(cache, budget=Settings.max_batched_tokens, max_waiting=99, drafter=drafter)
         self.engine = Engine(runner, scheduler)
         self.engine.start()
 

@@ -151,6 +151,12 @@ class Settings:
         "key; shared: from all, so that a key can tell by the time to its first token what others asked; off: never",
         choices=("per-key", "shared", "off"),
     )
+    speculative_ngram: int = _option(
+        0,
+        "where at most two sequences run: what followed their last so many tokens before is guessed to follow now, and "
+        "checked in one step; no text changes. For texts that repeat their prompts, by the native executor; 0: off",
+        parse=between(0, 16),
+    )
     max_queue: int = _option(256, "sequences that may wait; with more a request is refused with 429", parse=_count)
     max_sequences_per_request: int | None = _option(
         None, "choices that one request may have, n for each prompt; default: as many as run at once", parse=_count

@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.workers import MINILM, SMOLLM2, WorkerProcess
 
+from fastchat_worker.engine.drafts import Drafter
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
@@ -23,8 +24,9 @@ KEPT = 4096
 class Running:
     """An engine on its thread."""
 
-    def __init__(self, runner: Any, slots: int, budget: int, max_waiting: int) -> None:
-        self.engine = Engine(runner, Scheduler(runner.open_cache(slots, MAX_LEN, KEPT), budget, max_waiting))
+    def __init__(self, runner: Any, slots: int, budget: int, max_waiting: int, drafter: Drafter | None = None) -> None:
+        cache = runner.open_cache(slots, MAX_LEN, KEPT)
+        self.engine = Engine(runner, Scheduler(cache, budget, max_waiting, drafter))
         self.engine.start()
 
     def generate(self, sequences: list[Sequence], timeout: float = 120) -> list[list[int]]:
@@ -50,9 +52,14 @@ def run_engine() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def start(
-        model: Any, slots: int = 8, budget: int = 64, max_waiting: int = 99, executor: Callable[[Any], Any] = Runner
+        model: Any,
+        slots: int = 8,
+        budget: int = 64,
+        max_waiting: int = 99,
+        executor: Callable[[Any], Any] = Runner,
+        drafter: Drafter | None = None,
     ) -> Running:
-        started.append(Running(executor(model), slots, budget, max_waiting))
+        started.append(Running(executor(model), slots, budget, max_waiting, drafter))
         return started[-1]
 
     yield start

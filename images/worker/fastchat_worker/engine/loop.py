@@ -22,8 +22,10 @@ from fastchat_worker.engine.sequence import Finish, Phase, Sequence
 from fastchat_worker.engine.turns import has_room
 from fastchat_worker.errors import first_line
 from fastchat_worker.kv.cache import KVCache
+from fastchat_worker.sampling.score import Score
 
 logger = logging.getLogger(__name__)
+Chosen = tuple[int | None, Score | None]
 _SECONDS = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 3)
 _SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -55,6 +57,7 @@ class Engine:
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self.tokens_read = 0  # of prompts
         self.tokens_generated = 0
+        self.tokens_drafted = self.tokens_accepted = 0
         self.step_seconds = Histogram(_SECONDS)
         self.step_sequences = Histogram(_SEQUENCES)
         self.token_seconds = Histogram(_SECONDS)  # from a sequence's token to its next
@@ -202,16 +205,23 @@ class Engine:
         output = self._executor.execute(pack(batch))
         self._measure(batch, began, time.monotonic())
         _add_prompt_scores(batch, output)
-        sampled, scores = batch.sampled, output.scores or (None,) * len(output.tokens)
-        for sequence, token, score in zip(sampled, output.tokens, scores, strict=True):
-            if sequence.phase is Phase.FINISHED:
-                continue  # its prompt's scores are no numbers
-            if sequence.grammar and sequence.grammar.error:
-                _end([sequence], "grammar")
-            elif token is None:
-                _end_not_finite(sequence)
-            else:
-                sequence.append(token, score)
+        chosen = zip(output.tokens, output.scores or (None,) * len(output.tokens), strict=True)
+        for sequence, (token, score) in zip(batch.sampled, islice(chosen, len(batch.sampled)), strict=True):
+            if sequence.phase is not Phase.FINISHED:  # else its prompt's scores are no numbers
+                _append(sequence, token, score)
+        for sequence, draft in zip(batch.decode, batch.drafts, strict=False):
+            self._check(sequence, draft, list(islice(chosen, len(draft))))
+
+    def _check(self, sequence: Sequence, draft: Ordered[int], chosen: Ordered[Chosen]) -> None:
+        """Appends what was chosen after each token of a draft, as long as that token is what was chosen before it."""
+        self.tokens_drafted += len(draft)
+        for expected, (token, score) in zip(draft, chosen, strict=True):
+            if sequence.phase is Phase.FINISHED or sequence.tokens[-1] != expected:
+                return
+            self._scheduler.cache.append(sequence, 1)  # its keys and values are there
+            _append(sequence, token, score)
+            self.tokens_generated += 1
+            self.tokens_accepted += 1
 
     def _measure(self, batch: Batch, began: float, ended: float) -> None:
         self.tokens_read += sum(chunk.length for chunk in batch.chunks)
@@ -248,6 +258,16 @@ def _add_prompt_scores(batch: Batch, output: ModelOutput) -> None:
             _end_not_finite(sequence)
         elif chunk.completes_prompt and not chunk.samples:
             _end([sequence], "length")
+
+
+def _append(sequence: Sequence, token: int | None, score: Score | None) -> None:
+    """token: None where the logits are no numbers."""
+    if sequence.grammar and sequence.grammar.error:
+        _end([sequence], "grammar")
+    elif token is None:
+        _end_not_finite(sequence)
+    else:
+        sequence.append(token, score)
 
 
 def _end_not_finite(sequence: Sequence) -> None:

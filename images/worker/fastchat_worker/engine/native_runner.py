@@ -14,9 +14,9 @@ from fastchat_worker.adapters.targets import targets_of
 from fastchat_worker.attention.batch import pack_texts
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
-from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.kv.edits import Assign, CopyBlock, Edit, Move
+from fastchat_worker.kv.memory import free_bytes
 from fastchat_worker.kv.paged import PagedCache
 from fastchat_worker.kv.tensors import lazy_zeros
 from fastchat_worker.native.adapter import NativeAdapter

@@ -12,12 +12,21 @@ from fastchat_worker.sampling.parameters import Choice
 
 
 def pack(batch: Batch) -> ModelInput:
-    """The rows of a step: the newest token of each sequence that decodes, then the chunks of prompts."""
+    """The rows of a step: the newest token of each sequence that decodes, their drafts, then the chunks of prompts.
+
+    Of `sampled`, those of drafts come last.
+    """
     decode = len(batch.decode)
     tokens = [sequence.tokens[-1] for sequence in batch.decode]
     positions = [sequence.cached - 1 for sequence in batch.decode]
     slots, sampled, spans = list(range(decode)), list(range(decode)), []
     scored: list[Scored] = []
+    for slot, (sequence, draft) in enumerate(zip(batch.decode, batch.drafts, strict=False)):
+        spans.append(Span(len(tokens), len(tokens) + len(draft), slot, sequence.cached))
+        tokens += draft
+        positions += range(sequence.cached, sequence.cached + len(draft))
+        slots += [slot] * len(draft)
+    drafted = range(decode, len(tokens))
     for chunk in batch.chunks:
         first = len(tokens)
         tokens += chunk.sequence.read(chunk.start, chunk.end)
@@ -27,8 +36,10 @@ def pack(batch: Batch) -> ModelInput:
         scored += _scored(chunk, first)
         if chunk.samples:
             sampled.append(len(tokens) - 1)
+    sampled += drafted
+    spans = [span for span in spans if span.last > span.first]
     rows = PackedBatch(tuple(tokens), tuple(positions), tuple(slots), decode, tuple(spans))
-    choices = tuple(_choices(batch.sampled))
+    choices = (*_choices(batch.sampled), *_draft_choices(batch))
     return ModelInput(rows, batch.edits, tuple(sampled), choices, tuple(scored), _adapters(batch))
 
 
@@ -37,6 +48,8 @@ def _adapters(batch: Batch) -> tuple[str | None, ...]:
     if not any(sequence.loaded for sequence in batch.sequences):
         return ()
     adapters = [sequence.adapter for sequence in batch.decode]
+    for sequence, draft in zip(batch.decode, batch.drafts, strict=False):
+        adapters += [sequence.adapter] * len(draft)
     for chunk in batch.chunks:
         adapters += [chunk.sequence.adapter] * chunk.length
     return tuple(adapters)
@@ -52,6 +65,14 @@ def _choices(sequences: list[Sequence]) -> Iterable[Choice]:
             mask = {} if sequence.grammar.must_end(words) else choice.mask
             choice = replace(choice, allowed=words, mask=mask)
         yield choice
+
+
+def _draft_choices(batch: Batch) -> Iterable[Choice]:
+    """How a token is chosen after each token of the drafts: as it would be if the draft were the text."""
+    for sequence, draft in zip(batch.decode, batch.drafts, strict=False):
+        choice = sequence.choice
+        for number in range(1, len(draft) + 1):
+            yield replace(choice, position=choice.position + number)
 
 
 def _scored(chunk: Chunk, first: int) -> list[Scored]:

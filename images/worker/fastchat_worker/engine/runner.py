@@ -18,8 +18,8 @@ from fastchat_worker.attention.slots import SlotAttention
 from fastchat_worker.attention.texts import TextAttention
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
-from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
+from fastchat_worker.kv.memory import free_bytes
 from fastchat_worker.kv.slots import SlotCache
 from fastchat_worker.kv.tensors import LayerShape, SlotTensors, bytes_per_token
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 
+from fastchat_worker.engine.drafts import Drafter
 from fastchat_worker.engine.sequence import Phase, Sequence
 from fastchat_worker.engine.suspects import Suspects
 from fastchat_worker.engine.turns import Turns
 from fastchat_worker.kv.cache import KVCache
 from fastchat_worker.kv.edits import Edit
 
+_FEW = 2  # sequences, for which drafts are checked: with more the rows of a step cost what they take
 _RECOVERY = 64  # steps that work before one more sequence may run again
 
 
@@ -51,12 +53,14 @@ class Chunk:
 class Batch:
     """One step: row i of `decode` is slot i; each chunk of a prompt follows as rows of its own.
 
-    `edits` are what the cache's tensors have to do before it.
+    `edits` are what the cache's tensors have to do before it. `drafts` are, for each of `decode`, tokens that may
+    follow and are checked in the same step; empty where there are none.
     """
 
     decode: tuple[Sequence, ...]
     chunks: tuple[Chunk, ...]
     edits: tuple[Edit, ...]
+    drafts: tuple[tuple[int, ...], ...] = ()
 
     @property
     def sequences(self) -> list[Sequence]:
@@ -72,15 +76,17 @@ class Scheduler:
     """Admits waiting sequences by turns of key and request, and splits each step between decoding and reading prompts.
 
     cache: has room for those that run. budget: tokens a step may carry, so that a long prompt does not stall the
-    others for longer than a step of this size. max_waiting: sequences that may wait for room.
+    others for longer than a step of this size. max_waiting: sequences that may wait for room. drafter: drafts for those
+    that run with at most one other.
 
     After a step that failed, each sequence of it runs alone until it gets a token; of one that fails alone the caller
     is told, and all others go on together. Where each of them works alone, half as many run at once from then on, and
     one more after every 64 steps that work.
     """
 
-    def __init__(self, cache: KVCache[Sequence], budget: int, max_waiting: int) -> None:
+    def __init__(self, cache: KVCache[Sequence], budget: int, max_waiting: int, drafter: Drafter | None = None) -> None:
         self.cache = cache
+        self._drafter = drafter
         self.budget = max(budget, cache.capacity + 1)
         self.max_waiting = max_waiting
         self.waiting: Turns[Sequence] = Turns()
@@ -123,7 +129,8 @@ class Scheduler:
             self.cache.append(chunk.sequence, chunk.length)
             if chunk.completes_prompt:
                 chunk.sequence.phase = Phase.DECODE
-        return Batch(decode, tuple(chunks), self.cache.take_edits())
+        drafts = () if chunks else self._drafts(decode)
+        return Batch(decode, tuple(chunks), self.cache.take_edits(), drafts)
 
     def worked(self) -> None:
         """The last step did."""
@@ -178,6 +185,13 @@ class Scheduler:
             if sequence.phase is not Phase.FINISHED:
                 sequence.begin_anew()
                 self._again.insert(0, sequence)
+
+    def _drafts(self, decode: Ordered[Sequence]) -> tuple[tuple[int, ...], ...]:
+        if self._drafter is None or len(decode) > _FEW:
+            return ()
+        drafts = [self._drafter.draft(sequence) for sequence in decode]
+        room = [self.cache.reserve(sequence, len(draft)) for sequence, draft in zip(decode, drafts, strict=True)]
+        return tuple(draft[:most] for draft, most in zip(drafts, room, strict=True))
 
     def _chunks(self, first_slot: int, used: int) -> list[Chunk]:
         """Of the prompts from this slot on as much as a step can carry beside `used` other rows."""

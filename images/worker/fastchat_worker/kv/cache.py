@@ -124,6 +124,9 @@ class KVCache(Protocol[T]):
     def append(self, sequence: T, tokens: int) -> None:
         """The next step stores so many more tokens of the sequence."""
 
+    def reserve(self, sequence: T, tokens: int) -> int:
+        """How many tokens the next step may write behind those that are stored, which count only once appended."""
+
     def free(self, sequence: T) -> None:
         """Gives the sequence's room back. What it read stays to be found, unless it failed."""
 

@@ -69,13 +69,14 @@ class PagedCache(PlacedCache[T]):
         return True
 
     def append(self, sequence: T, tokens: int) -> None:
-        table = self._tables[sequence]
         sequence.cached += tokens
-        had, wanted = len(table.blocks), min(-(-sequence.cached // self._size), self._longest)
-        while len(table.blocks) < wanted:
-            table.blocks.append(self._pool.take())
-        self._assign(sequence, had)
-        self._publish_full(sequence, table)
+        self._grow(sequence, sequence.cached)
+        self._publish_full(sequence, self._tables[sequence])
+
+    def reserve(self, sequence: T, tokens: int) -> int:
+        room = min(tokens, self._longest * self._size - sequence.cached)
+        self._grow(sequence, sequence.cached + room)
+        return room
 
     def free(self, sequence: T) -> None:
         table = self._tables.pop(sequence)
@@ -93,6 +94,14 @@ class PagedCache(PlacedCache[T]):
         self._places.sequences = []
         self._tables, self._edits = {}, []
         self._pool.forget()
+
+    def _grow(self, sequence: T, tokens: int) -> None:
+        """Takes blocks until so many tokens have room."""
+        blocks = self._tables[sequence].blocks
+        had, wanted = len(blocks), min(-(-tokens // self._size), self._longest)
+        while len(blocks) < wanted:
+            blocks.append(self._pool.take())
+        self._assign(sequence, had)
 
     def _walk(self, sequence: T) -> Iterator[Block]:
         """The full blocks that are found of a new sequence, in its order, as far as it need not read itself."""

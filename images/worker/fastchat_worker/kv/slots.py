@@ -59,6 +59,9 @@ class SlotCache(PlacedCache[T]):
         sequence.cached += tokens
         self._longest = max(self._longest, sequence.cached)
 
+    def reserve(self, _sequence: T, _tokens: int) -> int:
+        return 0  # what is not appended afterwards would have to be cleared
+
     def free(self, sequence: T) -> None:
         place, length = self.sequences.index(sequence), sequence.cached
         moves = self._places.remove(sequence)

@@ -11,9 +11,9 @@ from typing import Any
 
 from fastchat._runtime import log
 from fastchat_worker.engine.executor import ModelInput
-from fastchat_worker.engine.memory import free_bytes
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.errors import first_line
+from fastchat_worker.kv.memory import free_bytes
 from fastchat_worker.model import loader, rope
 from fastchat_worker.ranks.membership import CANNOT_LOAD, Membership
 

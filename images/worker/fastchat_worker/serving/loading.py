@@ -19,12 +19,14 @@ from fastchat_worker.encoders.encoder import Encoder
 from fastchat_worker.encoders.language import LanguageModelEmbedder
 from fastchat_worker.encoders.sentence import SentenceEmbedder
 from fastchat_worker.engine.adapters import AdapterLoader
+from fastchat_worker.engine.drafts import Drafter
 from fastchat_worker.engine.loop import Engine
-from fastchat_worker.engine.memory import Room, plan
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
 from fastchat_worker.engine.selection import select
+from fastchat_worker.errors import LoadError
+from fastchat_worker.kv.memory import Room, plan
 from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
@@ -108,6 +110,8 @@ def _serve(
 ) -> ServedModel:
     report("laying out the weights")
     runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, again, settings)
+    if settings.speculative_ngram and not isinstance(runner, NativeRunner):
+        raise LoadError("--speculative-ngram is for the native executor, and torch runs this model: leave it out")
     adapters = _adapters(AdapterLoader(runner), settings, report)
     report("making room for the cache")
     room = plan(
@@ -125,7 +129,8 @@ def _serve(
     report("reading the tokens' texts")
     ends = model.end_tokens | (template.stop_tokens if template else frozenset())
     grammars = Grammars(model.tokenizer, model.vocabulary, ends)
-    scheduler = Scheduler(cache, settings.max_batched_tokens, settings.max_queue)
+    drafter = Drafter(settings.speculative_ngram) if settings.speculative_ngram else None
+    scheduler = Scheduler(cache, settings.max_batched_tokens, settings.max_queue, drafter)
     engine = Engine(runner, scheduler, settings.max_sequences_per_request)
     engine.start()
     metrics.watch_engine(engine, room.max_len)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastchat_worker.engine.memory import Room, plan
 from fastchat_worker.errors import LoadError
+from fastchat_worker.kv.memory import Room, plan
 
 TOKEN = 1000  # bytes
 
