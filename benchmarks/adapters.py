@@ -44,7 +44,7 @@ def main() -> None:
     prompts = some_prompts(SEQUENCES, args.prompt, model.vocabulary)
     for name in args.only.split(","):
         print(f"\nadapters, {name}")
-        runner = select(lambda: None, copy.deepcopy(model.model), *EXECUTORS[name])
+        runner = select(copy.deepcopy(model.model), *EXECUTORS[name])
         compare(runner, shapes, prompts, args)
 
 

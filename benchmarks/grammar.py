@@ -44,7 +44,7 @@ def main() -> None:
     model = loaded(models.shipped())
     grammars = Grammars(model.tokenizer, model.vocabulary, model.end_tokens)
     grammar = grammars.compile(json_schema(PEOPLE))
-    engine = FastChat(select(lambda: None, model.model, "auto", "none"))
+    engine = FastChat(select(model.model, "auto", "none"))
     prompts = some_prompts(SEQUENCES, args.prompt, model.vocabulary)
     compare(engine, prompts, grammar, args)
 

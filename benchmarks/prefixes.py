@@ -64,7 +64,7 @@ def main() -> None:
     for name in args.only.split(","):
         print(f"\nprefixes, {name}")
         compare_prefixes(
-            lambda name=name: select(lambda: None, copy.deepcopy(model.model), name, "none"),
+            lambda name=name: select(copy.deepcopy(model.model), name, "none"),
             lambda seed, number: random.Random(seed).choices(tokens, k=number),
             args.rounds,
         )

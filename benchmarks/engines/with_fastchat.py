@@ -65,5 +65,5 @@ if __name__ == "__main__":
     logging.disable(logging.WARNING)
     path, executor, quantization = Path(sys.argv[1]), *sys.argv[2:4]
     torch.set_num_threads(int(sys.argv[4]))
-    runner = select(lambda: None, loaded(path).model, executor, quantization)
+    runner = select(loaded(path).model, executor, quantization)
     serve(f"{executor}, {kernels()} kernels", FastChat(runner).session)

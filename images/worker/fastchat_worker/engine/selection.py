@@ -1,51 +1,44 @@
 """Which executor runs a model, and why: the native one where it computes what transformers does, else torch's."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
+from fastchat_worker.engine.trial import distance
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model.linear import pack_linears
+from fastchat_worker.model.unread.weights import ModelWeights
 from fastchat_worker.native.description import Description, UndescribedError
 from fastchat_worker.native.library import LibraryError, Weights, kernels
 from fastchat_worker.native.model import NativeModel
 
 logger = logging.getLogger(__name__)
 _PLAIN = "plain"
-_TRIAL = 16  # tokens, from all over the vocabulary
 _TOLERANCES = {Weights.FLOAT32: 1e-3, Weights.BFLOAT16: 0.1, Weights.INT8: 0.25, Weights.INT4: 0.7}
 """How far the trial's logits may be from transformers', as a share of their length."""
 
 
-class MismatchError(Exception):
-    """The native model computes something else than transformers' does."""
+def select(model: Any, wanted: str, quantization: str, numbers: ModelWeights | None = None) -> Runner | NativeRunner:
+    """The executor of a model, which it owns from here on.
 
-
-def select(load: Callable[[], Any], model: Any, wanted: str, quantization: str) -> Runner | NativeRunner:
-    """The executor of a model, which it owns from here on. `load` loads the model again.
-
-    wanted: auto, native or torch. quantization: none, int8 or int4.
+    wanted: auto, native or torch. quantization: none, int8 or int4. numbers: of a model that has none yet.
     Raises: LoadError where what is wanted cannot be had.
     """
-    weights = _weights(model, quantization)
+    numbers, weights = numbers or ModelWeights(), _weights(model, quantization)
     obstacle = "--executor torch" if wanted == "torch" else _obstacle(model, wanted, weights)
     if obstacle is None:
-        try:
-            return _native(model, weights)
-        except MismatchError as error:
-            obstacle = str(error)
-            logger.warning("the native executor computes something else than torch (%s)", obstacle)
-            if wanted == "auto" and not weights.quantized:
-                model = load()
+        obstacle = _mismatch(model, numbers, weights)
+        if obstacle is None:
+            return _native(model, numbers, weights)
+        logger.warning("the native executor computes something else than torch (%s)", obstacle)
     if weights.quantized or wanted == "native":
         option = f"--quantization {quantization}" if weights.quantized else "--executor native"
         raise LoadError(f"{option} cannot be had: the native executor cannot run this model here: {obstacle}")
     logger.info("executor: torch, because: %s", obstacle)
+    numbers.fill()
     return _torch(model)
 
 
@@ -73,35 +66,24 @@ def _obstacle(model: Any, wanted: str, weights: Weights) -> str | None:
     return None
 
 
-def _native(model: Any, weights: Weights) -> NativeRunner:
-    """Raises: MismatchError; the model's weights are gone then."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    text = [index * vocabulary // _TRIAL for index in range(_TRIAL)]
-    expected = _runner(model).logits(text)
-    native = NativeModel(model, weights=weights)
+def _mismatch(model: Any, numbers: ModelWeights, weights: Weights) -> str | None:
+    """What a trial finds that the native executor computes otherwise; None: nothing."""
+    off, most = distance(model, numbers, weights), _TOLERANCES[weights]
+    return None if off <= most else f"logits of a trial are off by {off:.2g} of their length, more than {most:g}"
+
+
+def _native(model: Any, numbers: ModelWeights, weights: Weights) -> NativeRunner:
+    native = NativeModel(model, numbers.read, weights=weights)
     native.take_weights()
-    runner = NativeRunner(native)
-    _compare(runner.logits(text), expected, _TOLERANCES[weights])
     logger.info(
         "executor: native, %s kernels, weights in %s, %d threads",
         kernels(), weights.name.lower(), torch.get_num_threads(),
     )  # fmt: skip
-    return runner
-
-
-def _compare(found: Tensor, expected: Tensor, tolerance: float) -> None:
-    """Raises: MismatchError, also where one of them is not finite."""
-    distance = float((found - expected).norm() / expected.norm())
-    if not distance <= tolerance:
-        raise MismatchError(f"logits of a trial are off by {distance:.2g} of their length, more than {tolerance:g}")
+    return NativeRunner(native)
 
 
 def _torch(model: Any) -> Runner:
     pack_linears(model)
-    return _runner(model)
-
-
-def _runner(model: Any) -> Runner:
     try:
         return Runner(model)
     except UnsupportedModelError as error:

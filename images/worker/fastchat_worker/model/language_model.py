@@ -1,24 +1,29 @@
 """A language model as the engine needs it: weights, tokenizer and limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from fastchat_worker.errors import TooLongError, bad_request
 from fastchat_worker.model.measure import Measure, longest_token
+from fastchat_worker.model.unread.weights import ModelWeights
 
 
 @dataclass
 class LanguageModel:
-    """A loaded language model. `max_len` bounds prompt and completion together, in tokens."""
+    """A loaded language model. `max_len` bounds prompt and completion together, in tokens.
+
+    weights: where the model's numbers are, which need not be in it yet.
+    """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
     end_tokens: frozenset[int]
     max_len: int
     vocabulary: int
+    weights: ModelWeights = field(default_factory=ModelWeights)
 
     def __post_init__(self) -> None:
         self._measure = Measure(longest_token(self.tokenizer), lambda text: len(self._split(text)))

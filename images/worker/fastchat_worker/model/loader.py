@@ -1,6 +1,6 @@
 """Loads a language model: its weights, its tokenizer, and what its configuration says of both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,21 @@ from fastchat_worker.model.gguf import end_ids, opened, parsed_once
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.limits import check_limit, context_limit
 from fastchat_worker.model.tokenizer import load_tokenizer
+from fastchat_worker.model.unread.model import unread_model
+from fastchat_worker.model.unread.weights import ModelWeights
 from fastchat_worker.model.weights import exact_weights
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
 
 
-def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> LanguageModel:
-    """The model in memory on its device, as transformers has it. Raises: LoadError, which names what to change."""
+def load(
+    files: ModelFiles, settings: Settings, report: Callable[[str], None], unread: Collection[str] = ()
+) -> LanguageModel:
+    """The model in memory on its device, as transformers has it.
+
+    unread: names of classes whose weights may stay in their files on the CPU.
+    Raises: LoadError, which names what to change.
+    """
     quiet()
     name, trust = settings.model_path, settings.trust_remote_code
     device = pick_device(settings.device)
@@ -35,12 +43,24 @@ def load(files: ModelFiles, settings: Settings, report: Callable[[str], None]) -
     with parsed_once():
         tokenizer = load_tokenizer(files, name, trust_remote_code=trust)
         report("loading the weights")
-        model = _load_weights(files, settings, pick_dtype(settings.dtype, device)).to(device)
+        dtype = pick_dtype(settings.dtype, device)
+        model, weights = (unread and _unread(files, device, dtype, unread)) or (
+            _load_weights(files, settings, dtype).to(device),
+            ModelWeights(),
+        )
         ends = told_end_tokens(model, tokenizer, end_ids(opened(files.folder / files.gguf)) if files.gguf else ())
     text_config = model.config.get_text_config()
     limit = context_limit(text_config, tokenizer.model_max_length)
     check_limit(settings.max_model_len, limit, name)
-    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size)
+    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size, weights)
+
+
+def _unread(
+    files: ModelFiles, device: torch.device, dtype: torch.dtype | str, classes: Collection[str]
+) -> tuple[Any, ModelWeights] | None:
+    if device.type != "cpu" or not isinstance(dtype, torch.dtype):
+        return None
+    return unread_model(files.folder, files.gguf, dtype, classes)
 
 
 def _load_weights(files: ModelFiles, settings: Settings, dtype: torch.dtype | str) -> Any:

@@ -1,6 +1,6 @@
 """What a decoder of transformers computes, as far as it is one like Llama."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +43,15 @@ class Part:
 
 
 class Description:
-    """Reads a loaded model.
+    """Reads a model.
 
+    read: the numbers of one of its parameters, for a model whose weights are elsewhere.
     Raises: UndescribedError, which says what is not known here.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, read: Callable[[Tensor], Tensor] = Tensor.detach) -> None:
         self.model = model
+        self.read = read
         self.config = model.config
         if type(model).__name__ not in MODELS or not type(model).__module__.startswith("transformers."):
             raise UndescribedError(f"{type(model).__name__} is not among the models that it knows")
@@ -154,7 +156,7 @@ class Description:
         yield Part(LinearName.VALUE, attention.qkv_proj, slice(values, None))
 
     def _factor(self, norm: Any) -> Tensor:
-        weight: Tensor = norm.weight.detach().float()
+        weight = self.read(norm.weight).float()
         return weight + 1 if type(self.model).__name__.startswith("Gemma") else weight
 
     @property

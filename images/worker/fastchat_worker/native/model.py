@@ -1,7 +1,7 @@
 """A model of our own in C++, made of one that transformers has loaded."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,20 @@ Indices = Sequence[int]
 class NativeModel:
     """The weights, laid out for the CPU, and how a step is computed.
 
+    read: as Description has it.
     Raises: UndescribedError, LibraryError and MemoryError.
     """
 
     def __init__(
-        self, model: Any, *, weights: Weights = Weights.FLOAT32, kernels: str = "", threads: int | None = None
+        self,
+        model: Any,
+        read: Callable[[Tensor], Tensor] = Tensor.detach,
+        *,
+        weights: Weights = Weights.FLOAT32,
+        kernels: str = "",
+        threads: int | None = None,
     ) -> None:
-        self._description = Description(model)
+        self._description = Description(model, read)
         self._library = library()
         self._shape = self._description.shape(weights)
         handle = self._library.fc_model_new(self._shape, kernels.encode(), threads or torch.get_num_threads())
@@ -58,7 +65,7 @@ class NativeModel:
             _let_go(part.linear for part in parts)
         self._set_linear(0, Part(LinearName.HEAD, description.model.lm_head))
         if not tied:
-            self._embedding = _float32(description.embedding.detach())
+            self._embedding = description.read(description.embedding).to(torch.float32, copy=True).contiguous()
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
         _let_go([description.model.lm_head, description.model.get_input_embeddings()])
         self.settle()
@@ -132,8 +139,8 @@ class NativeModel:
 
     def _set_linear(self, layer: int, part: Part) -> None:
         rows = part.rows or slice(None)
-        weight = _float32(part.linear.weight.detach()[rows])
-        bias = None if part.linear.bias is None else _float32(part.linear.bias.detach()[rows])
+        bias = None if part.linear.bias is None else _float32(self._description.read(part.linear.bias)[rows])
+        weight = _float32(self._description.read(part.linear.weight)[rows])
         address = None if bias is None else bias.data_ptr()
         code = self._library.fc_set_linear(
             self._handle, layer, part.name, weight.data_ptr(), address, weight.shape[0], weight.shape[1]

@@ -2,12 +2,11 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fastchat_worker.chat.choice import Known, choose
 from fastchat_worker.chat.template import ChatTemplate
@@ -30,6 +29,7 @@ from fastchat_worker.kv.memory import Room, plan
 from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.native.description import MODELS
 from fastchat_worker.ranks.group import RankGroup
 from fastchat_worker.ranks.parallel_runner import ParallelRunner
 from fastchat_worker.ranks.sharding import ranks
@@ -63,12 +63,16 @@ def load(
         return ServedModel(ranker, _batcher(ranker, settings, metrics))
     settings = replace(settings, tensor_parallel_size=ranks(files, settings))
     group = _ranks(files, settings, report, fail)
-    model = loader.load(files, settings, report)
+    model = loader.load(files, settings, report, _unread(settings))
     template = _chat_template(model, files, settings)
     if template:
         model.end_tokens |= end_of_turn(model.tokenizer, partial(_rendered, template))
-    again = partial(loader.load, files, settings, report)
-    return _serve(model, again, group, template, settings, metrics, report)
+    return _serve(model, group, template, settings, metrics, report)
+
+
+def _unread(settings: Settings) -> Collection[str]:
+    """Classes of models whose weights are laid out straight from their files."""
+    return () if settings.executor == "torch" or settings.tensor_parallel_size > 1 else MODELS
 
 
 def _ranks(files: ModelFiles, settings: Settings, report: Report, fail: Callable[[str], None]) -> RankGroup | None:
@@ -101,7 +105,6 @@ def _published_name(files: ModelFiles) -> str:
 
 def _serve(
     model: LanguageModel,
-    again: Callable[[], LanguageModel],
     group: RankGroup | None,
     template: ChatTemplate | None,
     settings: Settings,
@@ -109,7 +112,7 @@ def _serve(
     report: Report,
 ) -> ServedModel:
     report("laying out the weights")
-    runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, again, settings)
+    runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, settings)
     if settings.speculative_ngram and not isinstance(runner, NativeRunner):
         raise LoadError("--speculative-ngram is for the native executor, and torch runs this model: leave it out")
     adapters = _adapters(AdapterLoader(runner), settings, report)
@@ -160,12 +163,8 @@ def _tell(room: Room, kept: int, token_bytes: int) -> None:
     )  # fmt: skip
 
 
-def _executor(model: LanguageModel, again: Callable[[], LanguageModel], settings: Settings) -> Runner | NativeRunner:
-    def load() -> Any:
-        model.model = again().model
-        return model.model
-
-    return select(load, model.model, settings.executor, settings.quantization)
+def _executor(model: LanguageModel, settings: Settings) -> Runner | NativeRunner:
+    return select(model.model, settings.executor, settings.quantization, model.weights)
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:

@@ -15,8 +15,8 @@ from fastchat_worker.native import library
 from .families import family
 
 
-def _select(model, wanted="auto", quantization="none", *, load=None):
-    return selection.select(load or pytest.fail, model, wanted, quantization)
+def _select(model, wanted="auto", quantization="none"):
+    return selection.select(model, wanted, quantization)
 
 
 def _other():
@@ -88,9 +88,9 @@ def test_weights_in_float16_run_through_torch(native, caplog):
     assert "executor: torch, because: --dtype float16" in caplog.text
 
 
-def test_a_model_whose_logits_are_others_runs_through_torch_with_weights_loaded_anew(native, caplog, monkeypatch):
+def test_a_model_whose_logits_are_others_runs_through_torch(native, caplog, monkeypatch):
     monkeypatch.setitem(selection._TOLERANCES, library.Weights.FLOAT32, 0.0)
-    runner = _select(family("Llama"), load=lambda: family("Llama"))
+    runner = _select(family("Llama"))
     assert isinstance(runner, Runner)
     with torch.inference_mode():
         expected = family("Llama")(torch.tensor([[5, 6]])).logits[0]

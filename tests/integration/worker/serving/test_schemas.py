@@ -90,7 +90,7 @@ def _check(model: LanguageModel, sample: Sample, sequence: Sequence) -> bool:
 
 @pytest.fixture(scope="module")
 def runner(language_model) -> Any:
-    return select(lambda: None, language_model.model, "auto", "int8" if WHOLE else "none")
+    return select(language_model.model, "auto", "int8" if WHOLE else "none")
 
 
 @pytest.mark.parametrize("sampled", [False, True])
