@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from fastchat_worker.adapters.targets import targets_of
 from fastchat_worker.engine.adapters import AdapterLoader
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 
 SEQUENCES, ADAPTERS, RANK = 16, 4, 16
 MOST = 1.25  # of the time of a step without any

@@ -14,7 +14,7 @@ from engines import models
 from engines.turns import measure, options, some_prompts
 from engines.with_fastchat import FastChat, loaded
 
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.sampling.grammar import Grammars, json_schema
 
 SEQUENCES = 16

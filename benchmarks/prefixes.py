@@ -19,7 +19,7 @@ from engines.with_fastchat import loaded
 
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.settings import Settings
 

@@ -14,7 +14,7 @@ from engines.protocol import serve
 
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.model.loader import load
 from fastchat_worker.native.library import kernels

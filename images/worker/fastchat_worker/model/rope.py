@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from gguf import GGUFReader
 from torch import Tensor, nn
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from fastchat_worker.model.gguf_file import GgufFile
 
 _SCALED = ("linear", "yarn")
 """What llama.cpp and transformers call by the same names."""
@@ -24,7 +25,7 @@ def settle(model: nn.Module, max_len: int) -> None:
             rotary.rope_type = "default"  # which computes none anew
 
 
-def scale_as_stated(config: Any, file: GGUFReader) -> None:
+def scale_as_stated(config: Any, file: GgufFile) -> None:
     """Sets what a GGUF file says of scaling: transformers 5.23 reads it for one architecture only."""
     stated = _scaling(file)
     parameters = getattr(config, "rope_parameters", None)
@@ -32,7 +33,7 @@ def scale_as_stated(config: Any, file: GGUFReader) -> None:
         config.rope_parameters = {**parameters, **stated}
 
 
-def divide_frequencies(model: nn.Module, file: GGUFReader) -> None:
+def divide_frequencies(model: nn.Module, file: GgufFile) -> None:
     """Applies a GGUF file's factors of the frequencies, by which it has the scaling of Llama 3.1 and later."""
     factors = next((tensor.data for tensor in file.tensors if tensor.name == "rope_freqs.weight"), None)
     if factors is not None:
@@ -48,7 +49,7 @@ def _rotaries(model: nn.Module) -> Iterator[Any]:
             yield module
 
 
-def _scaling(file: GGUFReader) -> Mapping[str, Any]:
+def _scaling(file: GgufFile) -> Mapping[str, Any]:
     """In transformers' words; empty where there is none. The length that a file states is the stretched one."""
     kind = _value(file, "rope.scaling.type")
     if kind not in _SCALED:
@@ -59,6 +60,6 @@ def _scaling(file: GGUFReader) -> Mapping[str, Any]:
     return {"rope_type": kind, "factor": factor, "original_max_position_embeddings": int(trained)}
 
 
-def _value(file: GGUFReader, name: str) -> Any:
+def _value(file: GgufFile, name: str) -> Any:
     field = file.fields.get(f"{file.fields['general.architecture'].contents()}.{name}")
     return None if field is None else field.contents()

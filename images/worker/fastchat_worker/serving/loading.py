@@ -23,7 +23,7 @@ from fastchat_worker.engine.loop import Engine
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.memory import Room, plan
 from fastchat_worker.model import loader, rope

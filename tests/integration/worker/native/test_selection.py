@@ -6,9 +6,9 @@ import pytest
 import torch
 import transformers
 
-from fastchat_worker.engine import selection
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.selection import executor
 from fastchat_worker.errors import LoadError
 from fastchat_worker.native import library
 
@@ -16,7 +16,7 @@ from .families import family
 
 
 def _select(model, wanted="auto", quantization="none"):
-    return selection.select(model, wanted, quantization)
+    return executor.select(model, wanted, quantization)
 
 
 def _other():
@@ -89,7 +89,7 @@ def test_weights_in_float16_run_through_torch(native, caplog):
 
 
 def test_a_model_whose_logits_are_others_runs_through_torch(native, caplog, monkeypatch):
-    monkeypatch.setitem(selection._TOLERANCES, library.Weights.FLOAT32, 0.0)
+    monkeypatch.setitem(executor._TOLERANCES, library.Weights.FLOAT32, 0.0)
     runner = _select(family("Llama"))
     assert isinstance(runner, Runner)
     with torch.inference_mode():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fastchat_worker.engine import trial
-from fastchat_worker.engine.trial import distance, excerpt
+from fastchat_worker.engine.selection import trial
+from fastchat_worker.engine.selection.trial import distance, excerpt
 from fastchat_worker.model.unread.weights import ModelWeights
 from fastchat_worker.native.library import Weights
 from fastchat_worker.native.model import NativeModel

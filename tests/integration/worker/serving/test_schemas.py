@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from support.schemas import Sample, samples
 
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.loader import load

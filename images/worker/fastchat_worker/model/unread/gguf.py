@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import modeling_gguf_pytorch_utils as legacy
 
 from fastchat_worker.model.gguf import by_rows
+from fastchat_worker.model.gguf_file import GgufFile, StoredTensor
 from fastchat_worker.model.unread.weights import Source
 
 _BY_TOKEN = ("token_embd.weight", "output.weight")
@@ -21,7 +22,7 @@ _HEADS = {"num_attention_heads": "attention.head_count", "num_key_value_heads": 
 """What transformers asks its configuration for when it undoes what llama.cpp's converter did to weights."""
 
 
-def gguf_sources(model: nn.Module, file: gguf.GGUFReader) -> Mapping[str, Source]:
+def gguf_sources(model: nn.Module, file: GgufFile) -> Mapping[str, Source]:
     """Those of a model's parameters that the file has, by name; each becomes what transformers makes of it."""
     architecture = str(file.fields["general.architecture"].contents())
     stated = {name: file.fields.get(f"{architecture}.{key}") for name, key in _HEADS.items()}
@@ -32,11 +33,11 @@ def gguf_sources(model: nn.Module, file: gguf.GGUFReader) -> Mapping[str, Source
     return {
         names[tensor.name]: partial(_read, tensor, processor)
         for tensor in file.tensors
-        if tensor.name in names and shapes.get(names[tensor.name]) == tuple(map(int, reversed(tensor.shape)))
+        if tensor.name in names and shapes.get(names[tensor.name]) == tuple(reversed(tensor.shape))
     }
 
 
-def _read(tensor: gguf.ReaderTensor, processor: Any, rows: Sequence[int] | None) -> Tensor:
+def _read(tensor: StoredTensor, processor: Any, rows: Sequence[int] | None) -> Tensor:
     early = rows is not None and tensor.name in _BY_TOKEN
     data = tensor.data[rows] if early else tensor.data
     weights = processor.process(weights=unpacked(data, tensor.tensor_type), name=tensor.name).weights

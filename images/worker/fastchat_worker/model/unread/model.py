@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import gguf
 import torch
 from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
@@ -13,6 +12,7 @@ from transformers.initialization import no_init_weights
 from fastchat_worker.lean import no_compiler
 from fastchat_worker.model import rope
 from fastchat_worker.model.gguf import opened
+from fastchat_worker.model.gguf_file import GgufFile
 from fastchat_worker.model.unread.gguf import gguf_sources
 from fastchat_worker.model.unread.safetensors import safetensors_sources
 from fastchat_worker.model.unread.weights import Source, UnreadWeights
@@ -62,7 +62,7 @@ def _complete(model: nn.Module, sources: Mapping[str, Source]) -> bool:
     return sources.keys() == parameters.keys() and not others
 
 
-def _finish(model: Any, folder: Path, file: gguf.GGUFReader | None) -> None:
+def _finish(model: Any, folder: Path, file: GgufFile | None) -> None:
     """What transformers does to a model after its weights."""
     if file:
         rope.divide_frequencies(model, file)

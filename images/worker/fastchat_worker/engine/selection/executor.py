@@ -7,7 +7,7 @@ import torch
 
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
-from fastchat_worker.engine.trial import distance
+from fastchat_worker.engine.selection.trial import distance
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.model.unread.weights import ModelWeights

@@ -1,0 +1,1 @@
+"""Which executor runs a model."""
