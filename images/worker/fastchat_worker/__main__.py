@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastchat._runtime import log
-from fastchat_worker.lean import import_transformers
+from fastchat_worker.lean import import_torch, import_transformers
 from fastchat_worker.settings import Settings, parse
 
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -29,6 +29,7 @@ def main() -> None:
     log.configure()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
+        import_torch()
         import_transformers(ranks=_may_have_ranks(settings))
         from fastchat_worker.http.server import Server
     except ModuleNotFoundError as missing:

@@ -1,25 +1,46 @@
-"""Imports transformers' modelling code without what only training, compiling and several devices need.
+"""Imports torch and transformers' modelling code without what only training, compiling and several devices need.
 
 transformers 5.23 imports, with the first class of a model, torch's compiler and its distributed tensors, sympy, triton
-and scipy, and reads each of its own 2,900 files three times: half of the CPU time of a worker's imports.
+and scipy, and reads each of its own 2,900 files three times, line by line: half of the CPU time of a worker's imports.
+A quarter of torch 2.15's own import is how operators work on tensors without numbers, which `from_pretrained` uses.
 """
 
 import importlib
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 _COMPILER = "torch._dynamo"
+_SHAPES = "torch._meta_registrations"
+_STRUCTURE = "transformers.utils.import_utils"
 _WITHOUT = ("is_scipy_available", "is_torch_flex_attn_available")
 _WITHOUT_RANKS = "is_torch_distributed_available"
 """What transformers' modules ask when they are imported: for losses, for another attention, for parts of a model."""
 _MODULES = ("transformers.modeling_utils", "transformers.modeling_layers", "transformers.generation.utils")
+
+
+def import_torch() -> None:
+    """Imports torch without what `import_shapes` imports. Raises: ModuleNotFoundError."""
+    if "torch" in sys.modules:
+        return
+    sys.modules[_SHAPES] = ModuleType(_SHAPES)
+    try:
+        importlib.import_module("torch")
+    finally:
+        del sys.modules[_SHAPES]
+
+
+def import_shapes() -> None:
+    """Imports how torch's operators work on tensors without numbers, where that has been left out."""
+    importlib.import_module(_SHAPES)
 
 
 def import_transformers(*, ranks: bool) -> None:
@@ -30,7 +51,9 @@ def import_transformers(*, ranks: bool) -> None:
     Torch's compiler can be imported afterwards as ever; what transformers marks for it is not marked.
     Raises: ModuleNotFoundError.
     """
-    import transformers
+    import_torch()
+    with _adapted(_STRUCTURE, _find_names_fast):
+        import transformers
     from transformers import utils
     from transformers.utils import import_utils
 
@@ -48,6 +71,47 @@ def import_transformers(*, ranks: bool) -> None:
         changed.enter_context(no_compiler())
         for name in _MODULES:
             importlib.import_module(name)
+
+
+@contextmanager
+def _adapted(name: str, adapt: Callable[[Any], None]) -> Iterator[None]:
+    """While it is open, `adapt` changes the module of this name as soon as it has been imported."""
+    adapter = _Adapter(name, adapt)
+    sys.meta_path.insert(0, adapter)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(adapter)
+
+
+class _Adapter(MetaPathFinder):
+    def __init__(self, name: str, adapt: Callable[[Any], None]) -> None:
+        self._name, self._adapt = name, adapt
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == self._name else None
+        if spec and spec.loader:
+            loader: Any = spec.loader
+            run = loader.exec_module
+
+            def run_adapted(module: ModuleType) -> None:
+                run(module)
+                self._adapt(module)
+
+            loader.exec_module = run_adapted
+        return spec
+
+
+def _find_names_fast(structure: Any) -> None:
+    """Has transformers look for a file's `__all__` from where it stands on, rather than in every line."""
+    find = structure.fetch__all__
+
+    def find_from_there(text: str) -> Any:
+        return find(text[text.rfind("\n__all__") + 1 :])
+
+    structure.fetch__all__ = find_from_there
 
 
 def _no() -> bool:
@@ -91,6 +155,7 @@ def _of_the_compiler(stand_in: ModuleType, name: str) -> Any:
     if name.startswith("__"):  # the import system's, not a caller's
         raise AttributeError(name)
     _remove(stand_in)
+    import_shapes()
     return getattr(importlib.import_module(_COMPILER), name)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import modeling_utils
 
 from fastchat_worker.errors import LoadError
-from fastchat_worker.lean import no_compiler
+from fastchat_worker.lean import import_shapes, no_compiler
 
 _NAMED = 3
 _OLD_BUFFERS = re.compile(r"(^|\.)(rotary_emb\.inv_freq|position_ids|(attn|attention)\.(masked_)?bias)$")
@@ -69,6 +69,7 @@ def exact_weights(name: str, *, heads: bool = False) -> Iterator[None]:
     def note(model: Any, *, loading_info: Any, **_: Any) -> None:
         report.add(model, loading_info)
 
+    import_shapes()
     modeling_utils.log_state_dict_report = note  # transformers 5.23 gives shapes and conversion errors to nobody else
     try:
         with no_compiler(), patch.object(nn.Embedding, "reset_parameters", _leave):
