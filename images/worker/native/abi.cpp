@@ -5,6 +5,7 @@
 #include <new>
 
 #include "pass.h"
+#include "weights/unpack.h"
 
 namespace {
 
@@ -115,6 +116,10 @@ EXPORT int32_t fc_round(int32_t weights, const float* row, int32_t count, float*
     weight.unpack(0, out);
     return true;
   });
+}
+
+EXPORT int32_t fc_unpack(int32_t format, const void* blocks, int64_t count, float* out) {
+  return fastchat::unpack(format, static_cast<const uint8_t*>(blocks), count, out) ? kDone : kMisfit;
 }
 
 EXPORT int64_t fc_block_size(const void* model) { return static_cast<const Handle*>(model)->model.block_size(); }

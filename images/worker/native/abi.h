@@ -70,6 +70,9 @@ void fc_set_embedding(void* model, const float* rows);
 // What a row of weights becomes where it is kept in `weights`, as numbers.
 int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out);
 
+// The numbers of blocks of a GGUF file, in ggml's format of this number.
+int32_t fc_unpack(int32_t format, const void* blocks, int64_t count, float* out);
+
 int64_t fc_block_size(const void* model);   // floats of a block of one layer's cache
 int32_t fc_block_tokens(void);
 int32_t fc_padded(int32_t count);           // floats from one row of so many logits to the next

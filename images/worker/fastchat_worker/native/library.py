@@ -86,6 +86,7 @@ _FUNCTIONS = {
     "fc_set_norm": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_int32]),
     "fc_set_embedding": (None, [c_void_p, c_void_p]),
     "fc_round": (c_int32, [c_int32, c_void_p, c_int32, c_void_p]),
+    "fc_unpack": (c_int32, [c_int32, c_void_p, c_int64, c_void_p]),
     "fc_block_size": (c_int64, [c_void_p]),
     "fc_block_tokens": (c_int32, []),
     "fc_padded": (c_int32, [c_int32]),

@@ -5,7 +5,10 @@ Layers of one kind are computed by the same code: all of them would tell little 
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner
@@ -26,11 +29,23 @@ def distance(model: Any, numbers: ModelWeights, weights: Weights) -> float:
     """
     part = excerpt(model, numbers)
     text = range(part.config.vocab_size)
-    expected = Runner(part).logits(text)
-    native = NativeModel(part, weights=weights)
-    native.take_weights()
-    found = NativeRunner(native).logits(text)
+    with _one_thread():
+        expected = Runner(part).logits(text)
+        native = NativeModel(part, weights=weights)
+        native.take_weights()
+        found = NativeRunner(native).logits(text)
     return float((found - expected).norm() / expected.norm())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For steps so small that threads would spend more time waiting for each other than computing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def excerpt(model: Any, numbers: ModelWeights) -> Any:

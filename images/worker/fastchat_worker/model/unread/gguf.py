@@ -15,6 +15,7 @@ from transformers import modeling_gguf_pytorch_utils as legacy
 from fastchat_worker.model.gguf import by_rows
 from fastchat_worker.model.gguf_file import GgufFile, StoredTensor
 from fastchat_worker.model.unread.weights import Source
+from fastchat_worker.native.unpacking import unpacked as native_unpacked
 
 _BY_TOKEN = ("token_embd.weight", "output.weight")
 """Of their rows some can be read without the others, because transformers leaves them where they are."""
@@ -50,6 +51,9 @@ def unpacked(data: NDArray[Any], kind: gguf.GGMLQuantizationType) -> NDArray[np.
 
     Raises: NotImplementedError for a kind that gguf cannot unpack.
     """
+    fast = native_unpacked(data, kind)
+    if fast is not None:
+        return fast
     traits = quants._type_traits.get(kind)
     if traits is None:
         plain: NDArray[np.float32] = gguf.dequantize(data, kind)
