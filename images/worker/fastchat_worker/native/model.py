@@ -68,6 +68,7 @@ class NativeModel:
             self._embedding = description.read(description.embedding).to(torch.float32, copy=True).contiguous()
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
         _let_go([description.model.lm_head, description.model.get_input_embeddings()])
+        description.read = Tensor.detach
         self.settle()
 
     @property

@@ -29,6 +29,7 @@ from fastchat_worker.kv.memory import Room, plan
 from fastchat_worker.model import loader, rope
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
+from fastchat_worker.model.unread.weights import ModelWeights
 from fastchat_worker.native.description import MODELS
 from fastchat_worker.ranks.group import RankGroup
 from fastchat_worker.ranks.parallel_runner import ParallelRunner
@@ -164,7 +165,9 @@ def _tell(room: Room, kept: int, token_bytes: int) -> None:
 
 
 def _executor(model: LanguageModel, settings: Settings) -> Runner | NativeRunner:
-    return select(model.model, settings.executor, settings.quantization, model.weights)
+    executor = select(model.model, settings.executor, settings.quantization, model.weights)
+    model.weights = ModelWeights()  # the file's are read, and need not stay mapped
+    return executor
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:

@@ -23,7 +23,10 @@ void halves(const uint8_t* bytes, int count, float scale, float lowest, float* l
 
 void q4_0(const uint8_t* block, float* out) {
   const float scale = half_at(block);
-  halves(block + 2, kSmall / 2, scale, -8 * scale, out, out + kSmall / 2);
+  for (int i = 0; i < kSmall / 2; i++) {
+    out[i] = static_cast<float>((block[2 + i] & 15) - 8) * scale;
+    out[i + kSmall / 2] = static_cast<float>((block[2 + i] >> 4) - 8) * scale;
+  }
 }
 
 void q4_1(const uint8_t* block, float* out) {
