@@ -1,6 +1,7 @@
 """What a worker takes from the start of its process until it is ready, beside transformers and an older checkout.
 
-    python benchmarks/worker/start.py [--rounds 5] [--against CHECKOUT] [--model SOURCE] [--option=--dtype=bfloat16 …]
+    python benchmarks/worker/start.py [--rounds 5] [--against CHECKOUT] [--only older]
+        [--model SOURCE] [--option=--dtype=bfloat16 …]
 
 In each round every contender starts once, in turn; a figure is the median, a ratio that of the rounds' own ratios. CPU
 is user and system time of all threads, memory the most that was resident. transformers loads tokenizer and model in
@@ -22,13 +23,13 @@ from time import monotonic, sleep
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from servers.process import free_port
 from support.workers import SMOLLM2
 
+ROOT = Path(__file__).parents[2]
 MOST = 0.5
 PATIENCE = 600  # seconds
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -99,7 +100,7 @@ def contenders(wanted: argparse.Namespace, cache: Path) -> dict[str, Contender]:
     found = {"this": worker(ROOT, wanted.model, cache, wanted.option), "transformers": plain}
     if wanted.against:
         found["older"] = worker(wanted.against.resolve(), wanted.model, cache, wanted.option)
-    return found
+    return {name: each for name, each in found.items() if name in ("this", *(wanted.only or found))}
 
 
 def report(name: str, starts: Sequence[Start], ours: Sequence[Start]) -> float:
@@ -121,6 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--only", nargs="*", help="beside this one: transformers, older")
     parser.add_argument("--model", default=SMOLLM2)
     parser.add_argument("--option", action="append", default=[], help="of the workers")
     wanted = parser.parse_args()

@@ -39,6 +39,7 @@ class Buffer {
   void resize(long rows, long stride) {
     if (rows * stride > size_ || rows * stride < size_ / 8) {
       data_.reset();
+      size_ = 0;  // also where there is no memory
       data_ = std::make_unique<T[]>(static_cast<size_t>(rows * stride));
       size_ = rows * stride;
     }
