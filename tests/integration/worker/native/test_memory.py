@@ -17,12 +17,13 @@ from fastchat_worker.native.model import NativeModel
 from .families import SMALL
 
 MIB = 2**20
-LONG = 4000
-"""Tokens of a prompt whose step takes 4 × 20,000 bytes for each, half a GiB with what goes with it."""
+LONG = 1500
+"""Tokens of a prompt whose step takes 4 × 40,000 bytes for each, 230 MiB."""
+WIDE = {"intermediate_size": 40_000, "hidden_size": 16, "num_attention_heads": 2}
 
 
 def _model(**settings):
-    config = transformers.LlamaConfig(**SMALL | {"max_position_embeddings": 8192, "num_hidden_layers": 2} | settings)
+    config = transformers.LlamaConfig(**SMALL | {"max_position_embeddings": 8192, "num_hidden_layers": 1} | settings)
     return transformers.LlamaForCausalLM(config).eval()
 
 
@@ -57,8 +58,8 @@ def _run(engine: Engine, prompts: list[list[int]]) -> list[tuple[str | None, lis
 @pytest.fixture
 def engine(native) -> Iterator[Engine]:
     """Of a model that needs much memory for a step of many tokens, and little for others."""
-    runner = native(_model(intermediate_size=20_000), threads=1)
-    made = Engine(runner, Scheduler(runner.open_cache(4, 8192), budget=8192, max_waiting=99))
+    runner = native(_model(**WIDE), threads=1)
+    made = Engine(runner, Scheduler(runner.open_cache(4, 2048), budget=2048, max_waiting=99))
     made.start()
     yield made
     made.stop()
@@ -75,7 +76,7 @@ def test_a_step_that_gets_no_memory_ends_the_sequence_that_needs_it_and_no_other
 
 
 def test_after_a_step_that_got_no_memory_the_next_one_has_what_it_needs(native):
-    runner = native(_model(intermediate_size=20_000), threads=1)
+    runner = native(_model(**WIDE), threads=1)
     text = [3 + at % 200 for at in range(LONG)]
     expected = runner.logits(text[:9])
     with _at_most(96 * MIB), pytest.raises((MemoryError, RuntimeError)):
@@ -84,7 +85,7 @@ def test_after_a_step_that_got_no_memory_the_next_one_has_what_it_needs(native):
 
 
 def test_a_cache_that_is_written_to_its_last_token_takes_what_was_planned(native):
-    runner = native(_model(num_key_value_heads=6, head_dim=256), threads=1)
+    runner = native(_model(num_key_value_heads=6, head_dim=512), threads=1)
     slots, length = 4, 512
     planned = slots * length * runner.token_bytes
     before = _taken("RssAnon")
@@ -100,6 +101,6 @@ def test_a_cache_that_is_written_to_its_last_token_takes_what_was_planned(native
 
 
 def test_a_model_that_gets_no_memory_is_a_memory_error(native):
-    model = _model(intermediate_size=400_000)
+    model = _model(**WIDE | {"intermediate_size": 1_000_000})
     with _at_most(96 * MIB), pytest.raises((MemoryError, RuntimeError)):
         NativeModel(model, threads=1).take_weights()
