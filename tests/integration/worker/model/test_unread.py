@@ -110,7 +110,7 @@ def test_numbers_of_every_kind_are_those_that_gguf_unpacks(kind):
     packed = np.random.default_rng(0).integers(0, 256, (300, size), np.uint8)
     with np.errstate(all="ignore"):
         expected = gguf.dequantize(packed, of_kind)
-    found = unpacked(packed.view(np.float16 if kind == "F16" else np.uint8), of_kind)
+        found = unpacked(packed.view(np.float16 if kind == "F16" else np.uint8), of_kind)
     np.testing.assert_array_equal(found, expected)
     finite = ~np.isnan(expected)
     assert found.view(np.uint32)[finite].tolist() == expected.view(np.uint32)[finite].tolist()
