@@ -16,7 +16,7 @@ from engines.turns import measure, options
 from engines.with_fastchat import FastChat, loaded
 
 from fastchat_worker.engine.drafts import Drafter
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 
 EXECUTORS = {"native": ("native", "none"), "int8": ("native", "int8")}
 PASSAGE = Path(__file__).parents[1].joinpath("docs", "architecture", "worker.md").read_text()[:900]
@@ -38,7 +38,7 @@ def main() -> None:
     prompts = {name: prompt_of(model.tokenizer, text) for name, text in ASKED.items()}
     for name in args.only.split(","):
         engines = [
-            FastChat(select(lambda: None, copy.deepcopy(model.model), *EXECUTORS[name]), drafter=drafter)
+            FastChat(select(copy.deepcopy(model.model), *EXECUTORS[name]), drafter=drafter)
             for drafter in (None, Drafter(args.ngram))
         ]
         for kind, prompt in prompts.items():
