@@ -31,6 +31,8 @@ int32_t guarded(Action action) {
 
 bool has_layer(const fastchat::Model& model, int32_t layer) { return layer >= 0 && layer < model.shape.layers; }
 
+bool is_type(int32_t weights) { return weights >= FC_FLOAT32 && weights <= FC_INT4_BLOCKS; }
+
 bool all_below(const int32_t* values, int32_t count, int32_t limit) {
   return std::all_of(values, values + count, [limit](int32_t value) { return value >= 0 && value < limit; });
 }
@@ -91,11 +93,18 @@ EXPORT int32_t fc_set_rope(void* model, int32_t rope, const float* frequencies, 
   });
 }
 
-EXPORT int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const float* rows, const float* bias,
-                             int32_t outputs, int32_t inputs) {
+EXPORT int32_t fc_set_type(void* model, int32_t layer, int32_t which, int32_t weights) {
+  fastchat::Model& of = model_of(model);
+  if (which < 0 || which > FC_HEAD || (which != FC_HEAD && !has_layer(of, layer))) return kMisfit;
+  if (!is_type(weights) || (weights >= FC_INT8) != (of.shape.weights >= FC_INT8)) return kMisfit;
+  of.set_type(layer, which, static_cast<fastchat::Weights>(weights));
+  return kDone;
+}
+
+EXPORT int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const fc_linear* linear) {
   fastchat::Model& of = model_of(model);
   if (which != FC_HEAD && !has_layer(of, layer)) return kMisfit;
-  return guarded([&] { return of.set_linear(layer, which, rows, bias, outputs, inputs); });
+  return guarded([&] { return of.set_linear(layer, which, *linear); });
 }
 
 EXPORT int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weight, int32_t count) {
@@ -107,12 +116,12 @@ EXPORT int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const floa
 EXPORT void fc_set_embedding(void* model, const float* rows) { model_of(model).embedding = rows; }
 
 EXPORT int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out) {
-  if (weights < FC_FLOAT32 || weights > FC_INT4 || count < 1) return kMisfit;
+  if (!is_type(weights) || count < 1) return kMisfit;
   return guarded([&] {
     fastchat::Pool pool(1);
     fastchat::Weight weight;
-    weight.open(*fastchat::pick_kernels("plain"), static_cast<fastchat::Weights>(weights), 1, count, false);
-    weight.pack(pool, row, nullptr, 0, 1);
+    weight.open(*fastchat::pick_kernels("plain"), {{1, static_cast<fastchat::Weights>(weights)}}, count, false);
+    weight.pack(pool, row, 0, 1);
     weight.unpack(0, out);
     return true;
   });
@@ -122,6 +131,7 @@ EXPORT int32_t fc_unpack(int32_t format, const void* blocks, int64_t count, floa
   return fastchat::unpack(format, static_cast<const uint8_t*>(blocks), count, out) ? kDone : kMisfit;
 }
 
+EXPORT int64_t fc_weight_bytes(const void* model) { return static_cast<const Handle*>(model)->model.bytes(); }
 EXPORT int64_t fc_block_size(const void* model) { return static_cast<const Handle*>(model)->model.block_size(); }
 EXPORT int32_t fc_block_tokens(void) { return fastchat::kBlock; }
 EXPORT int32_t fc_padded(int32_t count) { return static_cast<int32_t>(fastchat::padded(count)); }

@@ -13,11 +13,11 @@ enum fc_norm_name {
   FC_ATTENTION_NORM, FC_ATTENTION_END_NORM, FC_MLP_NORM, FC_MLP_END_NORM, FC_QUERY_NORM, FC_KEY_NORM, FC_FINAL_NORM
 };
 
-enum fc_weights { FC_FLOAT32, FC_BFLOAT16, FC_INT8, FC_INT4 };
+enum fc_weights { FC_FLOAT32, FC_BFLOAT16, FC_INT8, FC_INT4, FC_INT4_BLOCKS };
 
 typedef struct fc_shape {
   int32_t layers, hidden, heads, kv_heads, head_size, mlp, vocabulary, ropes;
-  int32_t weights;  // what they are kept in: fc_weights; with FC_INT4 the head is FC_INT8
+  int32_t weights;  // what they are kept in, fc_weights, where fc_set_type says nothing else
   int32_t gelu;  // the gate's function: GELU by tanh; else SiLU
   float epsilon;
   float embedding_factor, residual_factor, logits_factor;
@@ -29,6 +29,15 @@ typedef struct fc_layer {
   int32_t rope;    // index of its frequencies; -1: positions play no part
   float scaling, softcap;
 } fc_layer;
+
+// Weights of a linear layer: rows [outputs][inputs], or, where `blocks` is given, those of a GGUF file as they are there, in
+// ggml's format of this number: Q4_0 or Q4_1, to be kept in FC_INT4, Q8_0 in FC_INT8, Q4_K in FC_INT4_BLOCKS.
+typedef struct fc_linear {
+  int32_t outputs, inputs, format;
+  const float* rows;
+  const void* blocks;
+  const float* bias;  // null: none
+} fc_linear;
 
 // One step. Rows of one sequence that follow each other stand together.
 //
@@ -60,8 +69,11 @@ void fc_model_free(void* model);
 
 int32_t fc_set_layer(void* model, int32_t layer, const fc_layer* shape);
 int32_t fc_set_rope(void* model, int32_t rope, const float* frequencies, int32_t count, float scaling);
-int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const float* rows, const float* bias, int32_t outputs,
-                      int32_t inputs);
+
+// What a linear layer is kept in; before any of those that are computed with it is set (fc_adapter_set names them). Either
+// all of a model's are in groups (FC_INT8 and those after it) or none.
+int32_t fc_set_type(void* model, int32_t layer, int32_t which, int32_t weights);
+int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const fc_linear* linear);
 int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weight, int32_t count);
 
 // Without it tokens are embedded by the rows of the head. The numbers have to stay where they are.
@@ -73,6 +85,7 @@ int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out);
 // The numbers of blocks of a GGUF file, in ggml's format of this number.
 int32_t fc_unpack(int32_t format, const void* blocks, int64_t count, float* out);
 
+int64_t fc_weight_bytes(const void* model);  // of all linear layers and the head
 int64_t fc_block_size(const void* model);   // floats of a block of one layer's cache
 int32_t fc_block_tokens(void);
 int32_t fc_padded(int32_t count);           // floats from one row of so many logits to the next

@@ -5,33 +5,67 @@
 namespace fastchat {
 
 Model::Model(const fc_shape& shape, const Kernels& kernels, int threads)
-    : shape(shape), kernels(kernels), pool(threads), layers(shape.layers), ropes(shape.ropes) {}
+    : shape(shape),
+      kernels(kernels),
+      pool(threads),
+      layers(shape.layers),
+      ropes(shape.ropes),
+      head_type_(static_cast<Weights>(shape.weights)) {
+  for (Layer& layer : layers) layer.types.fill(static_cast<Weights>(shape.weights));
+}
 
-bool Model::set_linear(int index, int which, const float* rows, const float* bias, int outputs, int inputs) {
+void Model::set_type(int index, int which, Weights type) {
+  (which == FC_HEAD ? head_type_ : layers[index].types[which]) = type;
+}
+
+Model::Place Model::place_of(int index, int which) {
   Layer* layer = which == FC_HEAD ? nullptr : &layers[index];
-  const int query = query_size(), kv = kv_size(), hidden = shape.hidden, mlp = shape.mlp;
+  const int query = query_size(), kv = kv_size();
   switch (which) {
-    case FC_QUERY: return fill(layer->qkv, false, query + 2 * kv, 0, rows, bias, outputs, inputs);
-    case FC_KEY: return fill(layer->qkv, false, query + 2 * kv, query, rows, bias, outputs, inputs);
-    case FC_VALUE: return fill(layer->qkv, false, query + 2 * kv, query + kv, rows, bias, outputs, inputs);
-    case FC_OUT: return fill(layer->out, false, hidden, 0, rows, bias, outputs, inputs);
-    case FC_GATE: return fill(layer->gate_up, true, 2 * mlp, 0, rows, bias, outputs, inputs);
-    case FC_UP: return fill(layer->gate_up, true, 2 * mlp, mlp, rows, bias, outputs, inputs);
-    case FC_DOWN: return fill(layer->down, false, hidden, 0, rows, bias, outputs, inputs);
-    case FC_HEAD: return fill(head, false, shape.vocabulary, 0, rows, bias, outputs, inputs);
-    default: return false;
+    case FC_QUERY: return {&layer->qkv, 0, query};
+    case FC_KEY: return {&layer->qkv, query, kv};
+    case FC_VALUE: return {&layer->qkv, query + kv, kv};
+    case FC_OUT: return {&layer->out, 0, shape.hidden};
+    case FC_GATE: return {&layer->gate_up, 0, shape.mlp};
+    case FC_UP: return {&layer->gate_up, shape.mlp, shape.mlp};
+    case FC_DOWN: return {&layer->down, 0, shape.hidden};
+    case FC_HEAD: return {&head, 0, shape.vocabulary};
+    default: return {nullptr, 0, 0};
   }
 }
 
-bool Model::fill(Weight& weight, bool gated, int all, int at, const float* rows, const float* bias, int outputs,
-                 int inputs) {
-  if (at + outputs > all) return false;
-  if (weight.empty()) {
-    weight.open(kernels, &weight == &head ? head_type() : static_cast<Weights>(shape.weights), all, inputs, gated);
+// All that stand in one weight, with their types.
+void Model::open(int index, int which, Weight& weight, int inputs) {
+  std::vector<Weight::Rows> rows;
+  if (which == FC_HEAD) rows.push_back({shape.vocabulary, head_type_});
+  for (int other = 0; which != FC_HEAD && other < FC_HEAD; other++) {
+    const Place place = place_of(index, other);
+    if (place.weight == &weight) rows.push_back({place.outputs, layers[index].types[other]});
   }
-  if (weight.layout().inputs != inputs) return false;
-  weight.pack(pool, rows, bias, at, outputs);
-  return true;
+  weight.open(kernels, rows, inputs, which == FC_GATE || which == FC_UP);
+}
+
+bool Model::set_linear(int index, int which, const fc_linear& linear) {
+  const Place place = place_of(index, which);
+  if (!place.weight || linear.outputs != place.outputs) return false;
+  Weight& weight = *place.weight;
+  if (weight.empty()) open(index, which, weight, linear.inputs);
+  if (weight.layout().inputs != linear.inputs) return false;
+  weight.add_bias(linear.bias, place.at, linear.outputs);
+  if (!linear.blocks) {
+    weight.pack(pool, linear.rows, place.at, linear.outputs);
+    return true;
+  }
+  const uint8_t* blocks = static_cast<const uint8_t*>(linear.blocks);
+  return weight.pack(pool, static_cast<Format>(linear.format), blocks, place.at, linear.outputs);
+}
+
+long Model::bytes() const {
+  long bytes = head.bytes();
+  for (const Layer& layer : layers) {
+    bytes += layer.qkv.bytes() + layer.out.bytes() + layer.gate_up.bytes() + layer.down.bytes();
+  }
+  return bytes;
 }
 
 bool Model::set_norm(int index, int which, const float* weight, int count) {

@@ -1,6 +1,7 @@
 // A decoder like Llama: what it is made of, and its weights.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -8,33 +9,60 @@
 #include "kernels/kernels.h"
 #include "memory.h"
 #include "pool.h"
+#include "weights/gguf.h"
 
 namespace fastchat {
 
-// A linear layer with its memory.
+// A linear layer, or several that are computed together, with its memory.
 class Weight {
  public:
-  // Takes the memory. Throws std::bad_alloc.
-  void open(const Kernels& kernels, Weights type, int outputs, int inputs, bool gated);
+  // Outputs that follow each other, and what their weights are kept in.
+  struct Rows {
+    int count;
+    Weights type;
+  };
 
-  // Lays out rows [count][inputs] of the weights, the first of which is output `at`, and their biases if there are any.
-  // Of a gated layer the outputs of the first half are the gates.
-  void pack(Pool& pool, const float* rows, const float* bias, int at, int count);
+  // Takes the memory. Of a gated layer the outputs of the first half are the gates. Throws std::bad_alloc.
+  void open(const Kernels& kernels, const std::vector<Rows>& rows, int inputs, bool gated);
+
+  // Lays out rows [count][inputs] of the weights, the first of which is output `at`.
+  void pack(Pool& pool, const float* rows, int at, int count);
+
+  // The same of a GGUF file's blocks, as they are. Returns false where these outputs are kept in something else.
+  bool pack(Pool& pool, Format format, const uint8_t* blocks, int at, int count);
+
+  void add_bias(const float* bias, int at, int count);
 
   // Output `row`'s weights, as numbers.
   void unpack(int row, float* out) const;
 
+  // All panels; what they are kept in is that of the first one.
   const Linear& layout() const { return linear_; }
+
+  // Where a panel's weights are.
+  const Linear& part_of(int panel) const;
+
   bool empty() const { return !memory_; }
+  long bytes() const { return bytes_; }
 
  private:
   int place(int output) const;
+  void take_parts(const std::vector<Weights>& types);
+  template <class PackRow>
+  void each_row(Pool& pool, int at, int count, PackRow pack_row);
   void pack_row(const float* row, int place);
-  void pack_group(const float* row, int panel, int output, long group);
-  float unpack_grouped(int panel, int output, int input) const;
+  void round_group(const Linear& to, const float* weights, int count, int place, long index);
+  void pack_block(Format format, const uint8_t* block, int place, long index);
+  void put(const Int8Group& group, int place, long index);
+  void put(const Int4Group& group, int place, long index);
+  void put(const Int4Block& block, int place, long index);
+  float unpack_grouped(const Linear& from, int panel, int output, int input) const;
 
+  const Kernels* kernels_ = nullptr;
   Linear linear_;
+  std::vector<Linear> parts_;  // panels of one type each
   Memory memory_{nullptr, Unmap{0}};
+  long bytes_ = 0;
   std::vector<float> bias_;
 };
 
@@ -44,6 +72,7 @@ struct Layer {
   Weight qkv, out, gate_up, down;
   Norm attention_norm, attention_end_norm, mlp_norm, mlp_end_norm, query_norm, key_norm;
   fc_layer shape{};
+  std::array<Weights, FC_HEAD> types;  // what its linear layers are kept in
 };
 
 struct Rope {
@@ -55,9 +84,13 @@ class Model {
  public:
   Model(const fc_shape& shape, const Kernels& kernels, int threads);
 
-  // What `which` of abi.h names. Returns false where the numbers are not as many as the shape says.
-  bool set_linear(int layer, int which, const float* rows, const float* bias, int outputs, int inputs);
+  // What `which` of abi.h names. Those that return bool return false where the numbers are not as many as the shape says.
+  void set_type(int layer, int which, Weights type);
+  bool set_linear(int layer, int which, const fc_linear& linear);
   bool set_norm(int layer, int which, const float* weight, int count);
+
+  // Of all linear layers and the head.
+  long bytes() const;
 
   int query_size() const { return shape.heads * shape.head_size; }
   int kv_size() const { return shape.kv_heads * shape.head_size; }
@@ -77,11 +110,16 @@ class Model {
   Norm final_norm;
 
  private:
-  // Embeddings and logits are made of it, so that its errors would count twice.
-  Weights head_type() const {
-    return shape.weights == FC_INT4 ? Weights::kInt8 : static_cast<Weights>(shape.weights);
-  }
-  bool fill(Weight& weight, bool gated, int all, int at, const float* rows, const float* bias, int outputs, int inputs);
+  struct Place {
+    Weight* weight;
+    int at, outputs;
+  };
+
+  // Where the outputs of `which` stand; no weight where it names nothing.
+  Place place_of(int layer, int which);
+  void open(int layer, int which, Weight& weight, int inputs);
+
+  Weights head_type_;
 };
 
 }  // namespace fastchat

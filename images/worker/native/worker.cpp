@@ -139,7 +139,7 @@ void Worker::items(const Weight& weight, const Buffer<float>& rows, int count, T
   for (int item; (item = taken.fetch_add(1, std::memory_order_relaxed)) < items;) {
     const int first = item / layout.panels * kRowsOfItem, last = std::min(count, first + kRowsOfItem);
     const int panel = item % layout.panels;
-    model_.kernels.linear(layout, from, target_of(panel, first, last), panel, first, last);
+    model_.kernels.linear(weight.part_of(panel), from, target_of(panel, first, last), panel, first, last);
   }
   pool_.barrier();
 }

@@ -8,19 +8,9 @@ import torch
 from torch import Tensor
 
 from fastchat_worker.native.description import Description, Part
-from fastchat_worker.native.library import LinearName, LowRank, check, library
+from fastchat_worker.native.library import FUSED, LowRank, check, library
 
 Pair = tuple[Tensor, Tensor]
-_FUSED = {
-    LinearName.QUERY: 0,
-    LinearName.KEY: 0,
-    LinearName.VALUE: 0,
-    LinearName.OUT: 1,
-    LinearName.GATE: 2,
-    LinearName.UP: 2,
-    LinearName.DOWN: 3,
-}
-"""Those of the same number are computed together."""
 
 
 class NativeAdapter:
@@ -50,7 +40,7 @@ def _parts(description: Description, layers: Mapping[str, Pair]) -> Iterator[tup
     for index in range(len(description.layers)):
         adapted = [(part, names[id(part.linear)]) for part in description.linears(index)]
         found = [(part, layers[name]) for part, name in adapted if name in layers]
-        for _, together in groupby(found, lambda each: _FUSED[each[0].name]):
+        for _, together in groupby(found, lambda each: FUSED[each[0].name]):
             yield index, list(together)
 
 

@@ -17,18 +17,30 @@ class LibraryError(Exception):
 class Weights(IntEnum):
     """`fc_weights`: what the weights are kept in."""
 
-    FLOAT32, BFLOAT16, INT8, INT4 = range(4)
+    FLOAT32, BFLOAT16, INT8, INT4, INT4_BLOCKS = range(5)
 
     @property
     def quantized(self) -> bool:
         """Whether groups of them have a scale; activations are in int8 then."""
-        return self in (Weights.INT8, Weights.INT4)
+        return self >= Weights.INT8
 
 
 class LinearName(IntEnum):
     """`fc_linear_name`."""
 
     QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, HEAD = range(8)
+
+
+FUSED = {
+    LinearName.QUERY: 0,
+    LinearName.KEY: 0,
+    LinearName.VALUE: 0,
+    LinearName.OUT: 1,
+    LinearName.GATE: 2,
+    LinearName.UP: 2,
+    LinearName.DOWN: 3,
+}
+"""Those of the same number are computed together."""
 
 
 class NormName(IntEnum):
@@ -67,6 +79,15 @@ class Step(Structure):
     )
 
 
+class Linear(Structure):
+    """`fc_linear`."""
+
+    _fields_ = (
+        *((name, c_int32) for name in ("outputs", "inputs", "format")),
+        *((name, c_void_p) for name in ("rows", "blocks", "bias")),
+    )
+
+
 class LowRank(Structure):
     """`fc_low_rank`."""
 
@@ -82,11 +103,13 @@ _FUNCTIONS = {
     "fc_model_free": (None, [c_void_p]),
     "fc_set_layer": (c_int32, [c_void_p, c_int32, POINTER(LayerShape)]),
     "fc_set_rope": (c_int32, [c_void_p, c_int32, c_void_p, c_int32, c_float]),
-    "fc_set_linear": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_int32]),
+    "fc_set_type": (c_int32, [c_void_p, c_int32, c_int32, c_int32]),
+    "fc_set_linear": (c_int32, [c_void_p, c_int32, c_int32, POINTER(Linear)]),
     "fc_set_norm": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_int32]),
     "fc_set_embedding": (None, [c_void_p, c_void_p]),
     "fc_round": (c_int32, [c_int32, c_void_p, c_int32, c_void_p]),
     "fc_unpack": (c_int32, [c_int32, c_void_p, c_int64, c_void_p]),
+    "fc_weight_bytes": (c_int64, [c_void_p]),
     "fc_block_size": (c_int64, [c_void_p]),
     "fc_block_tokens": (c_int32, []),
     "fc_padded": (c_int32, [c_int32]),

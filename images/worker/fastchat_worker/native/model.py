@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fastchat_worker.native.adapter import NativeAdapter, Pair
 from fastchat_worker.native.description import Description, Part
-from fastchat_worker.native.library import LinearName, NormName, Step, Weights, check, library
+from fastchat_worker.native.library import Linear, LinearName, NormName, Step, Weights, check, library
+from fastchat_worker.native.mixture import Kept, Mixture
 
 Indices = Sequence[int]
 
@@ -28,13 +29,14 @@ class NativeModel:
         model: Any,
         read: Callable[[Tensor], Tensor] = Tensor.detach,
         *,
-        weights: Weights = Weights.FLOAT32,
+        weights: Weights | Mixture = Weights.FLOAT32,
         kernels: str = "",
         threads: int | None = None,
     ) -> None:
         self._description = Description(model, read)
         self._library = library()
-        self._shape = self._description.shape(weights)
+        self._mixture = weights if isinstance(weights, Mixture) else Mixture(weights)
+        self._shape = self._description.shape(self._mixture.weights)
         handle = self._library.fc_model_new(self._shape, kernels.encode(), threads or torch.get_num_threads())
         if not handle:
             raise MemoryError("the native executor gets no memory or no threads")
@@ -60,16 +62,21 @@ class NativeModel:
             for name, weight in description.norms(index):
                 self._set_norm(index, name, weight)
             parts = list(description.linears(index))
-            for part in parts:
-                self._set_linear(index, part)
+            self._set_linears(index, parts, self._mixture.of_layer(index, self.layers, parts))
             _let_go(part.linear for part in parts)
-        self._set_linear(0, Part(LinearName.HEAD, description.model.lm_head))
+        head = description.model.lm_head
+        self._set_linears(0, [Part(LinearName.HEAD, head)], [self._mixture.of_head(head.weight.detach())])
         if not tied:
             self._embedding = description.read(description.embedding).to(torch.float32, copy=True).contiguous()
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
         _let_go([description.model.lm_head, description.model.get_input_embeddings()])
         description.read = Tensor.detach
         self.settle()
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all linear layers and the head, as they are laid out."""
+        return int(self._library.fc_weight_bytes(self._handle))
 
     @property
     def description(self) -> Description:
@@ -138,15 +145,26 @@ class NativeModel:
         values = _float32(weight)
         check(self._library.fc_set_norm(self._handle, layer, name, values.data_ptr(), len(values)))
 
-    def _set_linear(self, layer: int, part: Part) -> None:
+    def _set_linears(self, layer: int, parts: Sequence[Part], kept: Sequence[Kept]) -> None:
+        for part, each in zip(parts, kept, strict=True):
+            check(self._library.fc_set_type(self._handle, layer, part.name, each.weights))
+        for part, each in zip(parts, kept, strict=True):
+            self._set_linear(layer, part, each)
+
+    def _set_linear(self, layer: int, part: Part, kept: Kept) -> None:
         rows = part.rows or slice(None)
+        weight = self._description.read(part.linear.weight)[rows]
         bias = None if part.linear.bias is None else _float32(self._description.read(part.linear.bias)[rows])
-        weight = _float32(self._description.read(part.linear.weight)[rows])
-        address = None if bias is None else bias.data_ptr()
-        code = self._library.fc_set_linear(
-            self._handle, layer, part.name, weight.data_ptr(), address, weight.shape[0], weight.shape[1]
+        numbers = _float32(weight) if kept.blocks is None else None
+        linear = Linear(
+            outputs=weight.shape[0],
+            inputs=weight.shape[1],
+            format=kept.format,
+            rows=None if numbers is None else numbers.data_ptr(),
+            blocks=None if kept.blocks is None else _address(kept.blocks),
+            bias=None if bias is None else bias.data_ptr(),
         )
-        check(code)
+        check(self._library.fc_set_linear(self._handle, layer, part.name, linear))
 
 
 def _float32(tensor: Tensor) -> Tensor:

@@ -3,16 +3,19 @@
 
 #include <cstdint>
 
+#include "weights/grid.h"
+
 namespace fastchat {
 
 constexpr int kBlock = 32;    // tokens of a block of keys and values
 constexpr int kGroup = 32;    // weights or activations that share a scale, where they are int8 or int4
+constexpr int kGroupsOfBlock = 8;  // groups whose scales share a scale, where they are int4 in blocks
 constexpr int kPad = 32;      // rows of numbers are padded with zeros to a multiple of this
 constexpr int kQueries = 8;   // rows that attention takes at once
 
 __attribute__((always_inline)) constexpr long padded(long count) { return (count + kPad - 1) / kPad * kPad; }
 
-enum class Weights : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3 };
+enum class Weights : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3, kInt4Blocks = 4 };
 
 // The weights of a linear layer in panels: as many outputs as two vectors have numbers, input by input.
 //
@@ -21,10 +24,14 @@ enum class Weights : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3 };
 // is added to each weight.
 // int4: [panel][group] of scales and of lowest weights in float16, each [output of the panel], and [input / 8][output of
 // the panel][4] bytes: the lower halves are the first four inputs' steps above the lowest weight, the upper the others'.
+// int4 in blocks: [panel][block of 8 groups], which begins with the scale of the groups' scales and that of their lowest
+// weights in float16, each [output of the panel]; then [group] of scales (uint8) and lowest weights (int8), each [output of
+// the panel], and of steps as above.
 struct Linear {
   int outputs = 0;
   int inputs = 0;
   int width = 0;   // outputs of a panel
+  int first = 0;   // panels before, which are of another type
   int panels = 0;
   Weights type = Weights::kFloat32;
   int offset = 0;
@@ -33,12 +40,15 @@ struct Linear {
   float* bias = nullptr;  // [panels × width] in the order of the panels
 
   __attribute__((always_inline)) long groups() const { return (inputs + kGroup - 1) / kGroup; }
-  __attribute__((always_inline)) bool grouped() const { return type == Weights::kInt8 || type == Weights::kInt4; }
+  __attribute__((always_inline)) bool grouped() const { return type >= Weights::kInt8; }
   __attribute__((always_inline)) long group_bytes() const {
-    return width * (type == Weights::kInt8 ? 2 + kGroup : 4 + kGroup / 2);
+    return width * (type == Weights::kInt8 ? 2 + kGroup : type == Weights::kInt4 ? 4 + kGroup / 2 : 2 + kGroup / 2);
   }
+  __attribute__((always_inline)) long block_bytes() const { return 4 * width + kGroupsOfBlock * group_bytes(); }
   __attribute__((always_inline)) long panel_bytes() const {
-    return grouped() ? groups() * group_bytes() : (type == Weights::kFloat32 ? 4L : 2L) * inputs * width;
+    if (!grouped()) return (type == Weights::kFloat32 ? 4L : 2L) * inputs * width;
+    const long heads = type == Weights::kInt4Blocks ? (groups() + kGroupsOfBlock - 1) / kGroupsOfBlock : 0;
+    return groups() * group_bytes() + heads * 4 * width;
   }
 };
 
@@ -108,6 +118,13 @@ struct Kernels {
   // So many halves of panels for `count` rows that follow each other. strides: from one row to the next, of rows and out.
   void (*low_rank)(const LowRankHalf* halves, int number, const float* rows, long stride, int count, float* out,
                    long out_stride);
+
+  // Of a group of weights. From the lowest weight to the highest; the best of several that are narrower and moved to where
+  // they are nearest by least squares, or that one. The nearest step of a grid to each weight and the sum of the squared
+  // errors.
+  Grid (*plain_grid)(const float* weights);
+  Grid (*best_grid)(const float* weights);
+  float (*take_steps)(const float* weights, Grid grid, uint8_t* steps);
 };
 
 extern const Kernels kPlain;

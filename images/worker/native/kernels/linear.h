@@ -87,18 +87,19 @@ INLINE void put(const Linear& layer, const Target& target, int panel, int row, F
 
 template <int R, class Weight>
 void tile_plain(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
-  const Weight* weights = static_cast<const Weight*>(layer.data) + static_cast<long>(panel) * layer.inputs * kPanel;
+  const Weight* weights = static_cast<const Weight*>(layer.data) + static_cast<long>(panel - layer.first) * layer.inputs * kPanel;
   Floats out[R][2];
   multiply<R>(rows.values + row * rows.stride, rows.stride, weights, layer.inputs, out);
   put<R>(layer, target, panel, row, out);
 }
 
-template <int R, int Bits>
+template <int R, fastchat::Weights Type>
 void tile_grouped(const Linear& layer, const Rows& rows, const Target& target, int panel, int row) {
-  const uint8_t* weights = static_cast<const uint8_t*>(layer.data) + panel * layer.panel_bytes();
+  const uint8_t* weights = static_cast<const uint8_t*>(layer.data) + (panel - layer.first) * layer.panel_bytes();
   Floats out[R][2];
-  if constexpr (Bits == 8) multiply_int8<R>(rows, row, weights, layer.groups(), out);
-  if constexpr (Bits == 4) multiply_int4<R>(rows, row, weights, layer.groups(), out);
+  if constexpr (Type == fastchat::Weights::kInt8) multiply_int8<R>(rows, row, weights, layer.groups(), out);
+  if constexpr (Type == fastchat::Weights::kInt4) multiply_int4<R>(rows, row, weights, layer.groups(), out);
+  if constexpr (Type == fastchat::Weights::kInt4Blocks) multiply_blocks<R>(rows, row, weights, layer.groups(), out);
   put<R>(layer, target, panel, row, out);
 }
 
@@ -114,11 +115,11 @@ constexpr Tile kPlainTiles[] = {
 #endif
 };
 
-template <int Bits>
+template <fastchat::Weights Type>
 constexpr Tile kGroupedTiles[] = {
-    tile_grouped<1, Bits>, tile_grouped<2, Bits>, tile_grouped<3, Bits>,
+    tile_grouped<1, Type>, tile_grouped<2, Type>, tile_grouped<3, Type>,
 #if defined(__AVX512F__)
-    tile_grouped<4, Bits>, tile_grouped<5, Bits>, tile_grouped<6, Bits>,
+    tile_grouped<4, Type>, tile_grouped<5, Type>, tile_grouped<6, Type>,
 #endif
 };
 
@@ -127,8 +128,9 @@ INLINE const Tile* tiles_of(fastchat::Weights type) {
   switch (type) {
     case fastchat::Weights::kFloat32: return kPlainTiles<float>;
     case fastchat::Weights::kBfloat16: return kPlainTiles<uint16_t>;
-    case fastchat::Weights::kInt8: return kGroupedTiles<8>;
-    default: return kGroupedTiles<4>;
+    case fastchat::Weights::kInt8: return kGroupedTiles<fastchat::Weights::kInt8>;
+    case fastchat::Weights::kInt4: return kGroupedTiles<fastchat::Weights::kInt4>;
+    default: return kGroupedTiles<fastchat::Weights::kInt4Blocks>;
   }
 }
 

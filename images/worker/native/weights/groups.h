@@ -19,8 +19,20 @@ struct Int4Group {
   uint8_t steps[kGroup];
 };
 
-// Of the first `count` weights; the steps after them are of no weights. Where one is not finite the scale is not a number.
+// weight = scale × its group's scale × step + lowest × its group's lowest; GGUF's Q4_K is a case of it.
+struct Int4Block {
+  uint16_t scale, lowest;  // float16
+  uint8_t scales[kGroupsOfBlock];
+  int8_t lows[kGroupsOfBlock];
+  uint8_t steps[kGroupsOfBlock * kGroup];
+};
+
+constexpr int kOfBlock = kGroupsOfBlock * kGroup;
+
+// Of the first `count` weights; the steps after them are of no weights. Where one is not finite the scale is not a number,
+// a block's too.
 Int8Group round_to_int8(const float* weights, int count);
-Int4Group round_to_int4(const float* weights, int count);
+Int4Group round_to_int4(const Kernels& kernels, const float* weights, int count);
+Int4Block round_to_block(const Kernels& kernels, const float* weights, int count);
 
 }  // namespace fastchat
