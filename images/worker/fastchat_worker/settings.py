@@ -93,8 +93,9 @@ class Settings:
     )
     quantization: str = _option(
         "none",
-        "int8, int4: what the weights are made while they are loaded, in groups of 32, for the native executor",
-        choices=("none", "int8", "int4"),
+        "for the native executor: int8, int4: what the weights are made while they are loaded, in groups of 32; gguf: "
+        "they stay as a GGUF file has them, where it is in Q8_0, Q4_0, Q4_1 or Q4_K, and become int8 elsewhere",
+        choices=("none", "int8", "int4", "gguf"),
     )
     tensor_parallel_size: int = _option(
         0,

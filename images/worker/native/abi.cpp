@@ -115,13 +115,13 @@ EXPORT int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const floa
 
 EXPORT void fc_set_embedding(void* model, const float* rows) { model_of(model).embedding = rows; }
 
-EXPORT int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out) {
-  if (!is_type(weights) || count < 1) return kMisfit;
+EXPORT int32_t fc_round(int32_t weights, const fc_linear* linear, float* out) {
+  if (!is_type(weights) || linear->inputs < 1) return kMisfit;
   return guarded([&] {
     fastchat::Pool pool(1);
     fastchat::Weight weight;
-    weight.open(*fastchat::pick_kernels("plain"), {{1, static_cast<fastchat::Weights>(weights)}}, count, false);
-    weight.pack(pool, row, 0, 1);
+    weight.open(*fastchat::pick_kernels("plain"), {{1, static_cast<fastchat::Weights>(weights)}}, linear->inputs, false);
+    if (!weight.pack(pool, *linear, 0, 1)) return false;
     weight.unpack(0, out);
     return true;
   });

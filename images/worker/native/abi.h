@@ -36,7 +36,8 @@ typedef struct fc_linear {
   int32_t outputs, inputs, format;
   const float* rows;
   const void* blocks;
-  const float* bias;  // null: none
+  const float* bias;         // null: none
+  const float* importances;  // [inputs], what the squared error of an input's weight counts; null: all the same
 } fc_linear;
 
 // One step. Rows of one sequence that follow each other stand together.
@@ -79,8 +80,8 @@ int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weig
 // Without it tokens are embedded by the rows of the head. The numbers have to stay where they are.
 void fc_set_embedding(void* model, const float* rows);
 
-// What a row of weights becomes where it is kept in `weights`, as numbers.
-int32_t fc_round(int32_t weights, const float* row, int32_t count, float* out);
+// What the first row of a linear layer becomes where it is kept in `weights`, as numbers [inputs].
+int32_t fc_round(int32_t weights, const fc_linear* linear, float* out);
 
 // The numbers of blocks of a GGUF file, in ggml's format of this number.
 int32_t fc_unpack(int32_t format, const void* blocks, int64_t count, float* out);

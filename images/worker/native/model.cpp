@@ -51,13 +51,7 @@ bool Model::set_linear(int index, int which, const fc_linear& linear) {
   Weight& weight = *place.weight;
   if (weight.empty()) open(index, which, weight, linear.inputs);
   if (weight.layout().inputs != linear.inputs) return false;
-  weight.add_bias(linear.bias, place.at, linear.outputs);
-  if (!linear.blocks) {
-    weight.pack(pool, linear.rows, place.at, linear.outputs);
-    return true;
-  }
-  const uint8_t* blocks = static_cast<const uint8_t*>(linear.blocks);
-  return weight.pack(pool, static_cast<Format>(linear.format), blocks, place.at, linear.outputs);
+  return weight.pack(pool, linear, place.at, linear.outputs);
 }
 
 long Model::bytes() const {

@@ -25,13 +25,9 @@ class Weight {
   // Takes the memory. Of a gated layer the outputs of the first half are the gates. Throws std::bad_alloc.
   void open(const Kernels& kernels, const std::vector<Rows>& rows, int inputs, bool gated);
 
-  // Lays out rows [count][inputs] of the weights, the first of which is output `at`.
-  void pack(Pool& pool, const float* rows, int at, int count);
-
-  // The same of a GGUF file's blocks, as they are. Returns false where these outputs are kept in something else.
-  bool pack(Pool& pool, Format format, const uint8_t* blocks, int at, int count);
-
-  void add_bias(const float* bias, int at, int count);
+  // Lays out `count` rows, the first of which is output `at`. Returns false where it has blocks of a GGUF file for outputs
+  // that are kept in something else.
+  bool pack(Pool& pool, const fc_linear& linear, int at, int count);
 
   // Output `row`'s weights, as numbers.
   void unpack(int row, float* out) const;
@@ -48,10 +44,12 @@ class Weight {
  private:
   int place(int output) const;
   void take_parts(const std::vector<Weights>& types);
+  void add_bias(const float* bias, int at, int count);
+  bool pack_blocks(Pool& pool, Format format, const uint8_t* blocks, int at, int count);
   template <class PackRow>
   void each_row(Pool& pool, int at, int count, PackRow pack_row);
-  void pack_row(const float* row, int place);
-  void round_group(const Linear& to, const float* weights, int count, int place, long index);
+  void pack_row(const float* row, const float* importances, int place);
+  void round_group(const Linear& to, const float* weights, const float* counts, int count, int place, long index);
   void pack_block(Format format, const uint8_t* block, int place, long index);
   void put(const Int8Group& group, int place, long index);
   void put(const Int4Group& group, int place, long index);

@@ -43,6 +43,11 @@ class NativeRunner:
         self._logits = torch.empty(0, model.logits_stride)
 
     @property
+    def weight_bytes(self) -> int:
+        """Of all linear layers and the head."""
+        return self._model.weight_bytes
+
+    @property
     def token_bytes(self) -> int:
         """Cache bytes that one token of one sequence takes."""
         return self._model.block_size // self._model.block_tokens * self._model.layers * 4

@@ -16,7 +16,7 @@ from transformers.integrations import gguf as integration
 from transformers.integrations.gguf import reader
 from transformers.quantizers import quantizer_gguf
 
-from fastchat_worker.model.gguf_file import GgufFile
+from fastchat_worker.model.gguf_file import GgufFile, StoredTensor
 
 _NUMBERS = 1 << 16
 """Unpacked at a time."""
@@ -72,3 +72,8 @@ def end_ids(file: GgufFile) -> Sequence[int]:
     """The tokens that a file has for the end of a text, a turn and a message."""
     keys = [f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom")]
     return [int(file.fields[key].contents()) for key in keys if key in file.fields]
+
+
+def tensors(path: Path) -> dict[str, StoredTensor]:
+    """Those of a file by their names; a matrix's `data` are its rows' bytes, as long as the file is there."""
+    return {tensor.name: tensor for tensor in GgufFile(str(path)).tensors}

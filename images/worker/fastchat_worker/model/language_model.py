@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +17,7 @@ class LanguageModel:
     """A loaded language model. `max_len` bounds prompt and completion together, in tokens.
 
     weights: where the model's numbers are, which need not be in it yet.
+    file: the GGUF file that it comes from.
     """
 
     model: Any
@@ -24,6 +26,7 @@ class LanguageModel:
     max_len: int
     vocabulary: int
     weights: ModelWeights = field(default_factory=ModelWeights)
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         self._measure = Measure(longest_token(self.tokenizer), lambda text: len(self._split(text)))

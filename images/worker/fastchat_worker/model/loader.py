@@ -48,11 +48,12 @@ def load(
             _load_weights(files, settings, dtype).to(device),
             ModelWeights(),
         )
-        ends = told_end_tokens(model, tokenizer, end_ids(opened(files.folder / files.gguf)) if files.gguf else ())
+        file = files.folder / files.gguf if files.gguf else None
+        ends = told_end_tokens(model, tokenizer, end_ids(opened(file)) if file else ())
     text_config = model.config.get_text_config()
     limit = context_limit(text_config, tokenizer.model_max_length)
     check_limit(settings.max_model_len, limit, name)
-    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size, weights)
+    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size, weights, file)
 
 
 def _unread(

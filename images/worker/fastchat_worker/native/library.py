@@ -84,7 +84,7 @@ class Linear(Structure):
 
     _fields_ = (
         *((name, c_int32) for name in ("outputs", "inputs", "format")),
-        *((name, c_void_p) for name in ("rows", "blocks", "bias")),
+        *((name, c_void_p) for name in ("rows", "blocks", "bias", "importances")),
     )
 
 
@@ -107,7 +107,7 @@ _FUNCTIONS = {
     "fc_set_linear": (c_int32, [c_void_p, c_int32, c_int32, POINTER(Linear)]),
     "fc_set_norm": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_int32]),
     "fc_set_embedding": (None, [c_void_p, c_void_p]),
-    "fc_round": (c_int32, [c_int32, c_void_p, c_int32, c_void_p]),
+    "fc_round": (c_int32, [c_int32, POINTER(Linear), c_void_p]),
     "fc_unpack": (c_int32, [c_int32, c_void_p, c_int64, c_void_p]),
     "fc_weight_bytes": (c_int64, [c_void_p]),
     "fc_block_size": (c_int64, [c_void_p]),

@@ -1,15 +1,16 @@
 """What each linear layer is kept in: most in one type, those that suffer most from few bits in a finer one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any, Protocol
 
 import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Format
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastchat_worker.native.description import Part
 from fastchat_worker.native.library import FUSED, LinearName, Weights
@@ -38,9 +39,19 @@ _COMPARED = 64
 """Rows that tell whether a tensor of the file is what was loaded, and in which order."""
 
 
+class FileTensor(Protocol):
+    """One of a GGUF file. data: [outputs, bytes]."""
+
+    @property
+    def tensor_type(self) -> Format: ...
+
+    @property
+    def data(self) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True)
 class Kept:
-    """What a layer is kept in. blocks: [outputs, bytes] of a GGUF file in this format; None: its numbers are rounded."""
+    """What a layer is kept in. blocks: [outputs, bytes] of a GGUF file, in this format; None: numbers are rounded."""
 
     weights: Weights
     format: int = 0
@@ -52,19 +63,24 @@ class Mixture:
     """weights: of most layers. tensors: of the GGUF file that the model comes from, by their names.
 
     as_filed: the file says which layer is kept in what, and `weights` is for what it has in other formats.
+    importances: what errors of the weights of each input count.
     """
 
     weights: Weights
-    tensors: Mapping[str, gguf.ReaderTensor] = field(default_factory=dict)
+    tensors: Mapping[str, FileTensor] = field(default_factory=dict)
     as_filed: bool = False
+    importances: Mapping[nn.Linear, Tensor] = field(default_factory=dict)
 
-    def of_layer(self, index: int, layers: int, parts: Sequence[Part]) -> list[Kept]:
-        """For each of a layer's parts, of which those that are computed together come one after the other."""
-        kept = [self._filed(index, part) or self._rounded(part, index, layers) for part in parts]
+    def of_layer(self, index: int, layers: int, parts: Sequence[Part], read: Callable[[Tensor], Tensor]) -> list[Kept]:
+        """For each of a layer's parts, of which those that are computed together come one after the other.
+
+        read: as Description has it.
+        """
+        kept = [self._filed(index, part, read) or self._rounded(part, index, layers) for part in parts]
         together = groupby(zip(parts, kept, strict=True), lambda each: FUSED[each[0].name])
         return [each for _, fused in together for each in _aligned(list(fused))]
 
-    def of_head(self, weight: Tensor) -> Kept:
+    def of_head(self, weight: Callable[[], Tensor]) -> Kept:
         """Tokens are embedded by it too in many models, where its errors count twice: never in int4 of our making."""
         return self._find(("output.weight", "token_embd.weight"), weight, None) or Kept(_finer(self.weights))
 
@@ -72,15 +88,16 @@ class Mixture:
         finer = part.name in _FINER or index in (0, layers - 1)
         return Kept(_finer(self.weights) if finer else self.weights)
 
-    def _filed(self, index: int, part: Part) -> Kept | None:
+    def _filed(self, index: int, part: Part, read: Callable[[Tensor], Tensor]) -> Kept | None:
         names = [f"blk.{index}.{name}.weight" for name in _NAMES[part.name]]
-        return self._find(names, part.linear.weight.detach(), part.rows)
+        return self._find(names, lambda: read(part.linear.weight), part.rows)
 
-    def _find(self, names: Iterable[str], weight: Tensor, rows: slice | None) -> Kept | None:
-        """The file's own blocks, where they can be kept as they are and are what was loaded."""
+    def _find(self, names: Iterable[str], read: Callable[[], Tensor], rows: slice | None) -> Kept | None:
+        """The file's own blocks, where they can be kept as they are and are what `read` gives."""
         tensor = next((self.tensors[name] for name in names if name in self.tensors), None)
         if tensor is None or not self._takes(tensor.tensor_type):
             return None
+        weight = read()
         for blocks in _orders(tensor.data, weight.shape[0]):
             if blocks.shape[0] == weight.shape[0] and _same(blocks, tensor.tensor_type, weight):
                 chosen = np.ascontiguousarray(blocks[rows or slice(None)])

@@ -62,10 +62,12 @@ class NativeModel:
             for name, weight in description.norms(index):
                 self._set_norm(index, name, weight)
             parts = list(description.linears(index))
-            self._set_linears(index, parts, self._mixture.of_layer(index, self.layers, parts))
+            self._set_linears(index, parts, self._mixture.of_layer(index, self.layers, parts, description.read))
             _let_go(part.linear for part in parts)
         head = description.model.lm_head
-        self._set_linears(0, [Part(LinearName.HEAD, head)], [self._mixture.of_head(head.weight.detach())])
+        self._set_linears(
+            0, [Part(LinearName.HEAD, head)], [self._mixture.of_head(lambda: description.read(head.weight))]
+        )
         if not tied:
             self._embedding = description.read(description.embedding).to(torch.float32, copy=True).contiguous()
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
@@ -156,6 +158,7 @@ class NativeModel:
         weight = self._description.read(part.linear.weight)[rows]
         bias = None if part.linear.bias is None else _float32(self._description.read(part.linear.bias)[rows])
         numbers = _float32(weight) if kept.blocks is None else None
+        importances = self._mixture.importances.get(part.linear)
         linear = Linear(
             outputs=weight.shape[0],
             inputs=weight.shape[1],
@@ -163,6 +166,7 @@ class NativeModel:
             rows=None if numbers is None else numbers.data_ptr(),
             blocks=None if kept.blocks is None else _address(kept.blocks),
             bias=None if bias is None else bias.data_ptr(),
+            importances=None if importances is None else importances.data_ptr(),
         )
         check(self._library.fc_set_linear(self._handle, layer, part.name, linear))
 

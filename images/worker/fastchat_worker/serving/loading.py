@@ -165,7 +165,7 @@ def _tell(room: Room, kept: int, token_bytes: int) -> None:
 
 
 def _executor(model: LanguageModel, settings: Settings) -> Runner | NativeRunner:
-    executor = select(model.model, settings.executor, settings.quantization, model.weights)
+    executor = select(model.model, settings.executor, settings.quantization, model.weights, model.file)
     model.weights = ModelWeights()  # the file's are read, and need not stay mapped
     return executor
 

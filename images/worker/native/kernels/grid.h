@@ -44,22 +44,23 @@ INLINE Group steps_of(const Group& weights, Grid grid) {
   return steps;
 }
 
-// The sum of the squared errors.
-INLINE float errors_of(const Group& weights, const Group& steps, Grid grid) {
+// The sum of the squared errors, each times its importance.
+INLINE float errors_of(const Group& weights, const Group& importance, const Group& steps, Grid grid) {
   return total_of([&](int v) {
     const Floats error = steps.values[v] * grid.scale + grid.lowest - weights.values[v];
-    return error * error;
+    return importance.values[v] * error * error;
   });
 }
 
-// The grid that is nearest to the weights by least squares, where the steps stay as they are. total: of the weights.
-INLINE Grid regress(const Group& weights, const Group& steps, float total) {
-  constexpr float count = fastchat::kGroup;
-  const float of_steps = total_of([&](int v) { return steps.values[v]; });
-  const float squares = total_of([&](int v) { return steps.values[v] * steps.values[v]; });
-  const float products = total_of([&](int v) { return steps.values[v] * weights.values[v]; });
+// The grid that is nearest to the weights by least squares, where the steps stay as they are.
+INLINE Grid regress(const Group& weights, const Group& importance, const Group& steps) {
+  const float count = total_of([&](int v) { return importance.values[v]; });
+  const float total = total_of([&](int v) { return importance.values[v] * weights.values[v]; });
+  const float of_steps = total_of([&](int v) { return importance.values[v] * steps.values[v]; });
+  const float squares = total_of([&](int v) { return importance.values[v] * steps.values[v] * steps.values[v]; });
+  const float products = total_of([&](int v) { return importance.values[v] * steps.values[v] * weights.values[v]; });
   const float spread = count * squares - of_steps * of_steps;
-  if (!(spread > 0)) return {total / count, 0};
+  if (!(spread > 0)) return {count > 0 ? total / count : 0, 0};
   const float scale = (count * products - of_steps * total) / spread;
   return {(total - scale * of_steps) / count, scale};
 }
@@ -76,28 +77,28 @@ INLINE Grid plain(const Group& weights) {
 
 Grid plain_grid(const float* weights) { return plain(load_group(weights)); }
 
-Grid best_grid(const float* weights) {
-  const Group group = load_group(weights);
-  const float total = total_of([&](int v) { return group.values[v]; });
+Grid best_grid(const float* weights, const float* importances) {
+  const Group group = load_group(weights), importance = load_group(importances);
   const Grid widest = plain(group);
   Grid best = widest;
-  float least = errors_of(group, steps_of(group, widest), widest);
+  float least = errors_of(group, importance, steps_of(group, widest), widest);
   for (int trial = 0; trial < kTrials && least > 0; trial++) {
     const float cut = widest.scale * kNarrower * static_cast<float>(trial);
-    const Grid moved = regress(group, steps_of(group, {widest.lowest + 7.5f * cut, widest.scale - cut}), total);
-    const float errors = errors_of(group, steps_of(group, moved), moved);
+    const Grid narrower{widest.lowest + 7.5f * cut, widest.scale - cut};
+    const Grid moved = regress(group, importance, steps_of(group, narrower));
+    const float errors = errors_of(group, importance, steps_of(group, moved), moved);
     if (errors < least) least = errors, best = moved;
   }
   return best;
 }
 
-float take_steps(const float* weights, Grid grid, uint8_t* taken) {
+float take_steps(const float* weights, const float* importances, Grid grid, uint8_t* taken) {
   const Group group = load_group(weights), steps = steps_of(group, grid);
   for (int v = 0; v < kVectors; v++) {
     const Ints whole = __builtin_convertvector(steps.values[v], Ints);
     for (int lane = 0; lane < kWidth; lane++) taken[v * kWidth + lane] = static_cast<uint8_t>(whole[lane]);
   }
-  return errors_of(group, steps, grid);
+  return errors_of(group, load_group(importances), steps, grid);
 }
 
 }  // namespace

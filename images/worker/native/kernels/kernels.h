@@ -121,10 +121,10 @@ struct Kernels {
 
   // Of a group of weights. From the lowest weight to the highest; the best of several that are narrower and moved to where
   // they are nearest by least squares, or that one. The nearest step of a grid to each weight and the sum of the squared
-  // errors.
+  // errors. importances: what each weight's squared error counts.
   Grid (*plain_grid)(const float* weights);
-  Grid (*best_grid)(const float* weights);
-  float (*take_steps)(const float* weights, Grid grid, uint8_t* steps);
+  Grid (*best_grid)(const float* weights, const float* importances);
+  float (*take_steps)(const float* weights, const float* importances, Grid grid, uint8_t* steps);
 };
 
 extern const Kernels kPlain;

@@ -13,11 +13,6 @@ bool all_finite(const float* weights, int count) {
   return std::all_of(weights, weights + count, [](float weight) { return std::isfinite(weight); });
 }
 
-// The first `count` weights and then the first one again, so that these widen no grid.
-void fill_up(const float* weights, int count, float* out, int all) {
-  std::fill(std::copy_n(weights, count, out), out + all, weights[0]);
-}
-
 Grid in_halves(Grid grid, Int4Group& group) {
   group.scale = to_float16(grid.scale), group.lowest = to_float16(grid.lowest);
   return {from_float16(group.lowest), from_float16(group.scale)};
@@ -37,13 +32,15 @@ Int8Group round_to_int8(const float* weights, int count) {
   return group;
 }
 
-Int4Group round_to_int4(const Kernels& kernels, const float* weights, int count) {
+Int4Group round_to_int4(const Kernels& kernels, const float* weights, const float* importances, int count) {
   if (!all_finite(weights, count)) return {kNoNumber, 0, {}};
-  float filled[kGroup];
-  fill_up(weights, count, filled, kGroup);
+  const Filled<kGroup> filled(weights, importances, count);
+  const auto take = [&](Grid grid, Int4Group& group) {
+    return kernels.take_steps(filled.weights, filled.importances, in_halves(grid, group), group.steps);
+  };
   Int4Group plain{}, best{};
-  const float errors = kernels.take_steps(filled, in_halves(kernels.plain_grid(filled), plain), plain.steps);
-  const float least = kernels.take_steps(filled, in_halves(kernels.best_grid(filled), best), best.steps);
+  const float errors = take(kernels.plain_grid(filled.weights), plain);
+  const float least = take(kernels.best_grid(filled.weights, filled.importances), best);
   return least < errors ? best : plain;
 }
 

@@ -29,10 +29,22 @@ struct Int4Block {
 
 constexpr int kOfBlock = kGroupsOfBlock * kGroup;
 
+// Weights filled up to a group or a block by such as widen no grid and do not count.
+template <int Size>
+struct Filled {
+  Filled(const float* from, const float* counts, int count) {
+    for (int i = 0; i < Size; i++) {
+      weights[i] = i < count ? from[i] : from[count - 1];
+      importances[i] = i < count ? (counts ? counts[i] : 1.f) : 0.f;
+    }
+  }
+  float weights[Size], importances[Size];
+};
+
 // Of the first `count` weights; the steps after them are of no weights. Where one is not finite the scale is not a number,
-// a block's too.
+// a block's too. importances: what the squared error of each counts; null: all the same.
 Int8Group round_to_int8(const float* weights, int count);
-Int4Group round_to_int4(const Kernels& kernels, const float* weights, int count);
-Int4Block round_to_block(const Kernels& kernels, const float* weights, int count);
+Int4Group round_to_int4(const Kernels& kernels, const float* weights, const float* importances, int count);
+Int4Block round_to_block(const Kernels& kernels, const float* weights, const float* importances, int count);
 
 }  // namespace fastchat

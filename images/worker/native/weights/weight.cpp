@@ -113,11 +113,19 @@ void Weight::each_row(Pool& pool, int at, int count, PackRow pack_row) {
   });
 }
 
-void Weight::pack(Pool& pool, const float* rows, int at, int count) {
-  each_row(pool, at, count, [&](long row, int place) { pack_row(rows + row * linear_.inputs, place); });
+bool Weight::pack(Pool& pool, const fc_linear& linear, int at, int count) {
+  add_bias(linear.bias, at, count);
+  if (linear.blocks) {
+    const uint8_t* blocks = static_cast<const uint8_t*>(linear.blocks);
+    return pack_blocks(pool, static_cast<Format>(linear.format), blocks, at, count);
+  }
+  each_row(pool, at, count, [&](long row, int place) {
+    pack_row(linear.rows + row * linear_.inputs, linear.importances, place);
+  });
+  return true;
 }
 
-bool Weight::pack(Pool& pool, Format format, const uint8_t* blocks, int at, int count) {
+bool Weight::pack_blocks(Pool& pool, Format format, const uint8_t* blocks, int at, int count) {
   const FormatSize size = size_of(format);
   if (!size.weights || linear_.inputs % size.weights) return false;
   for (int row = 0; row < count; row++) {
@@ -132,7 +140,7 @@ bool Weight::pack(Pool& pool, Format format, const uint8_t* blocks, int at, int 
   return true;
 }
 
-void Weight::pack_row(const float* row, int place) {
+void Weight::pack_row(const float* row, const float* importances, int place) {
   const int panel = place / linear_.width, output = place % linear_.width, inputs = linear_.inputs;
   const Linear& to = part_of(panel);
   const long first = static_cast<long>(panel - to.first) * inputs * to.width + output;
@@ -145,15 +153,18 @@ void Weight::pack_row(const float* row, int place) {
       for (long i = 0; i < inputs; i++) static_cast<uint16_t*>(to.data)[first + i * to.width] = to_bfloat16(row[i]);
       return;
     default:
-      for (int at = 0; at < inputs; at += size) round_group(to, row + at, std::min(size, inputs - at), place, at / size);
+      for (int at = 0; at < inputs; at += size) {
+        const float* counts = importances ? importances + at : nullptr;
+        round_group(to, row + at, counts, std::min(size, inputs - at), place, at / size);
+      }
   }
 }
 
-void Weight::round_group(const Linear& to, const float* weights, int count, int place, long index) {
+void Weight::round_group(const Linear& to, const float* weights, const float* counts, int count, int place, long index) {
   switch (to.type) {
     case Weights::kInt8: return put(round_to_int8(weights, count), place, index);
-    case Weights::kInt4: return put(round_to_int4(*kernels_, weights, count), place, index);
-    default: return put(round_to_block(*kernels_, weights, count), place, index);
+    case Weights::kInt4: return put(round_to_int4(*kernels_, weights, counts, count), place, index);
+    default: return put(round_to_block(*kernels_, weights, counts, count), place, index);
   }
 }
 

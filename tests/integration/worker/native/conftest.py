@@ -34,16 +34,39 @@ def native() -> Callable[..., NativeRunner]:
 
 
 @pytest.fixture(scope="session")
-def rounded() -> Callable[[library.Weights, NDArray[np.float32]], NDArray[np.float32]]:
-    """What a row of weights becomes."""
+def functions() -> Any:
+    """The compiled library."""
     try:
-        functions = library.library()
+        return library.library()
     except library.LibraryError as error:
         pytest.skip(f"native executor: {error}")
 
-    def row(weights: library.Weights, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = np.empty_like(values)
-        library.check(functions.fc_round(weights, values.ctypes.data, len(values), out.ctypes.data))
-        return out
+
+@pytest.fixture(scope="session")
+def rounded(functions: Any) -> Callable[..., NDArray[np.float32]]:
+    """What a row of weights becomes."""
+
+    def row(
+        weights: library.Weights, values: NDArray[np.float32], importances: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        counts = None if importances is None else importances.ctypes.data
+        linear = library.Linear(1, len(values), rows=values.ctypes.data, importances=counts)
+        return _kept(functions, weights, linear)
 
     return row
+
+
+@pytest.fixture(scope="session")
+def packed_row(functions: Any) -> Callable[..., NDArray[np.float32]]:
+    """The numbers of one row of a GGUF file's blocks."""
+
+    def row(weights: library.Weights, form: int, blocks: NDArray[np.uint8], inputs: int) -> NDArray[np.float32]:
+        return _kept(functions, weights, library.Linear(1, inputs, form, blocks=blocks.ctypes.data))
+
+    return row
+
+
+def _kept(functions: Any, weights: library.Weights, linear: library.Linear) -> NDArray[np.float32]:
+    out = np.empty(linear.inputs, np.float32)
+    library.check(functions.fc_round(weights, linear, out.ctypes.data))
+    return out
