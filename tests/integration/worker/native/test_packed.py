@@ -48,7 +48,7 @@ def _blocks(rows: int, inputs: int, form: Format) -> np.ndarray:
 
 
 def _model(form: Format):
-    """A model with random weights that are the numbers of a file's tensors, and those. Queries and keys stay as they are."""
+    """A model with random weights that are the numbers of a file's tensors, and those."""
     config = transformers.LlamaConfig(
         vocab_size=128, hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=8,
         num_key_value_heads=4, tie_word_embeddings=True,

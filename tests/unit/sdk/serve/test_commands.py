@@ -80,10 +80,16 @@ def test_what_changes_nothing_is_accepted_with_a_note(given: str, capsys: pytest
     assert note.startswith(f"{given.split()[0]} has no effect: ")
 
 
+def test_eight_bits_are_the_workers_quantization() -> None:
+    arguments, _ = model_worker.translate(["--model-path", "hf://a/b", "--load-8bit"])
+    assert arguments[arguments.index("--quantization") + 1] == "int8"
+    assert "--quantization" not in model_worker.translate(["--model-path", "hf://a/b"])[0]
+
+
 @pytest.mark.parametrize(
     ("given", "instead"),
     [
-        ("--load-8bit", "GGUF"),
+        ("--cpu-offloading", "GGUF"),
         ("--max-gpu-memory 13GiB", "--max-model-len"),
         ("--awq-wbits 4", "VLLM"),
         ("--model-names a,b", "--alias"),
