@@ -68,8 +68,8 @@ KINDS = {
     "llama-q4": Kind(
         "llama.cpp Q4_0", "int4", 18 / 32, "with_llama_cpp", lambda n: (models.smollm2("Q4_0"), n), LLAMA_CPP
     ),
-    # The head, 28 of 135 million weights, is in int8.
-    "int4": Kind("fastchat, native int4", "int4", 22.9 / 32, "with_fastchat", _fastchat("native", "int4")),
+    # The head and some layers are in int8.
+    "int4": Kind("fastchat, native int4", "int4", 22.6 / 32, "with_fastchat", _fastchat("native", "int4")),
 }
 
 

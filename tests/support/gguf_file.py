@@ -20,12 +20,13 @@ def write_gguf(
     layers: int = 2,
     extra: Mapping[str, Any] | None = None,
     without: str = "-",
+    form: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
     tensors: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Path:
     """Writes the file, 100 kB, and returns its path.
 
     extra: further metadata by key, numbers as they are. without: the beginning of names of tensors that are left out.
-    tensors: further ones.
+    tensors: further ones. form: of matrices whose rows have whole groups of 32, all but the last of an MLP.
     Tokens: 0 to 255 are bytes, then "<s>", "</s>", END, "[PAD]" and "he".
     """
     writer = gguf.GGUFWriter(path, "llama")
@@ -48,7 +49,8 @@ def write_gguf(
     for name, shape in _tensors(layers):
         if not name.startswith(without):
             weights = np.ones(shape) if "norm" in name else random.normal(0, 0.3, shape)
-            writer.add_tensor(name, weights.astype(np.float32))
+            written_as = gguf.GGMLQuantizationType.F32 if len(shape) == 1 or shape[1] % 32 else form
+            writer.add_tensor(name, gguf.quantize(weights.astype(np.float32), written_as), raw_dtype=written_as)
     for name, values in (tensors or {}).items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()

@@ -6,9 +6,18 @@ import pytest
 import torch
 import transformers
 from gguf import GGMLQuantizationType as Format
+from support.gguf_file import write_gguf
 
+from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.selection import select
+from fastchat_worker.errors import LoadError
+from fastchat_worker.model.gguf import tensors
+from fastchat_worker.model.loader import load
+from fastchat_worker.native.description import Description
 from fastchat_worker.native.library import Weights
 from fastchat_worker.native.mixture import Mixture
+from fastchat_worker.settings import Settings
+from fastchat_worker.sources.files import ModelFiles
 
 from .conftest import KERNELS
 
@@ -103,6 +112,25 @@ def test_the_weights_take_no_more_room_than_in_the_file_but_for_rounding_up(nati
     model, tensors = _model(form)
     size = native(model, weights=Mixture(Weights.INT8, tensors, as_filed=True)).weight_bytes
     assert size <= _bytes(tensors) * (1.12 if form == Format.Q4_0 else 1.03)
+
+
+@pytest.mark.parametrize("form", [Format.Q8_0, Format.Q4_0, Format.Q4_1])
+def test_a_file_that_is_served_is_used_as_it_is(functions, tmp_path, form):
+    path = write_gguf(tmp_path / "model.gguf", form=form)
+    asked = Settings(model_name="m", model_path=str(path))
+    model = load(ModelFiles(tmp_path, path.name), asked, lambda _: None)
+    expected = Runner(model.model).logits(TEXT)
+    description, mixture = Description(model.model), Mixture(Weights.INT8, tensors(path), as_filed=True)
+    parts = list(description.linears(1))
+    kept = [each.weights for each in mixture.of_layer(1, 2, parts) if each.blocks is not None]
+    assert kept == [FORMATS[form]] * 6  # the last of the MLP has rows of 48 numbers
+    found = select(pytest.fail, model.model, "native", "gguf", model.file).logits(TEXT)
+    assert float((found - expected).norm() / expected.norm()) < 0.06  # activations are in int8
+
+
+def test_gguf_is_refused_for_what_is_no_gguf_file():
+    with pytest.raises(LoadError, match="--quantization gguf is for a GGUF file"):
+        select(pytest.fail, None, "auto", "gguf")
 
 
 def test_queries_and_keys_turned_as_transformers_turns_them_are_found(native):
