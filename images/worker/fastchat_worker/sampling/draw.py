@@ -1,33 +1,41 @@
-"""Draws from weights, by numbers that are given."""
+"""Draws from weights, so that weights that are nearly the same nearly always give the same.
 
+Each index waits for a random time with its weight as the rate, and the first one is drawn (the Gumbel-max trick,
+https://arxiv.org/abs/1611.01144, without logarithms of weights). A sum of weights up to a random point would tell
+another index as soon as it is off by the weight of one token: a sequence that is continued by another worker, or in a
+batch of another size, has logits that differ in the last digits.
+"""
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-_BLOCK = 128  # weights that are summed up, for one such sum to be drawn first
+from fastchat_worker.sampling.noise import Noise
+
+BLOCK = 128
+"""Weights that are summed up, for one such sum to be drawn first."""
+BLOCKS_AT, WITHIN_AT = 2**32, 2**33
+"""Places of the noise for a block, and for an index within the one that is drawn."""
 
 
-def draw(weights: Tensor, points: Tensor) -> Tensor:
-    """[rows]: an index into each row of weights [rows, n], with the probability of its weight.
+def draw(weights: Tensor, noise: Noise) -> Tensor:
+    """[rows]: an index into each row of weights [rows, n], with the probability of its weight, by the row's noise.
 
-    points: [rows, 1] float64, evenly spread over [0, 1). An index without weight is never drawn.
+    An index without weight is never drawn.
     """
-    if weights.shape[-1] <= 2 * _BLOCK:
-        return _locate(weights, points)[0][:, 0]
-    missing = -weights.shape[-1] % _BLOCK
+    width = weights.shape[-1]
+    if width <= 2 * BLOCK:
+        return first(weights, noise, np.arange(width))
+    missing = -width % BLOCK
     padded = torch.nn.functional.pad(weights, (0, missing)) if missing else weights
-    blocks = padded.view(len(weights), -1, _BLOCK)
-    number, rest = _locate(blocks.sum(-1), points)
-    block = blocks.gather(1, number[:, :, None].expand(-1, -1, _BLOCK))[:, 0]
-    inner = _locate(block, rest)[0]
-    return (number * _BLOCK + inner)[:, 0].clamp(max=weights.shape[-1] - 1)
+    blocks = padded.view(len(weights), -1, BLOCK)
+    number = first(blocks.sum(-1), noise, BLOCKS_AT + np.arange(blocks.shape[1]))
+    block = blocks.gather(1, number[:, None, None].expand(-1, 1, BLOCK))[:, 0]
+    return number * BLOCK + first(block, noise, WITHIN_AT + np.arange(BLOCK))
 
 
-def _locate(weights: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """[rows, 1] each: the index at this share of the row's sum, and the share of its own weight that this is at."""
-    cumulative = weights.cumsum(-1, dtype=torch.float64)
-    total = cumulative[:, -1:]
-    # Rounded up to the sum it would be beyond the last that has a weight.
-    at = torch.minimum(points * total, torch.nextafter(total, torch.zeros_like(total)))
-    index = torch.searchsorted(cumulative, at, right=True).clamp(max=weights.shape[-1] - 1)
-    weight = weights.gather(1, index).double()
-    return index, ((at - cumulative.gather(1, index) + weight) / weight).clamp(min=0)
+def first(weights: Tensor, noise: Noise, places: NDArray[np.int64]) -> Tensor:
+    """[rows]: the index that is drawn, by the noise at these places, [n] or [rows, n]."""
+    times = torch.from_numpy(noise.exponentials(places)).to(weights.device)
+    return (weights / times).argmax(-1)

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastchat_worker.sampling.draw import draw
+from fastchat_worker.sampling.draw import first
+from fastchat_worker.sampling.noise import Noise
 from fastchat_worker.sampling.parameters import Choice
 from fastchat_worker.sampling.top import top
 
@@ -30,7 +31,7 @@ class Limits(NamedTuple):
         return Limits(*(each[rows] for each in self))
 
 
-def draw_truncated(weights: Tensor, points: Tensor, choices: Sequence[Choice]) -> Tensor:
+def draw_truncated(weights: Tensor, noise: Noise, choices: Sequence[Choice]) -> Tensor:
     """[rows]: a token of what min_p, top_k and top_p leave, in this order; top_p is a share of what the others leave.
 
     weights: [rows, vocabulary]. Nothing about a row depends on the others.
@@ -38,17 +39,22 @@ def draw_truncated(weights: Tensor, points: Tensor, choices: Sequence[Choice]) -
     limits, width = _limits(weights, choices), min(_WIDTH, weights.shape[-1])
     likely, ids = top(weights, width)
     kept, settled = _truncate(likely, limits, whole=width == weights.shape[-1])
-    tokens = ids.gather(1, draw(kept, points)[:, None])[:, 0]
-    left = (~settled).nonzero()
+    tokens = _first(kept, ids, noise)
+    left = (~settled).nonzero()[:, 0]
     if len(left) and weights.device.type != "cpu":
-        likely, ids = weights[left[:, 0]].sort(descending=True)
-        kept, _ = _truncate(likely, limits.of(left[:, 0]), whole=True)
-        tokens[left[:, 0]] = ids.gather(1, draw(kept, points[left[:, 0]])[:, None])[:, 0]
+        likely, ids = weights[left].sort(descending=True)
+        kept, _ = _truncate(likely, limits.of(left), whole=True)
+        tokens[left] = _first(kept, ids, noise.rows(left.tolist()))
         return tokens
-    for row in left[:, 0].tolist():
+    for row in left.tolist():
         own = [float(each[row]) for each in limits]
-        tokens[row] = _draw_wide(weights[row].numpy(), float(likely[row, -1]), float(points[row]), own)
+        tokens[row] = _draw_wide(weights[row].numpy(), float(likely[row, -1]), noise.rows([row]), own)
     return tokens
+
+
+def _first(weights: Tensor, ids: Tensor, noise: Noise) -> Tensor:
+    """[rows]: the token that is drawn, by noise of its own, wherever it stands among the others."""
+    return ids.gather(1, first(weights, noise, ids.cpu().numpy())[:, None])[:, 0]
 
 
 def _limits(weights: Tensor, choices: Sequence[Choice]) -> Limits:
@@ -60,7 +66,7 @@ def _limits(weights: Tensor, choices: Sequence[Choice]) -> Limits:
     return Limits(top_k, top_p, min_p, torch.where(top_k < vocabulary, torch.inf, total))
 
 
-def _draw_wide(row: Numbers, least: float, point: float, limits: Sequence[float]) -> int:
+def _draw_wide(row: Numbers, least: float, noise: Noise, limits: Sequence[float]) -> int:
     """As `draw_truncated`, for one row of which more is left than tokens of at least this weight.
 
     Those that may be left are found before they are sorted; numpy sorts in a tenth of the time of torch 2.15.
@@ -77,9 +83,9 @@ def _draw_wide(row: Numbers, least: float, point: float, limits: Sequence[float]
     likely = likely[likely >= min_p]
     sums = likely.cumsum()
     before = sums - likely
-    sums = sums[before < top_p * (total if open_ended else sums[-1])]
-    place = np.searchsorted(sums, min(point * sums[-1], np.nextafter(sums[-1], 0)), side="right")
-    return int(ids[place])
+    left = before < top_p * (total if open_ended else sums[-1])
+    ids, likely = ids[: len(likely)][left], likely[left]
+    return int(ids[(likely / noise.exponentials(ids)[0]).argmax()])
 
 
 def _truncate(likely: Tensor, limits: Limits, *, whole: bool) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from fastchat_worker.sampling.allowed import restrict, rows_of
 from fastchat_worker.sampling.draw import draw
 from fastchat_worker.sampling.edits import add_masks, penalize_repetition
-from fastchat_worker.sampling.noise import uniform
+from fastchat_worker.sampling.noise import Noise
 from fastchat_worker.sampling.nucleus import draw_truncated
 from fastchat_worker.sampling.parameters import Choice
 
@@ -29,8 +29,9 @@ def sample(logits: Tensor, choices: Sequence[Choice]) -> list[int | None]:
     for truncates in (False, True):
         if rows := [i for i, choice in enumerate(choices) if choice.draws and choice.truncates == truncates]:
             at, chosen = rows_of(rows, logits), [choices[row] for row in rows]
-            weights, points = _weights(logits[at], greatest[at], chosen), _points(chosen, logits)
-            tokens[at] = draw_truncated(weights, points, chosen) if truncates else draw(weights, points)
+            weights = _weights(logits[at], greatest[at], chosen)
+            noise = Noise.of([(choice.seed, choice.position) for choice in chosen])
+            tokens[at] = draw_truncated(weights, noise, chosen) if truncates else draw(weights, noise)
     return [token if valid else None for token, valid in zip(tokens.tolist(), finite, strict=True)]
 
 
@@ -48,10 +49,5 @@ def _weights(logits: Tensor, greatest: Tensor, choices: Sequence[Choice]) -> Ten
     return logits.sub_(greatest).div_(temperature).exp_()
 
 
-def _points(choices: Sequence[Choice], like: Tensor) -> Tensor:
-    """[rows, 1]: by each row's own seed and position."""
-    return _column([uniform(choice.seed, choice.position) for choice in choices], like, torch.float64)
-
-
-def _column(values: Sequence[float], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.tensor(values, dtype=dtype or like.dtype, device=like.device)[:, None]
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
