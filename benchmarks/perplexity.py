@@ -21,7 +21,7 @@ from engines import models
 from engines.contenders import LLAMA_CPP
 from engines.with_fastchat import loaded
 
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ("architecture/overview.md", "architecture/worker.md", "modeldeployment.md", "worker.md")
@@ -55,7 +55,7 @@ def main() -> None:
 def ours(model, name, texts) -> tuple[float, int]:
     """Nats of all tokens but the first ones, and bytes of the matrices."""
     taken = copy.deepcopy(model).to(torch.bfloat16 if name == "bfloat16" else torch.float32)
-    runner = select(lambda: None, taken, "native", OURS[name])
+    runner = select(taken, "native", OURS[name])
     nats = [
         torch.nn.functional.cross_entropy(runner.logits(text)[:-1], torch.tensor(text[1:]), reduction="sum")
         for text in texts

@@ -9,7 +9,7 @@ from gguf import GGMLQuantizationType as Format
 from support.gguf_file import write_gguf
 
 from fastchat_worker.engine.runner import Runner
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model.gguf import tensors
 from fastchat_worker.model.loader import load
@@ -124,13 +124,13 @@ def test_a_file_that_is_served_is_used_as_it_is(functions, tmp_path, form):
     parts = list(description.linears(1))
     kept = [each.weights for each in mixture.of_layer(1, 2, parts) if each.blocks is not None]
     assert kept == [FORMATS[form]] * 6  # the last of the MLP has rows of 48 numbers
-    found = select(pytest.fail, model.model, "native", "gguf", model.file).logits(TEXT)
+    found = select(model.model, "native", "gguf", model.file).logits(TEXT)
     assert float((found - expected).norm() / expected.norm()) < 0.06  # activations are in int8
 
 
 def test_gguf_is_refused_for_what_is_no_gguf_file():
     with pytest.raises(LoadError, match="--quantization gguf is for a GGUF file"):
-        select(pytest.fail, None, "auto", "gguf")
+        select(None, "auto", "gguf")
 
 
 def test_queries_and_keys_turned_as_transformers_turns_them_are_found(native):
