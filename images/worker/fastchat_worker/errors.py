@@ -1,5 +1,7 @@
 """What the worker refuses, and why a model cannot be loaded."""
 
+from collections.abc import Sequence
+
 from fastchat._runtime import refusal
 from fastchat._runtime.refusal import QUEUE_FULL, RefusalError
 from fastchat.api import Error
@@ -71,6 +73,14 @@ def too_complex(reason: object) -> RequestError:
     return RequestError(400, refusal.too_complex(reason))
 
 
+def cannot_resume(differs: Sequence[str]) -> RequestError:
+    message = (
+        "The response began on a worker that this one cannot take over from, for a response is never made of two "
+        f"models: another {', another '.join(differs)}."
+    )
+    return RequestError(409, Error(message=message, code="cannot_resume"))
+
+
 def queue_full() -> RequestError:
     message = "The worker has as many requests waiting as it takes; try again later."
     return RequestError(429, Error(message=message, type="rate_limit_error", code=QUEUE_FULL), _RETRY_SOON)
@@ -79,6 +89,11 @@ def queue_full() -> RequestError:
 def not_ready(state: str) -> RequestError:
     message = f"The worker is {state}; try again later."
     return RequestError(503, Error(message=message, type="server_error", code=state.replace(" ", "_")), _RETRY_SOON)
+
+
+def not_draining(state: str) -> RequestError:
+    message = f"The worker is {state}, and hands over nothing: it does so only after SIGTERM."
+    return RequestError(409, Error(message=message, code="not_draining"))
 
 
 def server_error(message: str = "The worker failed; its log says why.") -> RequestError:

@@ -174,6 +174,12 @@ class Settings:
     grace_period_seconds: int = _option(
         30, "after SIGTERM, how long what is in flight may take", parse=between(0, 86_400)
     )
+    handover: str = _option(
+        "asked",
+        "after SIGTERM, when responses end here that a gateway can have continued elsewhere; asked: when it says that "
+        "another worker is there, or the grace period ends; at-once: at once, for a worker that is replaced in place",
+        choices=("asked", "at-once"),
+    )
     internal_token: str = field(default="", repr=False)
     """What callers must know, if it is set. It comes from the environment, because anybody can read a command line."""
 

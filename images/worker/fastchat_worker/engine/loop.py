@@ -253,7 +253,7 @@ def _add_prompt_scores(batch: Batch, output: ModelOutput) -> None:
     for chunk in batch.chunks:
         sequence = chunk.sequence
         new = list(islice(scores, len(chunk.scored)))
-        sequence.prompt_scores += new
+        sequence.add_scores(new)
         if not all(score.valid for score in new):
             _end_not_finite(sequence)
         elif chunk.completes_prompt and not chunk.samples:

@@ -76,6 +76,10 @@ def _draft_choices(batch: Batch) -> Iterable[Choice]:
 
 
 def _scored(chunk: Chunk, first: int) -> list[Scored]:
-    """The rows of a chunk, whose first is `first`, after which a token of its prompt is scored."""
-    prompt, top = chunk.sequence.prompt, chunk.sequence.wanted.prompt or 0
-    return [Scored(first + at - chunk.start, prompt[at + 1], top) for at in chunk.scored]
+    """The rows of a chunk, whose first is `first`, after which a token that is known is scored."""
+    sequence, known = chunk.sequence, chunk.scored
+    tokens = sequence.read(known.start + 1, known.stop + 1) if known else ()
+    return [
+        Scored(first + at - chunk.start, token, sequence.likeliest_at(at + 1))
+        for at, token in zip(known, tokens, strict=True)
+    ]

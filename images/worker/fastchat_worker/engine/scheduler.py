@@ -38,15 +38,13 @@ class Chunk:
     @property
     def samples(self) -> bool:
         """Whether a token is chosen after it."""
-        return self.completes_prompt and self.sequence.max_tokens > 0
+        return self.completes_prompt and len(self.sequence.tokens) < self.sequence.max_tokens
 
     @property
     def scored(self) -> range:
-        """Positions of the prompt after which it gives the next token's score; those scored already are left out."""
-        sequence = self.sequence
-        if sequence.wanted.prompt is None:
-            return range(0)
-        return range(max(self.start, len(sequence.prompt_scores)), min(self.end, len(sequence.prompt) - 1))
+        """Positions after which it gives the score of the next token, which is known."""
+        unscored = self.sequence.unscored
+        return range(max(self.start, unscored.start), min(self.end, unscored.stop))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ Finish = Literal["stop", "length", "cancelled", "aborted", "broken", "error", "g
 class Phase(Enum):
     """Where a sequence stands; it passes through these in order and may leave out all but the last.
 
-    After a step that failed it begins anew, with the tokens that it has as part of its prompt.
+    After a step that failed it begins anew, with the tokens that it has as part of its prompt; so does a sequence that
+    began on another worker.
     """
 
     WAITING = "waiting"
@@ -103,8 +104,16 @@ class Sequence:
     @property
     def reusable(self) -> int:
         """Tokens, from the first on, that it need not read: it needs logits after the last and after those scored."""
-        scored = self.to_read if self.wanted.prompt is None else len(self.prompt_scores)
-        return min(self.to_read - 1, scored)
+        return min(self.to_read - 1, self.unscored.start) if self.unscored else self.to_read - 1
+
+    @property
+    def unscored(self) -> range:
+        """Positions after which the next token is known and its score is wanted, but not there yet."""
+        prompt = len(self.prompt)
+        last = prompt if self.wanted.tokens is None else self.to_read
+        if self.wanted.prompt is not None and len(self.prompt_scores) < prompt - 1:
+            return range(len(self.prompt_scores), last - 1)
+        return range(prompt + len(self.scores) - 1, last - 1)
 
     @property
     def failed(self) -> bool:
@@ -127,8 +136,18 @@ class Sequence:
             return self.prompt[start:end]
         return [*self.prompt[start:], *self.tokens[max(start - prompt, 0) : end - prompt]]
 
+    def likeliest_at(self, position: int) -> int:
+        """How many of the likeliest tokens are wanted with the score of the one at this position."""
+        return (self.wanted.prompt if position < len(self.prompt) else self.wanted.tokens) or 0
+
+    def add_scores(self, scores: Tokens[Score]) -> None:
+        """The next of those that `unscored` says are wanted."""
+        of_prompt = 0 if self.wanted.prompt is None else max(len(self.prompt) - 1 - len(self.prompt_scores), 0)
+        self.prompt_scores += scores[:of_prompt]
+        self.scores += scores[of_prompt:]
+
     def begin_anew(self) -> None:
-        """Nothing of it is in the cache any more; what it generated stays and is read like a prompt."""
+        """Nothing of it is in the cache, or not any more; what it generated stays and is read like a prompt."""
         self.cached, self.to_read, self.phase = 0, len(self.prompt) + len(self.tokens), Phase.WAITING
 
     def append(self, token: int, score: Score | None = None) -> None:

@@ -29,10 +29,10 @@ def add_responses(app: FastAPI, service: Service) -> None:
         wanted = await parse_serving(request, ResponsesRequest, service)
         try:
             chat = await asyncio.to_thread(responses_api.to_chat, wanted)
-            generation = await prepare(service, chat, agent_prompts)
+            generation = await prepare(request, service, chat, agent_prompts)
         except RequestError as error:
             raise responses_api.renamed(error) from None
-        return await respond(request, service, generation, ResponsesReply(wanted), chat)
+        return await respond(request, service, generation, ResponsesReply(wanted, generation.identity), chat)
 
 
 def add_messages(app: FastAPI, service: Service) -> None:
@@ -43,8 +43,9 @@ def add_messages(app: FastAPI, service: Service) -> None:
         """Answers a conversation."""
         wanted = await parse_serving(request, MessagesRequest, service)
         chat = await asyncio.to_thread(messages_api.to_chat, wanted)
-        generation = await prepare(service, chat, agent_prompts)
-        return await respond(request, service, generation, MessagesReply(wanted, generation.usage), chat)
+        generation = await prepare(request, service, chat, agent_prompts)
+        reply = MessagesReply(wanted, generation.identity, generation.usage)
+        return await respond(request, service, generation, reply, chat)
 
     @app.post(COUNT_TOKENS.path, **described(COUNT_TOKENS))
     async def count(request: Request) -> Response:

@@ -10,7 +10,8 @@ from fastchat._runtime import docs_page
 from fastchat._runtime.version import version
 from fastchat.api import Error
 from fastchat.api.routes import MODEL, MODELS
-from fastchat_worker.errors import RequestError, server_error
+from fastchat.v1alpha1.names import HANDOVER_PATH
+from fastchat_worker.errors import RequestError, not_draining, server_error
 from fastchat_worker.http import agent_routes, embedding_routes, inference, openapi, token_routes
 from fastchat_worker.http.auth import Auth
 from fastchat_worker.http.middleware import Middleware
@@ -34,6 +35,7 @@ def create_app(service: Service) -> FastAPI:
     token_routes.add_tokens(app, service)
     _add_models(app, service)
     _add_probes(app, service)
+    _add_handover(app, service)
     _add_docs(app)
     if token := service.settings.internal_token:
         app.add_middleware(Auth, token=token)
@@ -64,13 +66,23 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/ready", responses={503: {"description": "loading, draining or broken"}})
     async def ready() -> JSONResponse:
         """The model is loaded and requests are taken."""
-        body = {"status": service.phase, "detail": service.detail}
+        body = {"status": service.phase, "detail": service.detail, "digest": service.models.digest}
         return JSONResponse(body, 200 if service.phase == "ready" else 503)
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Prometheus' text format."""
         return Response(service.metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+def _add_handover(app: FastAPI, service: Service) -> None:
+    @app.post(HANDOVER_PATH, include_in_schema=False)
+    async def hand_over() -> Response:
+        """Ends what other workers can go on with. Only a worker that stops does so."""
+        if service.phase != "draining":
+            raise not_draining(service.phase)
+        service.hand_over()
+        return Response(status_code=204)
 
 
 def _add_docs(app: FastAPI) -> None:

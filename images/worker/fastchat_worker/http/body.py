@@ -11,14 +11,17 @@ from fastchat._runtime.refusal import RefusalError
 from fastchat._runtime.surrogates import field_of_half
 from fastchat.api import request_error, structure
 from fastchat.api.common import Request as ApiRequest
+from fastchat.v1alpha1.names import RESUMABLE_HEADER, RESUME_HEADER
 from fastchat_worker.errors import RequestError, half_character, too_complex, too_large
 from fastchat_worker.http.unknown import note_unknown
+from fastchat_worker.serving.resuming.progress import MOST_BYTES, Resumption, parsed, wrong
 from fastchat_worker.serving.service import Service
 
 _QUICK_BYTES = 4096
 """A body of this size takes less time to validate, right or wrong, than to hand to a thread."""
 
 _UNSUPPORTED = 415
+_DIGITS = 10
 
 R = TypeVar("R", bound=ApiRequest)
 
@@ -32,11 +35,33 @@ async def parse_serving(request: Request, model: type[R], service: Service) -> R
 
 
 async def parse(request: Request, model: type[R], limit: int) -> R:
-    """The body, of at most `limit` bytes, as a request. Raises: RequestError, which names what is wrong with it."""
-    body = await _plain(request, await _read(request, limit), limit)
+    """The body, of at most `limit` bytes, as a request. Raises: RequestError, which names what is wrong with it.
+
+    Where what was generated elsewhere stands before it, `resumption_of` gives that from here on.
+    """
+    before = _bytes_before(request)
+    whole = await _read(request, before + limit)
+    if before:
+        request.scope["progress"] = await asyncio.to_thread(parsed, whole[:before])
+    body = await _plain(request, whole[before:], limit)
     if len(body) <= _QUICK_BYTES:
         return validated(body, model)
     return await asyncio.to_thread(validated, body, model)
+
+
+def resumption_of(request: Request) -> Resumption:
+    """What a gateway says of a request whose body was parsed."""
+    return Resumption(request.headers.get(RESUMABLE_HEADER) == "1", request.scope.get("progress"))
+
+
+def _bytes_before(request: Request) -> int:
+    """Bytes before the body proper. Raises: RequestError 400 for what is no number, or too great a one."""
+    header = request.headers.get(RESUME_HEADER)
+    if header is None:
+        return 0
+    if not (header.isascii() and header.isdigit() and len(header) < _DIGITS and 0 < int(header) <= MOST_BYTES):
+        raise wrong(f"{RESUME_HEADER} is no number from 1 to {MOST_BYTES}")
+    return int(header)
 
 
 async def _plain(request: Request, body: bytes, limit: int) -> bytes:

@@ -3,6 +3,7 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fastchat.v1alpha1.names import HANDOVER_PATH
 from fastchat_worker.errors import not_ready
 from fastchat_worker.http import unknown
 from fastchat_worker.http.refusal import PROBES, refuse
@@ -20,7 +21,7 @@ class Middleware:
             scope["path"] = scope["path"].rstrip("/") or "/"  # a slash at the end does no harm
         if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
-        if self._service.refuses:
+        if self._service.refuses and scope["path"] != HANDOVER_PATH:
             return await refuse(scope, send, not_ready(self._service.phase))
         status = 500
 

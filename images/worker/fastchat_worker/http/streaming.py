@@ -1,7 +1,7 @@
 """Streams of server-sent events, and clients that disconnect before their response is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -34,8 +34,11 @@ async def _disconnected(request: Request) -> None:
 class EventStream(StreamingResponse):
     """Server-sent events. `end` is called however the stream ends, even before it began."""
 
-    def __init__(self, stream: AsyncIterator[bytes], end: Callable[[], None]) -> None:
-        super().__init__(stream, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    def __init__(
+        self, stream: AsyncIterator[bytes], end: Callable[[], None], headers: Mapping[str, str] | None = None
+    ) -> None:
+        own = {"Cache-Control": "no-cache", **(headers or {})}
+        super().__init__(stream, media_type="text/event-stream", headers=own)
         self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,6 +18,7 @@ class LanguageModel:
 
     weights: where the model's numbers are, which need not be in it yet.
     file: the GGUF file that it comes from.
+    digest: of its files.
     """
 
     model: Any
@@ -27,6 +28,7 @@ class LanguageModel:
     vocabulary: int
     weights: ModelWeights = field(default_factory=ModelWeights)
     file: Path | None = None
+    digest: str = ""
 
     def __post_init__(self) -> None:
         self._measure = Measure(longest_token(self.tokenizer), lambda text: len(self._split(text)))

@@ -13,6 +13,7 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.model import rope
 from fastchat_worker.model.architecture import check_architecture, check_causal, missing_package
 from fastchat_worker.model.checkpoint import check_weights
+from fastchat_worker.model.digest import files_digest
 from fastchat_worker.model.end_tokens import told_end_tokens
 from fastchat_worker.model.gguf import end_ids, opened, parsed_once
 from fastchat_worker.model.language_model import LanguageModel
@@ -53,7 +54,8 @@ def load(
     text_config = model.config.get_text_config()
     limit = context_limit(text_config, tokenizer.model_max_length)
     check_limit(settings.max_model_len, limit, name)
-    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size, weights, file)
+    digest = files_digest(files.folder, files.names)
+    return LanguageModel(model, tokenizer, ends, limit, text_config.vocab_size, weights, file, digest)
 
 
 def _unread(

@@ -90,6 +90,15 @@ class ChoiceOutput:
                 tokens.append(self._log.end_token(*self._end_token))
         return tokens
 
+    @property
+    def unlogged(self) -> int:
+        """Tokens, the newest ones, that `take_logged` has not given."""
+        return self._log.pending
+
+    def rescore(self, scores: Sequence[Score]) -> None:
+        """The scores of those, which were fed with others."""
+        self._log.rescore(scores)
+
     def _text_of(self, token: int) -> str:
         if token in self._visible:
             return self._text.end() + self._visible[token]

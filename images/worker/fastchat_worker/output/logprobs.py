@@ -38,7 +38,7 @@ class TokenLog:
     def __init__(self, texts: TokenTexts) -> None:
         self._texts = texts
         self._unplaced: list[tuple[int, Score]] = []  # no text has come of them yet
-        self._waiting: list[LoggedToken] = []
+        self._waiting: list[tuple[int, Score, int]] = []  # token, score, offset
         self._made = 0  # characters
 
     def add(self, token: int, score: Score) -> None:
@@ -63,9 +63,9 @@ class TokenLog:
 
     def shown(self, characters: int) -> list[LoggedToken]:
         """The tokens that begin in the first so many characters, those given before left out."""
-        number = sum(token.offset < characters for token in self._waiting)
+        number = sum(offset < characters for _, _, offset in self._waiting)
         shown, self._waiting = self._waiting[:number], self._waiting[number:]
-        return shown
+        return self._logged(shown)
 
     def rest(self) -> list[LoggedToken]:
         """All others; no text follows."""
@@ -73,14 +73,29 @@ class TokenLog:
             self._wait(token, score, 0)
         rest, self._waiting = self._waiting, []
         self._unplaced.clear()
-        return rest
+        return self._logged(rest)
+
+    @property
+    def pending(self) -> int:
+        """Tokens that were given to nobody yet: the newest ones."""
+        return len(self._waiting) + len(self._unplaced)
+
+    def rescore(self, scores: Sequence[Score]) -> None:
+        """The scores of those, which are known only now."""
+        placed = len(self._waiting)
+        old = zip(self._waiting, scores[:placed], strict=True)
+        self._waiting = [(token, score, offset) for (token, _, offset), score in old]
+        self._unplaced = [(token, score) for (token, _), score in zip(self._unplaced, scores[placed:], strict=True)]
 
     def end_token(self, token: int, score: Score) -> LoggedToken:
         """The token that ended the choice and is no part of its text."""
         return logged(self._texts, token, score, self._made, ends=True)
 
     def _wait(self, token: int, score: Score, start: int) -> None:
-        self._waiting.append(logged(self._texts, token, score, self._made + start))
+        self._waiting.append((token, score, self._made + start))
+
+    def _logged(self, tokens: Iterable[tuple[int, Score, int]]) -> list[LoggedToken]:
+        return [logged(self._texts, token, score, offset) for token, score, offset in tokens]
 
 
 def logged(texts: TokenTexts, token: int, score: Score | None, offset: int, *, ends: bool = False) -> LoggedToken:

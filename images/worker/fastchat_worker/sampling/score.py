@@ -27,6 +27,10 @@ class Score:
         return [(token, finite(logprob)) for token, logprob in zip(self.ids, self.logprobs, strict=True)]
 
 
+UNKNOWN = Score(0.0)
+"""Of a token whose score nobody will be told, or not before it is computed again."""
+
+
 def finite(logprob: float) -> float:
     """The logprob as JSON can have it."""
     return max(logprob, _LEAST)

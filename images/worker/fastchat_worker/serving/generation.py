@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fastchat.api import CompletionTokensDetails, PromptTokensDetails, Usage
@@ -17,10 +17,16 @@ from fastchat_worker.output.logprobs import LoggedToken, logged_prompt
 from fastchat_worker.output.parser import Delta
 from fastchat_worker.output.text import context_of
 from fastchat_worker.sampling.grammar_state import GrammarError, GrammarState
+from fastchat_worker.sampling.score import UNKNOWN
 from fastchat_worker.serving.forms import invalid_grammar
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts
+from fastchat_worker.serving.resuming.progress import NONE, ChoiceProgress, Progress, Resumption, wrong
 from fastchat_worker.serving.sampling import parameters_of
+
+
+class HandedOverError(Exception):
+    """The response ends here, to go on elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,8 @@ class Update:
     """What choice `index` gained; the last one of a choice carries its finish reason and which stop text ended it.
 
     tokens: generated since the last update. logprobs: of the tokens whose text this is, where wanted. prompt_logprobs:
-    of the prompt's tokens, with the first update, where wanted.
+    of the prompt's tokens, with the first update, where wanted. cached: tokens of the prompt that were in the cache,
+    with the first update.
     """
 
     index: int
@@ -38,12 +45,16 @@ class Update:
     logprobs: Sequence[LoggedToken] = ()
     prompt_logprobs: Sequence[LoggedToken] = ()
     stop_text: str | None = None
+    cached: int | None = None
 
 
 class Generation:
     """Runs the choices of each prompt and hands out their deltas in the order they come.
 
     After `start` the caller calls `stop`, whether or not it read all updates.
+
+    Where the response began on another worker, `replayed` are the updates that it had there. Raises then: RequestError
+    400 where the tokens cannot be those of this request.
     """
 
     def __init__(
@@ -52,8 +63,11 @@ class Generation:
         prompts: Prompts,
         request: GenerationRequest,
         adapter: LoadedAdapter | None = None,
+        resumption: Resumption = NONE,
     ) -> None:
         self.prompts = prompts
+        self.resumption = resumption
+        self.identity = resumption.identity
         self.first_token: float | None = None
         """Seconds from the request to the first token."""
         self._generator = generator
@@ -74,6 +88,10 @@ class Generation:
         for prompt in prompts.tokens:
             self._add_choices(prompt, ending)
         self._told = [0] * self.choices  # tokens of each choice that updates have had
+        self._unfinished = set(range(self.choices))
+        self._handed_over = False
+        self._unscored: dict[int, int] = {}  # newest tokens of a choice, to be told, whose scores are computed again
+        self.replayed = self._replay(resumption.progress) if resumption.progress else []
 
     @property
     def echo(self) -> list[str]:
@@ -89,6 +107,30 @@ class Generation:
     def choices(self) -> int:
         """As many in a row for each prompt."""
         return len(self._sequences)
+
+    @property
+    def resumed(self) -> bool:
+        """The response began on another worker."""
+        return self.resumption.progress is not None
+
+    @property
+    def digest(self) -> str:
+        """Of the model that generates."""
+        return self._generator.digest_with(self._adapter)
+
+    @property
+    def progress(self) -> Progress:
+        """All that it takes to go on elsewhere after what was fed to the outputs."""
+        choices = [
+            ChoiceProgress(
+                tokens=sequence.tokens[: output.fed],
+                cached=sequence.reused or 0,
+                ended=index not in self._unfinished,
+            )
+            for index, (sequence, output) in enumerate(zip(self._sequences, self._outputs, strict=True))
+        ]
+        identity = self.identity
+        return Progress(created=identity.created, seed=f"{identity.seed:016x}", model=self.digest, choices=choices)
 
     @property
     def has_logprobs(self) -> bool:
@@ -146,35 +188,42 @@ class Generation:
         """
         self._loop = asyncio.get_running_loop()
         owner = self._generator.owner(key, self._request)
-        for sequence in self._sequences:
+        unfinished = [self._sequences[index] for index in sorted(self._unfinished)]
+        for index, sequence in zip(sorted(self._unfinished), unfinished, strict=True):
             sequence.owner = owner, sequence.adapter
+            sequence.listener = self._listener(index)
         try:
-            self._engine.submit(self._sequences, key)
+            self._engine.submit(unfinished, key)
         except QueueFullError:
             raise queue_full() from None
 
     async def updates(self) -> AsyncIterator[Update]:
         """What the choices gain, as it comes.
 
-        Raises: RequestError 500 where the engine failed, 503 where the worker stops.
+        Raises: RequestError 500 where the engine failed, 503 where the worker stops; HandedOverError in place of that
+        where it may go on elsewhere, and after `hand_over`.
         """
-        unfinished = set(range(self.choices))
-        while unfinished:
+        while self._unfinished:
             await self._wake.wait()
             self._wake.clear()
-            while self._arrived:
+            while self._arrived and not self._handed_over:
                 index, token, finish = self._arrived.popleft()
-                if index not in unfinished:
+                if index not in self._unfinished:
                     continue  # generated between the stop text and the engine's next step
                 told_before = self._told[index]
                 update = self._update(index, token, finish)
                 if update is None:
                     continue
-                if update.finish:
-                    unfinished.discard(index)
                 if self._parameters.wanted.prompt is not None and not told_before:  # there may be many
                     update = replace(update, prompt_logprobs=await asyncio.to_thread(self._logged_prompt, index))
                 yield update
+            if self._handed_over and self._unfinished:
+                raise HandedOverError
+
+    def hand_over(self) -> None:
+        """Ends `updates`. It is called on their event loop."""
+        self._handed_over = True
+        self._wake.set()
 
     def stop(self) -> None:
         """Takes what is unfinished out of the engine."""
@@ -187,8 +236,7 @@ class Generation:
                 prompt,
                 self.prompts.max_tokens,
                 parameters.end_tokens,
-                parameters.of_choice(choice),
-                self._listener(len(self._sequences)),
+                parameters.of_choice(choice, self.identity.sampling_seed(len(self._sequences))),
                 wanted=parameters.wanted,
                 loaded=self._adapter,
             )
@@ -205,13 +253,22 @@ class Generation:
         if finish == "grammar":
             raise invalid_grammar(self._reason(index), self._request)
         if finish in ("aborted", "broken"):
+            if self.resumption.offered:
+                raise HandedOverError
             raise not_ready("draining" if finish == "aborted" else finish)
         if self.first_token is None:
             self.first_token = time.monotonic() - self._began
+        if index in self._unscored:
+            self._rescore(index, self._unscored.pop(index))
+        update = self._gained(index, token, finish)
+        if self._outputs[index].stopped and not finish:  # the engine does not know of stop texts
+            self._engine.cancel([self._sequences[index]])
+        return update
+
+    def _gained(self, index: int, token: int | None, finish: Finish | None) -> Update | None:
+        """What a token, or the end, brings the choice; None where nothing can be told yet."""
         output = self._outputs[index]
         deltas = [] if token is None else self._feed(index, token)
-        if output.stopped and not finish:  # the engine does not know of stop texts
-            self._engine.cancel([self._sequences[index]])
         if output.stopped or finish:
             deltas += output.end()
             finish = "stop" if output.stopped else finish
@@ -226,9 +283,51 @@ class Generation:
     def _told_of(self, index: int, deltas: Sequence[Delta], finish: Finish | None) -> Update:
         sequence, output, told = self._sequences[index], self._outputs[index], self._told[index]
         self._told[index] = output.fed
+        if finish:
+            self._unfinished.discard(index)
         tokens = sequence.tokens[told : output.fed]
         logprobs = output.take_logged(final=finish is not None) if self.has_logprobs else ()
-        return Update(index, deltas, finish, tokens, logprobs, stop_text=output.stop_text)
+        cached = None if told else sequence.reused or 0
+        return Update(index, deltas, finish, tokens, logprobs, stop_text=output.stop_text, cached=cached)
+
+    def _replay(self, progress: Progress) -> list[Update]:
+        """The updates that the choices had elsewhere, which are here as if they had been made here."""
+        if len(progress.choices) != self.choices:
+            raise wrong(f"it has {len(progress.choices)} choices, and the request {self.choices}")
+        replayed = [self._replayed(index, choice) for index, choice in enumerate(progress.choices)]
+        return [update for updates in replayed for update in updates]
+
+    def _replayed(self, index: int, choice: ChoiceProgress) -> list[Update]:
+        sequence, output = self._sequences[index], self._outputs[index]
+        updates = list(self._fed_again(index, choice))
+        if choice.ended == (index in self._unfinished):
+            raise wrong(f"by its tokens choice {index} has {'not ' * choice.ended}ended")
+        sequence.begin_anew()
+        if choice.tokens:
+            sequence.reused = choice.cached
+        if self.has_logprobs:
+            self._unscored[index] = output.unlogged
+            del sequence.scores[len(sequence.scores) - output.unlogged :]
+        return updates
+
+    def _fed_again(self, index: int, choice: ChoiceProgress) -> Iterator[Update]:
+        sequence, output = self._sequences[index], self._outputs[index]
+        for token in choice.tokens:
+            if index not in self._unfinished:
+                raise wrong(f"choice {index} ends before its last token")
+            if token >= self._engine.vocabulary:
+                raise wrong(f"choice {index} has token {token}, which the model does not know")
+            sequence.append(token, UNKNOWN if self.has_logprobs else None)
+            if self._reason(index):
+                raise wrong(f"choice {index} does not keep to what the request asks for")
+            if update := self._gained(index, token, sequence.finish):
+                yield update
+        if choice.ended and not output.fed and not sequence.max_tokens:
+            yield self._told_of(index, output.end(), "length")
+
+    def _rescore(self, index: int, unscored: int) -> None:
+        sequence, output = self._sequences[index], self._outputs[index]
+        output.rescore(sequence.scores[output.fed - unscored : output.fed])
 
     def _logged_prompt(self, index: int) -> list[LoggedToken]:
         sequence, offsets = self._sequences[index], self.prompts.offsets[index // self._parameters.generated]

@@ -27,6 +27,7 @@ from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.memory import Room, plan
 from fastchat_worker.model import loader, rope
+from fastchat_worker.model.digest import ModelDigest, digest
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.unread.weights import ModelWeights
@@ -141,8 +142,20 @@ def _serve(
     embedder = LanguageModelEmbedder(model, engine, settings.matryoshka_dimensions)
     calling = find_calling(template, model.tokenizer, settings.tool_call_parser) if template else None
     shared = settings.prefix_caching == "shared"
-    generator = Generator(model, engine, grammars, template, calling, shares_prefixes=shared)
+    found = _digest(model, template, settings)
+    generator = Generator(model, engine, grammars, template, calling, shares_prefixes=shared, digest=found)
     return ServedModel(embedder, _batcher(embedder, settings, metrics), generator, adapters)
+
+
+def _digest(model: LanguageModel, template: ChatTemplate | None, settings: Settings) -> ModelDigest:
+    written = template and (
+        template.program.source,
+        template.program_for_tools.source,
+        sorted(template.variables.items()),
+    )
+    read = template and (template.prefix, template.stop_texts, sorted(template.stop_tokens))
+    words = digest(written, read, settings.tool_call_parser, settings.control_text, sorted(model.end_tokens))
+    return ModelDigest(model.digest, words, digest(str(model.model.dtype), settings.quantization))
 
 
 def _adapters(loader: AdapterLoader, settings: Settings, report: Report) -> ServedAdapters:

@@ -1,7 +1,7 @@
 """Which models requests can name, and what serves them."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -14,6 +14,7 @@ from fastchat_worker.encoders.encoder import Embedder, PairEncoder
 from fastchat_worker.engine.adapters import LoadedAdapter
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
+from fastchat_worker.model.digest import ModelDigest
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.output.tokens import TokenTexts, texts_of
 from fastchat_worker.sampling.grammar import Grammars
@@ -35,6 +36,13 @@ class Generator:
     """How it is told its tools, and its messages are read; there where a chat template is."""
     shares_prefixes: bool = False
     """What one API key's prompts begin with is not read again for another's."""
+
+    digest: ModelDigest = field(default_factory=ModelDigest)
+    """Of what decides what it says."""
+
+    def digest_with(self, adapter: LoadedAdapter | None) -> str:
+        """The digest of the model, run with this adapter."""
+        return self.digest.with_adapter(adapter.digest if adapter else "")
 
     def owner(self, key: str, request: SamplingRequest) -> Hashable:
         """Requests of the same owner may find each other's prompts in the cache."""
@@ -106,6 +114,11 @@ class ServedModels:
     def load(self) -> str:
         """The value of the response header `x-fastchat-load`; empty until the model is loaded."""
         return self.loaded.load if self.loaded else ""
+
+    @property
+    def digest(self) -> str:
+        """Of what decides what the model says; empty where it is not loaded or does not generate."""
+        return self.loaded.generator.digest_with(None) if self.loaded and self.loaded.generator else ""
 
     def add(self, model: ServedModel) -> None:
         """Serves a model that is loaded now."""

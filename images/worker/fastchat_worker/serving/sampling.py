@@ -41,10 +41,10 @@ class Parameters:
     n: int
     generated: int
 
-    def of_choice(self, index: int) -> Sampling:
-        """The sampling of one of the choices of a prompt; with a seed each has its own."""
+    def of_choice(self, index: int, unseeded: int) -> Sampling:
+        """The sampling of one of the choices of a prompt, each with its own seed. unseeded: for a request without."""
         seed = self.sampling.seed
-        return self.sampling if seed is None else replace(self.sampling, seed=seed + index)
+        return replace(self.sampling, seed=unseeded if seed is None else seed + index)
 
 
 def parameters_of(request: _Request, model: LanguageModel, limits: Limits) -> Parameters:

@@ -11,6 +11,7 @@ from fastchat.api import Task
 from fastchat_worker.chat.choice import check_option
 from fastchat_worker.chat.tools import calling
 from fastchat_worker.errors import LoadError, not_ready
+from fastchat_worker.serving.generation import Generation
 from fastchat_worker.serving.loading import load
 from fastchat_worker.serving.models import ServedModels
 from fastchat_worker.settings import Settings
@@ -46,6 +47,8 @@ class Service:
     in_flight: int = 0
     start: StartPhases = field(default_factory=StartPhases)
     models: ServedModels = field(init=False)
+    _resumable: set[Generation] = field(default_factory=set)
+    _handing_over: bool = False
     _drain_deadline: float = 0
     _broken_deadline: float = 0
 
@@ -80,6 +83,24 @@ class Service:
         """No request is begun any more."""
         return self.phase in ("draining", "broken")
 
+    def begin(self, generation: Generation) -> None:
+        """A response is made from here on, until `end`."""
+        if generation.resumption.offered:
+            self._resumable.add(generation)
+            if self._handing_over:
+                generation.hand_over()
+
+    def end(self, generation: Generation) -> None:
+        self._resumable.discard(generation)
+
+    def hand_over(self) -> None:
+        """Ends every response that another worker can go on with, and those that still begin. On the event loop."""
+        if not self._handing_over:
+            logger.info("handing over %d responses", len(self._resumable))
+        self._handing_over = True
+        for generation in self._resumable:
+            generation.hand_over()
+
     def drain(self) -> None:
         """From here on no request is begun."""
         if not self.refuses:
@@ -95,6 +116,8 @@ class Service:
         if self.phase != "draining":
             return False
         loaded = self.models.loaded
+        if now >= self._drain_deadline or self.settings.handover == "at-once":
+            self.hand_over()
         if now >= self._drain_deadline and loaded and loaded.generator:
             loaded.generator.engine.abort()
         return not self.in_flight or now >= self._drain_deadline + 1

@@ -15,6 +15,11 @@ from fastchat_worker.sources.layout import adapter_layout, layout_of, refuse_spl
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[^:]+)?")
 
+_READ = frozenset(
+    (".json", ".jinja", ".model", ".txt", ".tiktoken", ".vocab", ".py", ".safetensors", ".bin", ".pt", ".pth")
+)
+"""Suffixes of what models in transformers' layout are read from."""
+
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -28,6 +33,14 @@ class ModelFiles:
     def kwargs(self) -> dict[str, str]:
         """What `from_pretrained` takes beside the folder."""
         return {"gguf_file": self.gguf} if self.gguf else {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Paths below the folder of what a model is read from."""
+        if self.gguf:
+            return frozenset([self.gguf])
+        read = (file for file in self.folder.rglob("*") if file.suffix in _READ and file.is_file())
+        return layout_of((str(file.relative_to(self.folder)) for file in read), self.folder).files
 
     def explain_failure(self, report: Callable[[str], None]) -> None:
         """Called when the model could not be loaded: looks for a broken file, and removes it from a cache.

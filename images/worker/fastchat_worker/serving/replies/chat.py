@@ -14,8 +14,6 @@ from fastchat.api import (
     Response,
     ResponseToolCall,
     Usage,
-    new_id,
-    now,
 )
 from fastchat_worker.errors import RequestError
 from fastchat_worker.output.parser import CallDelta, Delta, joined
@@ -23,6 +21,7 @@ from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.chunks import Chunks
 from fastchat_worker.serving.replies.logprobs import chat_logprobs
 from fastchat_worker.serving.replies.reply import Message
+from fastchat_worker.serving.resuming.identity import Identity
 
 R = TypeVar("R", ChatCompletion, ChatCompletionChunk)
 
@@ -33,8 +32,9 @@ class ChatReply:
     prompt: the tokens of the conversation.
     """
 
-    def __init__(self, request: ChatCompletionRequest, prompt: Sequence[int] = ()) -> None:
-        self._id, self._created, self._model = new_id("chatcmpl"), now(), request.model
+    def __init__(self, request: ChatCompletionRequest, identity: Identity, prompt: Sequence[int] = ()) -> None:
+        self._id, self._created, self._model = identity.new_id("chatcmpl"), identity.created, request.model
+        self._identity = identity
         self._chunks = Chunks(request.stream_options)
         self._older = not request.tools and bool(request.functions)
         self._called: set[int] = set()  # choices that called a tool
@@ -56,7 +56,7 @@ class ChatReply:
             delta = joined(update.deltas)
             if delta.calls:
                 self._called.add(update.index)
-            choice = ChatChunkChoice(index=update.index, delta=self._piece(delta), finish_reason=None)
+            choice = ChatChunkChoice(index=update.index, delta=self._piece(update.index, delta), finish_reason=None)
             yield self._write(choice, update, usage)
         if update.finish:  # in a chunk of its own, as OpenAI does
             reason = self._reason(update.finish, update.index in self._called)
@@ -72,7 +72,7 @@ class ChatReply:
     def _choice(self, index: int, message: Message) -> ChatChoice:
         choice = ChatChoice(
             index=index,
-            message=self._message(message.delta),
+            message=self._message(index, message.delta),
             logprobs=chat_logprobs(message.logprobs) if self._logprobs else None,
             finish_reason=self._reason(message.finish, bool(message.delta.calls)),
         )
@@ -80,21 +80,28 @@ class ChatReply:
             choice.token_ids = list(message.tokens)
         return choice
 
-    def _message(self, whole: Delta) -> ChatMessage:
+    def _message(self, index: int, whole: Delta) -> ChatMessage:
         message = ChatMessage(role="assistant", content=whole.content or (None if whole.calls else ""), refusal=None)
-        return self._add(message, whole)
+        return self._add(index, message, whole)
 
-    def _piece(self, delta: Delta) -> ChatMessage:
-        return self._add(ChatMessage(content=delta.content) if delta.content else ChatMessage(), delta, streams=True)
+    def _piece(self, index: int, delta: Delta) -> ChatMessage:
+        message = ChatMessage(content=delta.content) if delta.content else ChatMessage()
+        return self._add(index, message, delta, streams=True)
 
-    def _add(self, message: ChatMessage, delta: Delta, *, streams: bool = False) -> ChatMessage:
+    def _add(self, index: int, message: ChatMessage, delta: Delta, *, streams: bool = False) -> ChatMessage:
         if delta.reasoning:
             message.reasoning = message.reasoning_content = delta.reasoning
         if delta.calls and self._older:
             message.function_call = _called(delta.calls[0])
         elif delta.calls:
-            message.tool_calls = [_tool_call(call, streams=streams) for call in delta.calls]
+            message.tool_calls = [self._tool_call(index, call, streams=streams) for call in delta.calls]
         return message
+
+    def _tool_call(self, choice: int, call: CallDelta, *, streams: bool) -> ResponseToolCall:
+        id_ = self._identity.new_id("call", choice=choice) if call.name else None
+        named: dict[str, Any] = {"id": id_, "type": "function"} if id_ else {}
+        index: dict[str, Any] = {"index": call.index} if streams else {}
+        return ResponseToolCall(**index, **named, function=_called(call))
 
     def _reason(self, finish: str, called: bool) -> str:
         if not called or finish != "stop":
@@ -116,12 +123,6 @@ class ChatReply:
 
     def _chunk(self, *choices: ChatChunkChoice) -> ChatCompletionChunk:
         return ChatCompletionChunk(id=self._id, created=self._created, model=self._model, choices=list(choices))
-
-
-def _tool_call(call: CallDelta, *, streams: bool) -> ResponseToolCall:
-    named: dict[str, Any] = {"id": new_id("call"), "type": "function"} if call.name else {}
-    index: dict[str, Any] = {"index": call.index} if streams else {}
-    return ResponseToolCall(**index, **named, function=_called(call))
 
 
 def _called(call: CallDelta) -> CalledFunction:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from fastchat.api import Completion, CompletionChoice, CompletionRequest, Response, Usage, new_id, now
+from fastchat.api import Completion, CompletionChoice, CompletionRequest, Response, Usage
 from fastchat_worker.errors import RequestError
 from fastchat_worker.output.parser import joined
 from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.chunks import Chunks
 from fastchat_worker.serving.replies.logprobs import completion_logprobs
 from fastchat_worker.serving.replies.reply import Message
+from fastchat_worker.serving.resuming.identity import Identity
 
 
 class CompletionReply:
@@ -17,8 +18,15 @@ class CompletionReply:
     prompts: the tokens of each choice's prompt.
     """
 
-    def __init__(self, request: CompletionRequest, echo: Sequence[str], prompts: Sequence[Sequence[int]] = ()) -> None:
-        self._id, self._created, self._model, self._echo = new_id("cmpl"), now(), request.model, echo
+    def __init__(
+        self,
+        request: CompletionRequest,
+        identity: Identity,
+        echo: Sequence[str],
+        prompts: Sequence[Sequence[int]] = (),
+    ) -> None:
+        self._id, self._created, self._model = identity.new_id("cmpl"), identity.created, request.model
+        self._echo = echo
         self._chunks = Chunks(request.stream_options)
         self._logprobs = request.logprobs is not None
         self._prompts = prompts if request.return_token_ids else ()

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 import pydantic_core
 
-from fastchat.api import new_id
 from fastchat.api.responses import (
     CustomCall,
     DeclaredTool,
@@ -19,6 +18,7 @@ from fastchat.api.responses import (
 )
 from fastchat.api.responses.tools import CustomTool
 from fastchat_worker.output.parser import CallDelta, Delta
+from fastchat_worker.serving.resuming.identity import Identity
 
 Occurrence = tuple[str, dict[str, Any]]
 """Type of an event, and its fields but for the sequence number."""
@@ -30,8 +30,8 @@ class Items:
     summarised: reasoning is told as the text of a summary.
     """
 
-    def __init__(self, tools: Mapping[str, DeclaredTool], *, summarised: bool) -> None:
-        self._tools = tools
+    def __init__(self, tools: Mapping[str, DeclaredTool], identity: Identity, *, summarised: bool) -> None:
+        self._tools, self._identity = tools, identity
         self._summarised = summarised
         self._open: _Open | None = None
         self.output: list[OutputItem] = []
@@ -50,7 +50,7 @@ class Items:
     def close(self, *, complete: bool) -> Iterator[Occurrence]:
         """What happens when nothing follows. `complete`: the model came to an end. There is always an item."""
         if not self.output:
-            yield from self._begin(_Text())
+            yield from self._begin(_Text(self._identity))
         yield from self._end("completed" if complete else "incomplete")
 
     def _grow(
@@ -58,14 +58,17 @@ class Items:
     ) -> Iterator[Occurrence]:
         if not isinstance(self._open, kind):
             yield from self._end("completed")
-            yield from self._begin(kind())
+            yield from self._begin(kind(self._identity))
         yield from self._told(text, logprobs)
 
     def _call(self, call: CallDelta) -> Iterator[Occurrence]:
         if call.name is not None:
             yield from self._end("completed")
             tool = self._tools.get(call.name)
-            yield from self._begin(_Custom(tool) if tool and isinstance(tool.tool, CustomTool) else _Call(call, tool))
+            if tool and isinstance(tool.tool, CustomTool):
+                yield from self._begin(_Custom(tool, self._identity))
+            else:
+                yield from self._begin(_Call(call, tool, self._identity))
         if call.arguments:
             yield from self._told(call.arguments)
 
@@ -112,8 +115,8 @@ class _Open(Protocol):
 class _Text:
     """A message of one text."""
 
-    def __init__(self) -> None:
-        self.item = OutputMessage(id=new_id("msg", "_"))
+    def __init__(self, identity: Identity) -> None:
+        self.item = OutputMessage(id=identity.new_id("msg", "_"))
         self._pieces: list[str] = []
         self._logprobs: list[Any] = []
 
@@ -135,8 +138,8 @@ class _Text:
 class _Reasoning:
     """Reasoning in its own words."""
 
-    def __init__(self) -> None:
-        self.item = ReasoningOutput(id=new_id("rs", "_"), encrypted_content=None)
+    def __init__(self, identity: Identity) -> None:
+        self.item = ReasoningOutput(id=identity.new_id("rs", "_"), encrypted_content=None)
         self._pieces: list[str] = []
 
     def begin(self) -> Iterator[Occurrence]:
@@ -156,8 +159,8 @@ class _Reasoning:
 class _Summary:
     """Reasoning where clients look for a summary."""
 
-    def __init__(self) -> None:
-        self.item = ReasoningOutput(id=new_id("rs", "_"), encrypted_content=None)
+    def __init__(self, identity: Identity) -> None:
+        self.item = ReasoningOutput(id=identity.new_id("rs", "_"), encrypted_content=None)
         self._pieces: list[str] = []
 
     def begin(self) -> Iterator[Occurrence]:
@@ -177,10 +180,11 @@ class _Summary:
 class _Call:
     """A call of a function, under the name that the caller declared it by."""
 
-    def __init__(self, call: CallDelta, tool: DeclaredTool | None) -> None:
+    def __init__(self, call: CallDelta, tool: DeclaredTool | None, identity: Identity) -> None:
         name = tool.tool.name if tool else call.name or ""
         space = {"namespace": tool.namespace} if tool and tool.namespace else {}
-        self.item = ResponseFunctionCall(id=new_id("fc", "_"), call_id=new_id("call", "_"), name=name, **space)
+        ids = {"id": identity.new_id("fc", "_"), "call_id": identity.new_id("call", "_")}
+        self.item = ResponseFunctionCall(**ids, name=name, **space)
         self._pieces: list[str] = []
 
     def begin(self) -> Iterator[Occurrence]:
@@ -198,9 +202,10 @@ class _Call:
 class _Custom:
     """A call of a custom tool: its text is told once all of it is there, for it comes as a string of JSON."""
 
-    def __init__(self, tool: DeclaredTool) -> None:
+    def __init__(self, tool: DeclaredTool, identity: Identity) -> None:
         space = {"namespace": tool.namespace} if tool.namespace else {}
-        self.item = CustomCall(id=new_id("ctc", "_"), call_id=new_id("call", "_"), name=tool.tool.name, **space)
+        ids = {"id": identity.new_id("ctc", "_"), "call_id": identity.new_id("call", "_")}
+        self.item = CustomCall(**ids, name=tool.tool.name, **space)
         self._pieces: list[str] = []
 
     def begin(self) -> Iterator[Occurrence]:

@@ -1,12 +1,11 @@
 """`message` of `/v1/messages`, whole and in events."""
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pydantic_core
 
-from fastchat.api import Response, Usage, new_id
+from fastchat.api import Response, Usage
 from fastchat.api.messages import (
     ContentBlock,
     MessagesEvent,
@@ -22,16 +21,17 @@ from fastchat_worker.errors import RequestError
 from fastchat_worker.output.parser import Delta
 from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.reply import Message, event
+from fastchat_worker.serving.resuming.identity import Identity
 
 
 class MessagesReply:
     """Writes a message. usage: of the prompt, which the first event tells."""
 
-    def __init__(self, request: MessagesRequest, usage: Usage) -> None:
+    def __init__(self, request: MessagesRequest, identity: Identity, usage: Usage) -> None:
         self._request, self._usage = request, usage
-        self._id = new_id("msg", "_")
+        self._id = identity.new_id("msg", "_")
         thinking = request.thinking
-        self._blocks = _Blocks(omits_thinking=bool(thinking and thinking.display == "omitted"))
+        self._blocks = _Blocks(identity, omits_thinking=bool(thinking and thinking.display == "omitted"))
         self._finish = ""
         self._stop_text: str | None = None
 
@@ -79,7 +79,8 @@ class MessagesReply:
 class _Blocks:
     """The content while it grows: one block is open at a time, and each event is of that one."""
 
-    def __init__(self, *, omits_thinking: bool) -> None:
+    def __init__(self, identity: Identity, *, omits_thinking: bool) -> None:
+        self._identity = identity
         self._omits_thinking = omits_thinking
         self._pieces: list[str] = []
         self._is_open = False
@@ -99,7 +100,7 @@ class _Blocks:
         for call in delta.calls:
             if call.name is not None:
                 self.called = True
-                yield from self._begin(ToolUseContent(id=new_id("toolu", "_"), name=call.name))
+                yield from self._begin(ToolUseContent(id=self._identity.new_id("toolu", "_"), name=call.name))
             if call.arguments:
                 yield self._grow("input_json_delta", partial_json=call.arguments)
 
@@ -110,7 +111,7 @@ class _Blocks:
         self._is_open = False
         block, text = self.content[-1], "".join(self._pieces)
         if isinstance(block, ThinkingContent):
-            block.thinking, block.signature = text, uuid.uuid4().hex
+            block.thinking, block.signature = text, self._identity.digest("signature")
             yield self._delta(type="signature_delta", signature=block.signature)
         elif isinstance(block, TextContent):
             block.text = text

@@ -55,6 +55,8 @@ def event(data: Response, name: str = "") -> bytes:
 async def document(generation: Generation, reply: Reply) -> Response:
     """The response, once all of it is there. Raises: RequestError where it cannot be had."""
     updates: list[list[Update]] = [[] for _ in range(generation.choices)]
+    for update in generation.replayed:
+        updates[update.index].append(update)
     async for update in generation.updates():
         updates[update.index].append(update)
     messages = [_message(updates[choice]) for choice in generation.returned]
@@ -63,13 +65,20 @@ async def document(generation: Generation, reply: Reply) -> Response:
     return reply.document(messages, generation.usage)
 
 
+def repeat(generation: Generation, reply: Reply) -> None:
+    """Brings a reply to where the response stood elsewhere, of which the client has every event."""
+    list(reply.opening(generation.choices))
+    for update in generation.replayed:
+        list(reply.update(update, lambda: generation.usage))
+
+
 async def events(generation: Generation, reply: Reply) -> AsyncIterator[bytes]:
     """The response as server-sent events."""
-    for opening in reply.opening(generation.choices):
+    for opening in () if generation.resumed else reply.opening(generation.choices):
         yield opening
     try:
         async for update in generation.updates():
-            for each in await _written(generation, reply, update):
+            for each in await written(generation, reply, update):
                 yield each
     except RequestError as error:
         yield reply.error(error)
@@ -78,7 +87,8 @@ async def events(generation: Generation, reply: Reply) -> AsyncIterator[bytes]:
         yield closing
 
 
-async def _written(generation: Generation, reply: Reply, update: Update) -> Iterable[bytes]:
+async def written(generation: Generation, reply: Reply, update: Update) -> Iterable[bytes]:
+    """The events of an update."""
     if not update.prompt_logprobs:
         return reply.update(update, lambda: generation.usage)
     return await asyncio.to_thread(lambda: list(reply.update(update, lambda: generation.usage)))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from fastchat.api import Response, Usage, new_id, now
+from fastchat.api import Response, Usage, now
 from fastchat.api.responses import (
     ResponseError,
     ResponsesEvent,
@@ -18,17 +18,18 @@ from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.items import Items, Occurrence
 from fastchat_worker.serving.replies.logprobs import chat_logprobs
 from fastchat_worker.serving.replies.reply import Message, event
+from fastchat_worker.serving.resuming.identity import Identity
 
 
 class ResponsesReply:
     """Writes a response. What it is made of is told step by step, whether streamed or not."""
 
-    def __init__(self, request: ResponsesRequest) -> None:
+    def __init__(self, request: ResponsesRequest, identity: Identity) -> None:
         self._shown = _shown(request)
-        self._id, self._created = new_id("resp", "_"), now()
+        self._id, self._created = identity.new_id("resp", "_"), identity.created
         reasoning = request.reasoning
         summarised = bool(reasoning and (reasoning.summary or reasoning.generate_summary))
-        self._items = Items({tool.name: tool for tool in request.declared}, summarised=summarised)
+        self._items = Items({tool.name: tool for tool in request.declared}, identity, summarised=summarised)
         self._logprobs = request.wants_logprobs
         self._sequence = 0
         self._finish = ""
