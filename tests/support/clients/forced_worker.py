@@ -36,7 +36,8 @@ def _start_forced(self: Any, generator: Any, prompts: Any, *rest: Any) -> None:
         print(f"--- prompt ---\n{prompt}\n--- end of prompt ---", flush=True)
         if (text := _say(prompt)) is not None:
             tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-            _forced[sequence] = itertools.chain(tokens, itertools.repeat(min(ends)))
+            had = len(sequence.tokens)  # on another worker
+            _forced[sequence] = itertools.chain(tokens[had:], itertools.repeat(min(ends)))
 
 
 def _append_forced(self: Any, token: int, *rest: Any) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fastchat.api import CompletionTokensDetails, PromptTokensDetails, Usage
@@ -22,6 +22,7 @@ from fastchat_worker.serving.forms import invalid_grammar
 from fastchat_worker.serving.models import Generator
 from fastchat_worker.serving.prompts import GenerationRequest, Prompts
 from fastchat_worker.serving.resuming.progress import NONE, ChoiceProgress, Progress, Resumption, wrong
+from fastchat_worker.serving.resuming.replay import ends_before, extend
 from fastchat_worker.serving.sampling import parameters_of
 
 
@@ -35,7 +36,7 @@ class Update:
 
     tokens: generated since the last update. logprobs: of the tokens whose text this is, where wanted. prompt_logprobs:
     of the prompt's tokens, with the first update, where wanted. cached: tokens of the prompt that were in the cache,
-    with the first update.
+    with the first update. had: it was made on another worker already.
     """
 
     index: int
@@ -46,6 +47,7 @@ class Update:
     prompt_logprobs: Sequence[LoggedToken] = ()
     stop_text: str | None = None
     cached: int | None = None
+    had: bool = False
 
 
 class Generation:
@@ -53,8 +55,8 @@ class Generation:
 
     After `start` the caller calls `stop`, whether or not it read all updates.
 
-    Where the response began on another worker, `replayed` are the updates that it had there. Raises then: RequestError
-    400 where the tokens cannot be those of this request.
+    Where the response began on another worker, `replayed` are the updates that it had there, or else they come first,
+    with `had`. Raises then: RequestError 400 where the tokens cannot be those of this request.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Generation:
         self._unfinished = set(range(self.choices))
         self._handed_over = False
         self._unscored: dict[int, int] = {}  # newest tokens of a choice, to be told, whose scores are computed again
+        self._late: dict[int, tuple[ChoiceProgress, Finish | None]] = {}  # choices of whose tokens all scores are
         self.replayed = self._replay(resumption.progress) if resumption.progress else []
 
     @property
@@ -120,16 +123,8 @@ class Generation:
 
     @property
     def progress(self) -> Progress:
-        """All that it takes to go on elsewhere after what was fed to the outputs."""
-        choices = [
-            ChoiceProgress(
-                tokens=sequence.tokens[: output.fed],
-                cached=sequence.reused or 0,
-                ended=index not in self._unfinished,
-            )
-            for index, (sequence, output) in enumerate(zip(self._sequences, self._outputs, strict=True))
-        ]
-        identity = self.identity
+        """All that it takes to go on elsewhere, after the tokens whose updates were made."""
+        identity, choices = self.identity, [self._progress_of(index) for index in range(self.choices)]
         return Progress(created=identity.created, seed=f"{identity.seed:016x}", model=self.digest, choices=choices)
 
     @property
@@ -210,6 +205,12 @@ class Generation:
                 index, token, finish = self._arrived.popleft()
                 if index not in self._unfinished:
                     continue  # generated between the stop text and the engine's next step
+                self._check(index, finish)
+                if index in self._late:
+                    for had in await asyncio.to_thread(self._fed_late, index):
+                        yield had
+                    if index not in self._unfinished:
+                        continue
                 told_before = self._told[index]
                 update = self._update(index, token, finish)
                 if update is None:
@@ -246,8 +247,8 @@ class Generation:
                 ChoiceOutput(self._texts, context, ending, self.prompts.parser(), self.prompts.visible)
             )
 
-    def _update(self, index: int, token: int | None, finish: Finish | None) -> Update | None:
-        """What a token, or the end, brings the choice; None where nothing can be told yet."""
+    def _check(self, index: int, finish: Finish | None) -> None:
+        """Raises: what `updates` does, for an end that is none of the text."""
         if finish == "error":
             raise server_error()
         if finish == "grammar":
@@ -256,6 +257,9 @@ class Generation:
             if self.resumption.offered:
                 raise HandedOverError
             raise not_ready("draining" if finish == "aborted" else finish)
+
+    def _update(self, index: int, token: int | None, finish: Finish | None) -> Update | None:
+        """What a token, or the end, brings the choice; None where nothing can be told yet."""
         if self.first_token is None:
             self.first_token = time.monotonic() - self._began
         if index in self._unscored:
@@ -299,31 +303,48 @@ class Generation:
 
     def _replayed(self, index: int, choice: ChoiceProgress) -> list[Update]:
         sequence, output = self._sequences[index], self._outputs[index]
-        updates = list(self._fed_again(index, choice))
-        if choice.ended == (index in self._unfinished):
-            raise wrong(f"by its tokens choice {index} has {'not ' * choice.ended}ended")
-        sequence.begin_anew()
-        if choice.tokens:
-            sequence.reused = choice.cached
-        if self.has_logprobs:
-            self._unscored[index] = output.unlogged
-            del sequence.scores[len(sequence.scores) - output.unlogged :]
+        finish = extend(sequence, choice, index, self._engine.vocabulary)
+        if not self.has_logprobs:
+            return self._fed_again(index, choice, finish)
+        if (self.prompts.repeats_logprobs or not self._request.stream) and (choice.tokens or finish):
+            self._late[index] = choice, finish
+            if choice.ended:
+                sequence.max_tokens = len(choice.tokens)
+            return []
+        sequence.scores = [UNKNOWN] * len(choice.tokens)
+        updates = self._fed_again(index, choice, finish)
+        self._unscored[index] = output.unlogged
+        del sequence.scores[len(choice.tokens) - output.unlogged :]
+        if updates:  # the first of them has told the scores of the prompt
+            sequence.wanted = replace(sequence.wanted, prompt=None)
         return updates
 
-    def _fed_again(self, index: int, choice: ChoiceProgress) -> Iterator[Update]:
-        sequence, output = self._sequences[index], self._outputs[index]
-        for token in choice.tokens:
-            if index not in self._unfinished:
-                raise wrong(f"choice {index} ends before its last token")
-            if token >= self._engine.vocabulary:
-                raise wrong(f"choice {index} has token {token}, which the model does not know")
-            sequence.append(token, UNKNOWN if self.has_logprobs else None)
-            if self._reason(index):
-                raise wrong(f"choice {index} does not keep to what the request asks for")
-            if update := self._gained(index, token, sequence.finish):
-                yield update
-        if choice.ended and not output.fed and not sequence.max_tokens:
-            yield self._told_of(index, output.end(), "length")
+    def _fed_again(self, index: int, choice: ChoiceProgress, finish: Finish | None) -> list[Update]:
+        """The updates that the choice had. finish: how its tokens end it, its text aside."""
+        output, last = self._outputs[index], len(choice.tokens) - 1
+        updates = [self._gained(index, None, finish)] if finish and not choice.tokens else []
+        for number, token in enumerate(choice.tokens):
+            if output.stopped:
+                raise ends_before(index)
+            updates.append(self._gained(index, token, finish if number == last else None))
+        if choice.ended == (index in self._unfinished):
+            raise wrong(f"by its tokens choice {index} has {'not ' * choice.ended}ended")
+        return [update for update in updates if update]
+
+    def _fed_late(self, index: int) -> list[Update]:
+        """The updates that a choice had, now that all scores are there."""
+        updates = [replace(update, had=True) for update in self._fed_again(index, *self._late.pop(index))]
+        if updates and self._parameters.wanted.prompt is not None:
+            updates[0] = replace(updates[0], prompt_logprobs=self._logged_prompt(index))
+        return updates
+
+    def _progress_of(self, index: int) -> ChoiceProgress:
+        if index in self._late:
+            return self._late[index][0]
+        sequence, fed = self._sequences[index], self._outputs[index].fed
+        return ChoiceProgress(
+            tokens=sequence.tokens[:fed], cached=sequence.reused or 0, ended=index not in self._unfinished
+        )
 
     def _rescore(self, index: int, unscored: int) -> None:
         sequence, output = self._sequences[index], self._outputs[index]

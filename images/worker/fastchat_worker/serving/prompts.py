@@ -28,7 +28,8 @@ class Prompts:
     echo: the texts of the prompts where each choice is to begin with its own; else empty. offsets: where in these each
     token begins, in characters, where that is wanted. stops: texts that end a choice. end_tokens: those that end one
     beside the model's own. parser: makes the parser of one choice. visible: control tokens that it reads, with
-    their text. grammar: what every choice must keep to, in llguidance's notation.
+    their text. grammar: what every choice must keep to, in llguidance's notation. repeats_logprobs: a stream tells all
+    log probabilities once more at its end.
     """
 
     tokens: Sequence[list[int]]
@@ -40,6 +41,7 @@ class Prompts:
     parser: Callable[[], OutputParser] = ContentParser
     grammar: str | None = None
     visible: Mapping[int, str] = field(default_factory=dict)
+    repeats_logprobs: bool = False
 
 
 def chat_prompts(generator: Generator, request: ChatCompletionRequest) -> Prompts:

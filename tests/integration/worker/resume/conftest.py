@@ -1,25 +1,32 @@
 """Two workers of one model, of which one goes on where the other stopped."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from support.clients.script import ForcedWorker
 from support.models.small import save_small
-from support.workers import WorkerProcess
 
-OPTIONS = ("--model-name=small", "--max-model-len=2048", "--prefix-caching=shared")
+from .kinds import SCRIPT, TEMPLATE
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory) -> Path:
-    return save_small(tmp_path_factory.mktemp("small"))
+def options(tmp_path_factory) -> list[str]:
+    """Of every worker here."""
+    folder = save_small(tmp_path_factory.mktemp("small"))
+    (folder / "template.jinja").write_text(TEMPLATE)
+    template = f"--chat-template={folder / 'template.jinja'}"
+    return ["--model-name=small", f"--model-path={folder}", "--max-model-len=2048", template]
 
 
 @pytest.fixture(scope="session", params=["native", "torch"])
-def pair(request, small, tmp_path_factory) -> Iterator[tuple[WorkerProcess, WorkerProcess]]:
-    """The second one computes with the other executor only where the first one does too."""
-    options = (*OPTIONS, f"--model-path={small}", f"--executor={request.param}")
-    workers = [WorkerProcess(tmp_path_factory.mktemp("worker"), *options) for _ in range(2)]
-    yield workers[0].wait_ready(), workers[1].wait_ready()
+def pair(request, options, tmp_path_factory) -> Iterator[tuple[str, str]]:
+    """Their URLs. One executor finds nothing in its cache, the other whatever is there."""
+    caching = "off" if request.param == "native" else "shared"
+    own = (*options, f"--executor={request.param}", f"--prefix-caching={caching}", "--max-queue=64")
+    workers = [ForcedWorker(tmp_path_factory.mktemp("worker"), *own) for _ in range(2)]
+    for worker in workers:
+        worker.follow(SCRIPT)
+    first, second = (worker.wait_ready().url for worker in workers)
+    yield first, second
     for worker in workers:
         worker.stop()

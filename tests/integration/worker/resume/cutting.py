@@ -63,9 +63,7 @@ class Progress:
             {"tokens": self.tokens.get(i, []), "cached": self.cached.get(i, 0), "ended": i in self.ended}
             for i in range(choices)
         ]
-        return json.dumps(
-            {"created": self.created, "seed": self.seed, "model": self.model, "choices": had}
-        ).encode()
+        return json.dumps({"created": self.created, "seed": self.seed, "model": self.model, "choices": had}).encode()
 
 
 def post(url: str, path: str, body: Any, before: bytes = b"", headers: dict[str, str] | None = None) -> Response:

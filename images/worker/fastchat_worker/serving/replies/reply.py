@@ -79,7 +79,8 @@ async def events(generation: Generation, reply: Reply) -> AsyncIterator[bytes]:
     try:
         async for update in generation.updates():
             for each in await written(generation, reply, update):
-                yield each
+                if not update.had:
+                    yield each
     except RequestError as error:
         yield reply.error(error)
         return

@@ -16,7 +16,8 @@ def agent_prompts(generator: Generator, request: ChatCompletionRequest) -> Promp
     Raises: RequestError 400 for what the template or the context does not take.
     """
     prompts = _templated(lambda chat: chat_prompts(generator, chat), request)
-    return replace(prompts, max_tokens=min(prompts.max_tokens, request.limit or prompts.max_tokens))
+    longest = min(prompts.max_tokens, request.limit or prompts.max_tokens)
+    return replace(prompts, max_tokens=longest, repeats_logprobs=True)
 
 
 def count_tokens(generator: Generator, request: ChatCompletionRequest) -> int:

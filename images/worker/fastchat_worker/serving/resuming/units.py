@@ -16,7 +16,9 @@ async def units(generation: Generation, reply: Reply) -> AsyncIterator[bytes]:
         yield b"".join(reply.opening(generation.choices)) + _opened(generation)
     try:
         async for update in generation.updates():
-            yield b"".join(await written(generation, reply, update)) + _gained(update)
+            events = b"".join(await written(generation, reply, update))
+            if not update.had:
+                yield events + _gained(update)
     except HandedOverError:
         yield HANDED_OVER
     except RequestError as error:
