@@ -8,6 +8,9 @@ from typing import Any
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"
 
+Kind = tuple[str, dict[str, Any]]
+"""Path and body of a request."""
+
 TEMPLATE = """{% if tools %}<|im_start|>system
 Tools: {% for tool in tools %}{{ tool | tojson }}{% endfor %}<|im_end|>
 {% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
@@ -45,25 +48,25 @@ _TOOL = {"type": "function", "function": _FUNCTION}
 _SCHEMA = {"type": "json_schema", "json_schema": {"name": "city", "schema": _CITY}}
 
 
-def _chat(text: str = "Say something.", **fields: Any) -> tuple[str, dict[str, Any]]:
+def _chat(text: str = "Say something.", **fields: Any) -> Kind:
     return CHAT, {"messages": [{"role": "user", "content": text}], "max_tokens": 20, "temperature": 0, **fields}
 
 
-def _completion(prompt: Any = "Once upon", **fields: Any) -> tuple[str, dict[str, Any]]:
+def _completion(prompt: Any = "Once upon", **fields: Any) -> Kind:
     return COMPLETIONS, {"prompt": prompt, "max_tokens": 16, "temperature": 0, **fields}
 
 
-def _response(text: str = "Say something.", **fields: Any) -> tuple[str, dict[str, Any]]:
+def _response(text: str = "Say something.", **fields: Any) -> Kind:
     return RESPONSES, {"input": text, "max_output_tokens": 20, "store": False, **fields}
 
 
-def _message(text: str = "Say something.", **fields: Any) -> tuple[str, dict[str, Any]]:
+def _message(text: str = "Say something.", **fields: Any) -> Kind:
     return MESSAGES, {"messages": [{"role": "user", "content": text}], "max_tokens": 20, **fields}
 
 
 _OTHER_TOOL = {"name": "get_weather", "description": "Weather", "input_schema": _CITY}
 
-ONE: dict[str, tuple[str, dict[str, Any]]] = {
+ONE: dict[str, Kind] = {
     "greedy": _chat(),
     "seeded": _chat(temperature=1, top_k=8, seed=7, top_p=0.9),
     "unseeded": _chat(temperature=1, top_k=8),
@@ -108,7 +111,7 @@ ONE: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 """Of one choice."""
 
-SEVERAL: dict[str, tuple[str, dict[str, Any]]] = {
+SEVERAL: dict[str, Kind] = {
     "three": _chat(n=3, temperature=1, top_k=8),
     "three calls": _chat("How is the weather?", n=3, tools=[_TOOL], max_tokens=160),
     "two prompts": _completion(["Once", "Please count"], n=2, echo=True, temperature=1, top_k=8, seed=3),
