@@ -107,8 +107,10 @@ async def _handed_over(generation: Generation) -> Response:
 def _end(generation: Generation, service: Service, model: str, trace: "Trace | None") -> None:
     generation.stop()
     usage, first_token = generation.usage, generation.first_token
-    service.metrics.tokens.labels("prompt").inc(usage.prompt_tokens)
-    service.metrics.tokens.labels("completion").inc(usage.completion_tokens)
+    service.metrics.handed_over.inc(generation.handed_over)
+    service.metrics.resumed.inc(generation.resumed)
+    service.metrics.tokens.labels("prompt").inc(0 if generation.resumed else usage.prompt_tokens)
+    service.metrics.tokens.labels("completion").inc(max(usage.completion_tokens - generation.replayed_tokens, 0))
     if first_token is not None:
         service.metrics.first_token.observe(first_token)
     if trace:

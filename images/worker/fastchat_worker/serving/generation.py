@@ -91,9 +91,12 @@ class Generation:
             self._add_choices(prompt, ending)
         self._told = [0] * self.choices  # tokens of each choice that updates have had
         self._unfinished = set(range(self.choices))
-        self._handed_over = False
+        self.handed_over = False
+        """It ends here, to go on elsewhere."""
         self._unscored: dict[int, int] = {}  # newest tokens of a choice, to be told, whose scores are computed again
         self._late: dict[int, tuple[ChoiceProgress, Finish | None]] = {}  # choices of whose tokens all scores are
+        self.replayed_tokens = 0
+        """Tokens that were generated on another worker."""
         self.replayed = self._replay(resumption.progress) if resumption.progress else []
 
     @property
@@ -201,7 +204,7 @@ class Generation:
         while self._unfinished:
             await self._wake.wait()
             self._wake.clear()
-            while self._arrived and not self._handed_over:
+            while self._arrived and not self.handed_over:
                 index, token, finish = self._arrived.popleft()
                 if index not in self._unfinished:
                     continue  # generated between the stop text and the engine's next step
@@ -218,12 +221,12 @@ class Generation:
                 if self._parameters.wanted.prompt is not None and not told_before:  # there may be many
                     update = replace(update, prompt_logprobs=await asyncio.to_thread(self._logged_prompt, index))
                 yield update
-            if self._handed_over and self._unfinished:
+            if self.handed_over and self._unfinished:
                 raise HandedOverError
 
     def hand_over(self) -> None:
         """Ends `updates`. It is called on their event loop."""
-        self._handed_over = True
+        self.handed_over = True
         self._wake.set()
 
     def stop(self) -> None:
@@ -255,6 +258,7 @@ class Generation:
             raise invalid_grammar(self._reason(index), self._request)
         if finish in ("aborted", "broken"):
             if self.resumption.offered:
+                self.handed_over = True
                 raise HandedOverError
             raise not_ready("draining" if finish == "aborted" else finish)
 
@@ -296,9 +300,10 @@ class Generation:
 
     def _replay(self, progress: Progress) -> list[Update]:
         """The updates that the choices had elsewhere, which are here as if they had been made here."""
-        if len(progress.choices) != self.choices:
+        if len(progress.choices) > self.choices:
             raise wrong(f"it has {len(progress.choices)} choices, and the request {self.choices}")
         replayed = [self._replayed(index, choice) for index, choice in enumerate(progress.choices)]
+        self.replayed_tokens = sum(len(choice.tokens) for choice in progress.choices)
         return [update for updates in replayed for update in updates]
 
     def _replayed(self, index: int, choice: ChoiceProgress) -> list[Update]:

@@ -123,6 +123,10 @@ class Metrics:
         self.ignored_fields = Counter(
             f"{PREFIX}_ignored_fields", "Fields of requests that nobody knows.", registry=self._registry
         )
+        self.resumed = Counter(f"{PREFIX}_resumed", "Responses that began on another worker.", registry=self._registry)
+        self.handed_over = Counter(
+            f"{PREFIX}_handed_over", "Responses that are to go on on another worker.", registry=self._registry
+        )
         self.first_token = PrometheusHistogram(
             f"{PREFIX}_time_to_first_token_seconds",
             "From the request to its first token.",

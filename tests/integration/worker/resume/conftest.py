@@ -20,9 +20,8 @@ def options(tmp_path_factory) -> list[str]:
 
 @pytest.fixture(scope="session", params=["native", "torch"])
 def pair(request, options, tmp_path_factory) -> Iterator[tuple[str, str]]:
-    """Their URLs. One executor finds nothing in its cache, the other whatever is there."""
-    caching = "off" if request.param == "native" else "shared"
-    own = (*options, f"--executor={request.param}", f"--prefix-caching={caching}", "--max-queue=64")
+    """Their URLs."""
+    own = (*options, f"--executor={request.param}", "--prefix-caching=shared", "--max-queue=64")
     workers = [ForcedWorker(tmp_path_factory.mktemp("worker"), *own) for _ in range(2)]
     for worker in workers:
         worker.follow(SCRIPT)

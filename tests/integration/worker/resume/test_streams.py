@@ -1,11 +1,13 @@
 """A stream that is cut anywhere goes on elsewhere, byte for byte."""
 
+import datetime
 import json
 import random
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from .cutting import Progress, Response, post
@@ -22,7 +24,7 @@ def streamed(url: str, kind: Kind, before: bytes = b"") -> Response:
 
 
 @pytest.mark.parametrize("kind", ONE.values(), ids=ONE)
-def test_a_stream_of_one_choice_goes_on_after_every_unit(pair, kind):
+def test_a_stream_of_one_choice_goes_on_after_any_unit(pair, kind):
     first, second = pair
     whole = streamed(first, kind)
     assert len(whole.chunks) > 2, whole
@@ -32,7 +34,7 @@ def test_a_stream_of_one_choice_goes_on_after_every_unit(pair, kind):
         check_same(resumed.body, b"".join(whole.chunks[cut:]))
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(resume, range(1, len(whole.chunks))))
+        list(pool.map(resume, cuts(len(whole.chunks))))
 
 
 @pytest.mark.parametrize("kind", SEVERAL.values(), ids=SEVERAL)
@@ -47,9 +49,14 @@ def test_streams_of_several_choices_go_on_with_each(pair, kind):
             check_same(mine, wanted)
         check_same(resumed[-1], whole[-1])
 
-    cuts = random.Random(0).sample(range(1, len(whole)), 24)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(resume, cuts))
+        list(pool.map(resume, cuts(len(whole))))
+
+
+def cuts(units: int) -> list[int]:
+    """After the first unit, before the last, and after some in between, others every day."""
+    chosen = random.Random(datetime.date.today().toordinal()).sample(range(1, units), min(units - 1, 10))
+    return sorted({1, units - 1, *chosen})
 
 
 def by_choice(units: Sequence[bytes]) -> list[bytes]:
@@ -74,6 +81,25 @@ def test_a_stream_goes_on_a_second_time_and_back_again(pair):
         had += taken
     identity = re.compile(rb"chatcmpl-\w+|\"created\":\d+|:r [^\n]*")
     check_same(identity.sub(b"", b"".join(had)), identity.sub(b"", whole.body))
+
+
+def test_what_the_first_worker_found_is_in_the_usage_and_what_is_left_in_the_cache_is_not_read_again(pair):
+    path, body = ONE["usage"]
+    kind = path, body | {"messages": [{"role": "user", "content": "Please count to " + "many " * 100}]}
+    progress = Progress.of(streamed(pair[0], kind).chunks[:8])
+    progress.cached = {0: 5}
+    read = []
+    for _ in range(2):
+        before = tokens_read(pair[1])
+        usage = json.loads(streamed(pair[1], kind, progress.document(1)).chunks[-1].split(b"\n")[0][6:])["usage"]
+        assert usage["prompt_tokens_details"]["cached_tokens"] == 5
+        read.append(tokens_read(pair[1]) - before)
+    assert read[1] < 10 < read[0]
+
+
+def tokens_read(url: str) -> float:
+    lines = httpx.get(url + "/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("fastchat_worker_prompt_tokens_read_total"))
 
 
 def test_without_the_header_there_are_no_comments(pair):

@@ -35,7 +35,7 @@ def test_a_whole_response_goes_on_after_any_token(pair, kind):
         check_same(response.body, whole.body)
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(resume, range(8)))
+        list(pool.map(resume, range(4)))
 
 
 def cut(progress: Progress, seed: int) -> Progress:

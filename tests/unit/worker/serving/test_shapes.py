@@ -27,6 +27,7 @@ from fastchat_worker.serving.models import ServedModels
 from fastchat_worker.serving.replies.chat import ChatReply
 from fastchat_worker.serving.replies.completion import CompletionReply
 from fastchat_worker.serving.replies.reply import Message, Reply
+from fastchat_worker.serving.resuming.identity import Identity
 
 # What OpenAI's API description requires, null where there is nothing to say. The package's types make some of it
 # optional, so that they alone would not notice.
@@ -83,12 +84,14 @@ def _has(value: Any, path: list[str]) -> bool:
 
 def chat(**more: Any) -> ChatReply:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], **more}
-    return ChatReply(ChatCompletionRequest.model_validate_json(json.dumps(body)), [1, 2])
+    return ChatReply(ChatCompletionRequest.model_validate_json(json.dumps(body)), Identity(), [1, 2])
 
 
 def completion(**more: Any) -> CompletionReply:
     body = {"model": "m", "prompt": "x", **more}
-    return CompletionReply(CompletionRequest.model_validate_json(json.dumps(body)), ["x"] if more.get("echo") else [])
+    return CompletionReply(
+        CompletionRequest.model_validate_json(json.dumps(body)), Identity(), ["x"] if more.get("echo") else []
+    )
 
 
 def whole(reply: Reply, delta: Delta, finish: str = "stop") -> dict[str, Any]:

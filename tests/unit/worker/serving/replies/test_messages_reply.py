@@ -13,13 +13,14 @@ from fastchat.api.messages import MessagesRequest
 from fastchat_worker.errors import not_ready, queue_full, server_error
 from fastchat_worker.output.parser import CallDelta, Delta
 from fastchat_worker.serving.replies.messages import MessagesReply
+from fastchat_worker.serving.resuming.identity import Identity
 
 DIFFERENT = frozenset({"id", "signature"})
 BODY: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
 
 
 def reply(**more: Any) -> MessagesReply:
-    return MessagesReply(MessagesRequest.model_validate_json(json.dumps(BODY | more)), deltas.USAGE)
+    return MessagesReply(MessagesRequest.model_validate_json(json.dumps(BODY | more)), Identity(), deltas.USAGE)
 
 
 def folded(events: list[dict[str, Any]]) -> dict[str, Any]:

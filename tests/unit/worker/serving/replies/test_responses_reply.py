@@ -16,6 +16,7 @@ from fastchat_worker.output.logprobs import Likely, LoggedToken
 from fastchat_worker.output.parser import CallDelta, Delta
 from fastchat_worker.serving.generation import Update
 from fastchat_worker.serving.replies.responses import ResponsesReply
+from fastchat_worker.serving.resuming.identity import Identity
 
 TOOLS = [
     {"type": "function", "name": "look_up", "description": "Looks.", "parameters": {"type": "object"}},
@@ -40,7 +41,7 @@ DIFFERENT = frozenset({"id", "call_id", "created_at", "completed_at"})
 
 
 def reply(**more: Any) -> ResponsesReply:
-    return ResponsesReply(ResponsesRequest.model_validate_json(json.dumps(BODY | more)))
+    return ResponsesReply(ResponsesRequest.model_validate_json(json.dumps(BODY | more)), Identity())
 
 
 def folded(events: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: C901  # a case for each event
