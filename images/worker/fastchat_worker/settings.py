@@ -174,6 +174,11 @@ class Settings:
     grace_period_seconds: int = _option(
         30, "after SIGTERM, how long what is in flight may take", parse=between(0, 86_400)
     )
+    step_timeout_seconds: int = _option(
+        300,
+        "how long a step may take before /health says that the worker is stuck, for Kubernetes to start it again",
+        parse=between(1, 86_400),
+    )
     handover: str = _option(
         "asked",
         "after SIGTERM, when responses end here that a gateway can have continued elsewhere; asked: when it says that "

@@ -1,7 +1,7 @@
 """A worker whose model takes its time and may break: `python slow_worker.py FILE OPTIONS…`, the worker's options.
 
 Each call of the model takes as long as that of a large one. Once the file is there every call raises, as all do after
-an error of CUDA's.
+an error of CUDA's; where it says `stuck`, a call does not return instead.
 """
 
 import sys
@@ -20,6 +20,8 @@ _forward = Runner._forward
 
 def _breaking(self: Runner, *args: Any, **options: Any) -> Any:
     time.sleep(_STEP)
+    while FILE.exists() and FILE.read_text() == "stuck":
+        time.sleep(_STEP)
     if FILE.exists():
         raise torch.AcceleratorError(
             "CUDA error: an illegal memory access was encountered\n"

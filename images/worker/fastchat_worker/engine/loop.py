@@ -62,6 +62,7 @@ class Engine:
         self.step_sequences = Histogram(_SEQUENCES)
         self.token_seconds = Histogram(_SECONDS)  # from a sequence's token to its next
         self._stepped = 0.0
+        self._step_began = 0.0  # of the one under way; 0: none is
 
     def start(self) -> None:
         self._thread.start()
@@ -99,6 +100,11 @@ class Engine:
     @property
     def waiting(self) -> int:
         return len(self._arrived) + len(self._scheduler.waiting) + len(self._scheduler.interrupted)
+
+    def step_seconds_so_far(self, now: float) -> float:
+        """How long the step under way has taken, on time.monotonic's clock; 0 where none is."""
+        began = self._step_began
+        return now - began if began else 0.0
 
     def submit(self, sequences: list[Sequence], key: str = "") -> None:
         """Queues the sequences of one request, all or none.
@@ -201,8 +207,11 @@ class Engine:
             self._scheduler.add(sequence)
 
     def _run(self, batch: Batch) -> None:
-        began = time.monotonic()
-        output = self._executor.execute(pack(batch))
+        began = self._step_began = time.monotonic()
+        try:
+            output = self._executor.execute(pack(batch))
+        finally:
+            self._step_began = 0.0
         self._measure(batch, began, time.monotonic())
         _add_prompt_scores(batch, output)
         chosen = zip(output.tokens, output.scores or (None,) * len(output.tokens), strict=True)

@@ -1,6 +1,7 @@
 """The worker's HTTP app: its routes, what is around them, and how errors are written."""
 
 import logging
+import time
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -59,8 +60,8 @@ def _add_probes(app: FastAPI, service: Service) -> None:
     @app.get("/health", responses={503: {"description": "broken"}})
     async def health() -> JSONResponse:
         """The process lives, and its model can compute."""
-        if service.phase == "broken":
-            return JSONResponse({"status": "broken", "detail": service.detail}, 503)
+        if reason := service.ailing(time.monotonic()):
+            return JSONResponse({"status": "broken", "detail": reason}, 503)
         return JSONResponse({"status": "ok"})
 
     @app.get("/ready", responses={503: {"description": "loading, draining or broken"}})

@@ -64,6 +64,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if reason := self._service.broken(time.monotonic()):
             self._fail(f"{reason}; the worker ends, to be started again")
+        self._service.relieve(time.monotonic())
         return self._service.drained(time.monotonic()) or await super().on_tick(counter)
 
     def _listen(self) -> socket.socket:

@@ -98,6 +98,16 @@ class Service:
         if not self._handing_over:
             logger.info("handing over %d responses", len(self._resumable))
         self._handing_over = True
+        self._end_resumable()
+
+    def relieve(self, now: float) -> None:
+        """Hands over what waits for a step that does not end. now: on time.monotonic's clock."""
+        waiting = sum(not generation.handed_over for generation in self._resumable)
+        if waiting and self.phase != "broken" and (reason := self.ailing(now)):
+            logger.error("%s: handing over %d responses", reason, waiting)
+            self._end_resumable()
+
+    def _end_resumable(self) -> None:
         for generation in self._resumable:
             generation.hand_over()
 
@@ -121,6 +131,18 @@ class Service:
         if now >= self._drain_deadline and loaded and loaded.generator:
             loaded.generator.engine.abort()
         return not self.in_flight or now >= self._drain_deadline + 1
+
+    def ailing(self, now: float) -> str:
+        """Why nothing can be expected of the process any more; empty as long as something can.
+
+        now: on time.monotonic's clock.
+        """
+        if self.phase == "broken":
+            return self.detail
+        generator = self.models.loaded.generator if self.models.loaded else None
+        seconds = generator.engine.step_seconds_so_far(now) if generator else 0.0
+        most = self.settings.step_timeout_seconds
+        return f"a step has not ended in {seconds:.0f} s (--step-timeout-seconds {most})" if seconds > most else ""
 
     def broken(self, now: float) -> str:
         """Why the process has to end, once its model is broken and those in flight have been told; else empty.

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.workers import WorkerProcess
+from support.workers import SLOW, WorkerProcess
 
 from .cutting import Progress, Response, post
 
@@ -108,6 +108,18 @@ def test_at_the_end_of_the_grace_period_what_is_left_is_handed_over(start):
     assert stream.chunks[-1] in (b":h\n\n", b"data: [DONE]\n\n")
     assert whole.status == 200 or whole.headers["x-fastchat-handed-over"] == "1"
     assert worker.process.wait(30) == 0
+
+
+def test_a_step_that_does_not_end_is_told_and_what_waits_for_it_handed_over(start, tmp_path: Path):
+    stuck = tmp_path / "stuck"
+    worker = start("--executor=torch", "--step-timeout-seconds=1", program=(str(SLOW), str(stuck)))
+    flight = InFlight(worker, LONG | {"stream": True})
+    assert worker.status("/health") == 200
+    stuck.write_text("stuck")
+    assert flight.join()[0].chunks[-1] == b":h\n\n"
+    told = httpx.get(worker.url + "/health")
+    assert told.status_code == 503
+    assert "--step-timeout-seconds" in told.json()["detail"]
 
 
 def test_only_gateways_ask_for_it(start, tmp_path: Path):

@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 from support.routes import DOCS, TABLE, documented, method_and_path, served
 
 from fastchat.api.routes import ROUTES
+from fastchat.v1alpha1.names import HANDOVER_PATH
 from fastchat_worker.http.app import create_app
 from fastchat_worker.http.refusal import PROBES
 from fastchat_worker.serving.service import Service
@@ -18,7 +19,7 @@ def app() -> FastAPI:
 
 
 def test_the_routes_are_those_of_the_table_and_the_workers_own(app):
-    own = {("GET", path) for path in PROBES} | DOCS
+    own = {("GET", path) for path in PROBES} | {("POST", HANDOVER_PATH)} | DOCS
     assert served(app) == {method_and_path(route) for route in ROUTES} | own
 
 
