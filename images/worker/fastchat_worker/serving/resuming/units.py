@@ -34,5 +34,7 @@ def _opened(generation: Generation) -> bytes:
 
 def _gained(update: Update) -> bytes:
     tokens = ",".join(map(str, update.tokens)) or "-"
+    if update.cached is None and not update.finish:
+        return b":t %d %b\n\n" % (update.index, tokens.encode())
     cached = "" if update.cached is None else f" c{update.cached}"
     return f":t {update.index} {tokens}{cached}{' .' if update.finish else ''}\n\n".encode()
