@@ -71,7 +71,7 @@ ONE: dict[str, Kind] = {
     "seeded": _chat(temperature=1, top_k=8, seed=7, top_p=0.9),
     "unseeded": _chat(temperature=1, top_k=8),
     "penalties": _chat(
-        temperature=0.7, presence_penalty=1, frequency_penalty=0.5, repetition_penalty=1.2, min_tokens=12,
+        temperature=0.7, top_k=8, presence_penalty=1, frequency_penalty=0.5, repetition_penalty=1.2, min_tokens=12,
         logit_bias={"11": 4, "2": 9},
     ),
     "ignores the end": _chat(ignore_eos=True, temperature=1, top_k=8, skip_special_tokens=False),

@@ -9,8 +9,8 @@ from fastchat_worker.errors import RequestError, bad_request, cannot_resume
 from fastchat_worker.model.digest import differences
 from fastchat_worker.serving.resuming.identity import Identity
 
-MOST_BYTES = 16 * 2**20
-"""Of a document: a million tokens and more."""
+MOST_BYTES = 8 * 2**20
+"""Of a document: about a million tokens."""
 _MOST_CHOICES = 4096
 _SEED = "^[0-9a-f]{16}$"
 _MODEL = r"^[0-9a-f.]{1,128}$"
