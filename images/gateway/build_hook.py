@@ -33,10 +33,10 @@ MODULES = (
     "proxy/drain",
     "proxy/exchange",
     "proxy/gateway",
-    "proxy/pool",
     "proxy/response",
-    "proxy/upstream",
+    "proxy/resumption",
     "proxy/usage",
+    "proxy/waiting",
     "routing/balancer",
     "routing/catalog",
     "routing/dispatch",
@@ -48,6 +48,8 @@ MODULES = (
     "telemetry/access_log",
     "telemetry/counts",
     "telemetry/metrics",
+    "workers/pool",
+    "workers/upstream",
 )
 """What a request passes through. Not what inherits from others' classes: mypyc would gain nothing there."""
 

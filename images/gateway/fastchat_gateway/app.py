@@ -19,14 +19,16 @@ from fastchat_gateway.pages import app as pages
 from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway, ServerLimits
-from fastchat_gateway.proxy.heartbeat import Heartbeat
-from fastchat_gateway.proxy.pool import Pool
+from fastchat_gateway.proxy.resumption import ResumeBudget
 from fastchat_gateway.routing.catalog import Catalog
 from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings
 from fastchat_gateway.telemetry import tracing
 from fastchat_gateway.telemetry.access_log import AccessLog
 from fastchat_gateway.telemetry.metrics import Metrics
+from fastchat_gateway.workers.handover import Handover
+from fastchat_gateway.workers.heartbeat import Heartbeat
+from fastchat_gateway.workers.pool import Pool
 
 _RELOAD_SECONDS = 1.0
 
@@ -43,8 +45,9 @@ def build(settings: Settings) -> Server:
     keyring = Keyring(settings.key_digests, settings.keys_dir, required=settings.require_api_keys)
     access_log = AccessLog() if settings.access_log else None
     tracer = tracing.start()
+    resuming = ResumeBudget(settings.max_resume_bytes) if settings.max_resume_bytes else None
     gateway = Gateway(
-        RelayContext(catalog, pool, metrics, settings.comment_seconds, settings.internal_token),
+        RelayContext(catalog, pool, metrics, settings.comment_seconds, settings.internal_token, resuming),
         clock=clock,
         drain=Drain(settings.grace_period_seconds),
         keyring=keyring,
@@ -59,7 +62,12 @@ def build(settings: Settings) -> Server:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with probe, discovery, Heartbeat(pool, probe, settings.silence_seconds):
+        async with (
+            probe,
+            discovery,
+            Heartbeat(pool, probe, settings.silence_seconds),
+            Handover(catalog, pool, probe),
+        ):
             reloading = asyncio.create_task(_reload(keyring)) if settings.keys_dir else None
             yield
             if reloading is not None:

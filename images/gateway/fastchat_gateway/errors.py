@@ -173,6 +173,14 @@ def worker_lost(model: str) -> RefusedError:
     return RefusedError(502, Error(message=message, type="server_error", code="worker_lost"))
 
 
+def model_changed(model: str) -> RefusedError:
+    message = (
+        f"The worker of '{model}' was lost in the middle of its answer, and those that are left have another model or "
+        "revision, which cannot go on with it."
+    )
+    return RefusedError(502, Error(message=message, type="server_error", code="model_changed"))
+
+
 def bad_response(model: str) -> RefusedError:
     message = f"The worker of '{model}' gave an answer that makes no sense."
     return RefusedError(502, Error(message=message, type="server_error", code="bad_answer"))

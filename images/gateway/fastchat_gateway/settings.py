@@ -80,6 +80,8 @@ class Settings:
     """Clients' connections, idle ones too; the next is refused. None: as many as the descriptors allow."""
     max_buffered_bytes: int = 256 * 2**20
     """Bodies of all requests in progress; a request that would go beyond it is refused."""
+    max_resume_bytes: int = 64 * 2**20
+    """What is kept of all responses in progress, so that another worker can go on with them; 0: none can."""
     header_timeout_seconds: float = 10.0
     """A request's head has this long to arrive."""
     client_timeout_seconds: float = 60.0
@@ -121,6 +123,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
             max_concurrent_requests=args.max_concurrent_requests,
             max_connections=args.max_connections,
             max_buffered_bytes=args.max_buffered_bytes,
+            max_resume_bytes=args.max_resume_bytes,
             header_timeout_seconds=args.header_timeout_seconds,
             client_timeout_seconds=args.client_timeout_seconds,
             upstream_timeout_seconds=args.upstream_timeout_seconds,
@@ -168,6 +171,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     add("--max-concurrent-requests", type=between(1), default=Settings.max_concurrent_requests, help="then 503")
     add("--max-connections", type=between(1), help="of clients; then 503; default: by the limit of open files")
     add("--max-buffered-bytes", type=between(1), default=Settings.max_buffered_bytes, help="of all bodies; then 503")
+    add("--max-resume-bytes", type=between(0), default=Settings.max_resume_bytes, help="to resume responses; 0: none")
     add("--header-timeout-seconds", type=_seconds, default=Settings.header_timeout_seconds, help="for a request's head")
     add(
         "--client-timeout-seconds",

@@ -9,12 +9,14 @@ import aiohttp
 import msgspec
 
 from fastchat.api.routes import MODELS
+from fastchat.v1alpha1.names import HANDOVER_PATH
 from fastchat_gateway import descriptors
 
 READY_PATHS = ("/ready", "/health")
 """Engines without the first have the second."""
 
 _LARGEST_LIST = 2**20
+_NO_CONTENT = 204
 _Text = Annotated[str, msgspec.Meta(max_length=512)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -35,6 +37,12 @@ class Card(msgspec.Struct):
 
 class _Cards(msgspec.Struct):
     data: Annotated[list[Card], msgspec.Meta(max_length=1000)]
+
+
+class _State(msgspec.Struct):
+    """What is read of a worker's `GET /ready`."""
+
+    model: _Text | None = None
 
 
 class Probe:
@@ -93,6 +101,23 @@ class Probe:
         except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return cards and list({card.id: card for card in cards}.values())
+
+    async def digest(self, url: str) -> str | None:
+        """What model a worker has, whether it is ready or not; None where it does not say."""
+        try:
+            async with asyncio.timeout(self._timeout), self._get(f"{url}/ready") as response:
+                body = await _read(response)
+            return None if body is None else msgspec.json.decode(body, type=_State).model
+        except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    async def hand_over(self, url: str) -> bool:
+        """Has a worker that stops give back what it has; False where it does not."""
+        try:
+            async with asyncio.timeout(self._timeout), self._session.post(url + HANDOVER_PATH) as response:
+                return response.status == _NO_CONTENT
+        except (aiohttp.ClientError, OSError):
+            return False
 
     async def _status(self, url: str) -> int:
         async with self._get(url) as response:

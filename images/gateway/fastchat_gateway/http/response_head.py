@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from fastchat.v1alpha1.names import HANDED_OVER_HEADER, RESUMABLE_HEADER
 from fastchat_gateway.http.headers import Headers, render
 
 LARGEST_HEAD = 32 * 2**10
@@ -19,6 +20,8 @@ _PASSED_TO_CLIENT = (
     b"x-fastchat-load",
     b"x-fastchat-ignored",
 )
+_RESUMABLE = RESUMABLE_HEADER.encode()
+_HANDED_OVER = HANDED_OVER_HEADER.encode()
 _STREAM = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 """Proxies in front of the gateway pass a stream on as it comes."""
 
@@ -30,7 +33,7 @@ class BadResponseError(Exception):
 class ResponseHead:
     """What a worker's head says."""
 
-    __slots__ = ("chunked", "keep_alive", "length", "status", "streams", "to_client")
+    __slots__ = ("chunked", "handed_over", "keep_alive", "length", "resumable", "status", "streams", "to_client")
 
     def __init__(self, status: int, headers: Headers, *, http_1_0: bool = False) -> None:
         """`headers`: names in lower case. Raises BadResponseError where it does not say plainly where the body ends."""
@@ -43,6 +46,11 @@ class ResponseHead:
         self.streams = any(
             name == b"content-type" and value[:17].lower() == b"text/event-stream" for name, value in headers
         )
+        names = {name for name, _ in headers}
+        self.resumable = _RESUMABLE in names
+        """It consists of units that say what they are made of."""
+        self.handed_over = _HANDED_OVER in names
+        """The body says what was generated, for another worker to go on from there."""
         passed = render(_for_client(headers))
         self.to_client = passed + _STREAM if self.streams else passed
         """Header lines that reach the client."""

@@ -9,6 +9,7 @@ from fastchat_gateway.errors import (
     RefusedError,
     bad_response,
     code_of,
+    model_changed,
     no_worker,
     queue_full,
     server_error,
@@ -18,18 +19,23 @@ from fastchat_gateway.errors import (
 )
 from fastchat_gateway.http.response_head import ResponseHead
 from fastchat_gateway.proxy.call import Call
-from fastchat_gateway.proxy.context import RelayContext
-from fastchat_gateway.proxy.pool import ConnectError
+from fastchat_gateway.proxy.context import RelayContext, resume_lines
 from fastchat_gateway.proxy.response import BUFFERED_BYTES, DECLINED, Response, Sink
-from fastchat_gateway.proxy.upstream import Upstream
+from fastchat_gateway.proxy.resumption import Resumption
+from fastchat_gateway.proxy.waiting import Waiting
 from fastchat_gateway.routing import balancer
 from fastchat_gateway.routing.catalog import Endpoint, Model
 from fastchat_gateway.routing.dispatch import MOST_LOST, Dispatch, GiveUp, Wait
 from fastchat_gateway.routing.prefix import prefix_of
+from fastchat_gateway.telemetry.metrics import Resumed
+from fastchat_gateway.workers.pool import ConnectError
+from fastchat_gateway.workers.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 
 _REFUSED = (400, 422)
+_DIFFERS = (400, 409, 422)
+"""Of a request to go on with a response: the worker has another model, or is of a release that cannot."""
 _MAY_BE_FULL = 429
 
 
@@ -41,51 +47,6 @@ class _Connecting:
         self.may_ask = may_ask
         """Usage may be asked for."""
         self.task: asyncio.Task[None] | None = None
-
-
-class _Waiting:
-    """A place in a model's queue, with what happens there."""
-
-    def __init__(self, attempts: "Attempts", step: Wait, key: str, comment_seconds: float | None) -> None:
-        """`comment_seconds`: comments keep the client's stream alive."""
-        self.model = step.model
-        self.sequences = attempts.sequences
-        self._attempts = attempts
-        self._deadline = step.deadline
-        self._key = key
-        self._comment_seconds = comment_seconds
-        self._since = time.monotonic()
-        self._timers: list[asyncio.TimerHandle] = []
-
-    def enter(self) -> bool:
-        """Take the place; False where the queue is full."""
-        if not self.model.queue.enter(self, self._key, self.model.record.queue.max_requests):
-            return False
-        loop = asyncio.get_running_loop()
-        left = self._deadline - time.monotonic()
-        self._timers = [loop.call_later(left, self._attempts.give_up_waiting, self.model)]
-        if self._comment_seconds is not None:
-            self._timers.append(loop.call_later(self._comment_seconds, self._comment))
-        if self.model.ready:
-            loop.call_soon(self.model.queue.wake)  # those before it may all wait for what only they lack
-        return True
-
-    def look(self) -> bool:
-        return self._attempts.look_again()
-
-    def evict(self) -> None:
-        self._attempts.evict(self.model)
-
-    def leave(self) -> float:
-        """Seconds that it lasted."""
-        for timer in self._timers:
-            timer.cancel()
-        self.model.queue.leave(self, self._key)
-        return time.monotonic() - self._since
-
-    def _comment(self) -> None:
-        self._timers[1] = asyncio.get_running_loop().call_later(self._comment_seconds or 0, self._comment)
-        self._attempts.comment()
 
 
 class Attempts:
@@ -105,8 +66,11 @@ class Attempts:
         self._sink = sink
         self._dispatch = Dispatch(context.catalog, call.model, prefix)
         self._takes_chunks = chunks
+        self._resumption = Resumption(context.resuming) if call.is_resumable and context.resuming else None
+        self._paused: tuple[float, Resumed] | None = None
+        """Since when nothing is generated for a response that has begun, and why."""
         # Not a default of the class: mypyc (2.4) leaves None out there where the type is a union of more than two.
-        self._stage: _Waiting | _Connecting | Response | None = None
+        self._stage: Waiting | _Connecting | Response | None = None
         """None: between two of them, and when the request is over."""
 
     @property
@@ -130,6 +94,11 @@ class Attempts:
             self._release(stage.endpoint)
         else:
             self._leave_queue()
+
+    def close(self) -> None:
+        """The request is over."""
+        if self._resumption is not None:
+            self._resumption.close()
 
     def pause(self) -> None:
         """The client does not keep up."""
@@ -162,6 +131,8 @@ class Attempts:
     def _give_up(self, step: GiveUp) -> None:
         if step.silence:
             self._refuse(worker_silent(step.model.name))
+        elif step.differs:
+            self._refuse(model_changed(step.model.name))
         elif self._declined is not None:
             self._leave_queue()
             self._sink.respond(*self._declined)
@@ -170,17 +141,19 @@ class Attempts:
 
     def _refuse(self, refusal: RefusedError) -> None:
         self._leave_queue()
+        if self._paused is not None:
+            self._context.metrics.cut(self._dispatch.model.name, refusal.error.code or "")
         self._sink.refuse(refusal)
 
     # In the queue.
 
     def _wait(self, step: Wait) -> None:
-        if isinstance(self._stage, _Waiting) and self._stage.model is step.model:
+        if isinstance(self._stage, Waiting) and self._stage.model is step.model:
             return
         self._leave_queue()
         comment_seconds = self._context.comment_seconds if self._call.stream else None
-        waiting = _Waiting(self, step, self._call.key, comment_seconds)
-        if not waiting.enter():
+        waiting = Waiting(self, step, self._call.key, comment_seconds)
+        if not waiting.enter(first=self._paused is not None):
             self.evict(step.model)
             return
         self._stage = waiting
@@ -189,14 +162,14 @@ class Attempts:
 
     def _leave_queue(self) -> None:
         stage = self._stage
-        if isinstance(stage, _Waiting):
+        if isinstance(stage, Waiting):
             self._stage = None
             self._context.metrics.held(stage.model.name, stage.leave())
 
     def look_again(self) -> bool:
         """There may be a worker; False where there is none for anybody."""
         self._advance(time.monotonic())
-        return not isinstance(self._stage, _Waiting) or self._dispatch.has_failed
+        return not isinstance(self._stage, Waiting) or self._dispatch.has_failed
 
     def evict(self, model: Model) -> None:
         """There is no place for it in the queue."""
@@ -246,8 +219,12 @@ class Attempts:
             self._call.trace.mark("sent")
         asks_usage = self._call.hides_usage and may_ask and endpoint.tells_usage is not False
         body = self._call.body_for(self._dispatch.model.name, with_usage=asks_usage)
-        head = self._call.head(upstream.host_line, self._context.identity(self._call.key), len(body))
-        response = self._stage = Response(self, endpoint, upstream, self._sink, asks_usage=asks_usage)
+        lines = self._context.identity(self._call.key)
+        if self._resumption is not None:
+            document = self._resumption.document()
+            lines, body = lines + resume_lines(len(document)), document + body if document else body
+        head = self._call.head(upstream.host_line, lines, len(body))
+        response = self._stage = Response(self, endpoint, upstream, self._sink, self._resumption, asks_usage=asks_usage)
         if len(body) < BUFFERED_BYTES:
             upstream.send(response, head + body, chunks=self._takes_chunks)
         else:
@@ -272,6 +249,10 @@ class Attempts:
         endpoint, status = response.endpoint, head.status
         if status == 200:
             self._respond(response, head, body)
+        elif head.handed_over and self._resumption is not None and self._resumption.take_over(body):
+            self.on_handed_over(endpoint)
+        elif status in _DIFFERS and self._paused is not None:
+            self._on_different(endpoint)
         elif status in DECLINED:
             self._declined = status, head.to_client, body
             self.on_failure(endpoint, f"status {status}", lost=False)
@@ -293,6 +274,9 @@ class Attempts:
         """The client gets this response."""
         endpoint = response.endpoint
         balancer.note_success(endpoint)
+        if self._paused is not None:
+            (since, why), self._paused = self._paused, None
+            self._context.metrics.resumed(self._dispatch.model.name, why, time.monotonic() - since)
         if status == 200 and self._call.hides_usage:
             endpoint.tells_usage = response.asks_usage
 
@@ -300,11 +284,40 @@ class Attempts:
         """All of a response has come that had begun to go to the client."""
         self._release(endpoint)
 
-    def on_broken(self, endpoint: Endpoint, reason: str) -> None:
-        """A response that had begun to go to the client does not go on."""
-        logger.warning("worker %s was lost in the middle of a response: %s", endpoint.url, reason)
+    def on_broken(self, endpoint: Endpoint, reason: str, *, silent: bool = False) -> None:
+        """A response that had begun to go to the client does not go on here; `silent`: the worker says nothing more."""
+        now = time.monotonic()
         self._release(endpoint)
-        self._sink.refuse(worker_lost(self._dispatch.model.name))
+        if self._resumption is None or not self._resumption.is_possible:
+            logger.warning("worker %s was lost in the middle of a response: %s", endpoint.url, reason)
+            self._context.metrics.cut(self._dispatch.model.name, "not_resumable")
+            self._sink.refuse(worker_lost(self._dispatch.model.name))
+            return
+        self._paused = now, "lost"
+        went_on = self._resumption.went_on()
+        ejected = self._dispatch.lost_midway(endpoint, now, went_on=went_on, silent=silent)
+        self._try_another(endpoint, reason, now, ejected=ejected)
+
+    def on_handed_over(self, endpoint: Endpoint) -> None:
+        """The worker stops, and has said what it takes for another one to go on."""
+        now = time.monotonic()
+        self._release(endpoint)
+        self._paused = now, "handed_over"
+        if self._call.trace is not None:
+            self._call.trace.failed(endpoint.url, "handed over")
+        self._dispatch.handed_over(endpoint)
+        self._advance(now)
+
+    def _on_different(self, endpoint: Endpoint) -> None:
+        """The worker cannot go on with what another one began; a response that is no stream it can begin anew."""
+        if self._resumption is not None and self._resumption.drop():
+            self._open(endpoint, may_ask=True)
+            return
+        self._release(endpoint)
+        balancer.note_success(endpoint)
+        self._dispatch.differs(endpoint)
+        self._note_retry(endpoint, "another model", ejected=False)
+        self._advance(time.monotonic())
 
     def on_stale(self, response: Response) -> None:
         """The worker may have closed the idle connection just as the request came: that says nothing of the worker."""

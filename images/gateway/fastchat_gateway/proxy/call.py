@@ -28,6 +28,7 @@ class Call:
         key: str = "",
         sequences: int = 1,
         hides_usage: bool = False,
+        is_resumable: bool = False,
         has_stream_options: bool = False,
         trace: "Trace | None" = None,
     ) -> None:
@@ -45,6 +46,8 @@ class Call:
         """Completions to be generated, or inputs to be embedded."""
         self.hides_usage = hides_usage
         """It is a stream whose client did not ask for usage: the gateway does, and takes it out of the stream again."""
+        self.is_resumable = is_resumable
+        """Another worker can go on with its response."""
         self.has_stream_options = has_stream_options
         self.trace = trace
         """Its spans, where traces are switched on."""

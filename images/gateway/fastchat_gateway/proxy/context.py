@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import quote
 
-from fastchat.v1alpha1.names import KEY_HEADER
-from fastchat_gateway.proxy.pool import Pool
+from fastchat.v1alpha1.names import KEY_HEADER, RESUMABLE_HEADER, RESUME_HEADER
+from fastchat_gateway.proxy.resumption import ResumeBudget
 from fastchat_gateway.routing.catalog import Catalog
 from fastchat_gateway.telemetry.metrics import Metrics
+from fastchat_gateway.workers.pool import Pool
+
+_RESUMABLE = f"{RESUMABLE_HEADER}: 1\r\n".encode()
+_RESUME = RESUME_HEADER.encode()
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class RelayContext:
     comment_seconds: float
     token: bytes | None = None
     """What a worker knows this gateway by."""
+    resuming: ResumeBudget | None = None
+    """What may be kept of responses, so that they can be resumed; None: none are."""
 
     @cached_property
     def token_line(self) -> bytes:
@@ -31,6 +37,11 @@ class RelayContext:
         if self.token is None or not key:
             return self.token_line
         return self.token_line + _key_line(key)
+
+
+def resume_lines(document: int) -> bytes:
+    """Header lines that ask for a response that can be resumed, and say how long what comes before the body is."""
+    return _RESUMABLE if not document else b"%b%b: %d\r\n" % (_RESUMABLE, _RESUME, document)
 
 
 @lru_cache(maxsize=1024)

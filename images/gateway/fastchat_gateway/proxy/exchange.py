@@ -247,7 +247,7 @@ class Exchange:
     def _count_events(self) -> None:
         """It goes through all bytes, so it is put off: mostly the last of them tell usage, and nobody has to know."""
         for data, chunks in self._uncounted:
-            self._counted += (data.count(b"\n") - 2 * chunks) // self.event_lines
+            self._counted += (data.count(b"\n") - 2 * chunks - 2 * data.count(b"\n:")) // self.event_lines
         self._uncounted = []
         self._uncounted_bytes = 0
 
@@ -279,6 +279,7 @@ class Exchange:
             self.duration = time.monotonic() - self.started
             if self.attempts is not None:
                 self.endpoint = self.attempts.endpoint
+                self.attempts.close()
                 self.attempts = None
             self.body = b""
             done(self)
@@ -290,7 +291,8 @@ class Exchange:
 
     def _first_byte(self, status: int) -> None:
         self.status = status
-        self.first_byte = time.monotonic() - self.started
+        if self.first_byte is None:  # else it goes on at another worker
+            self.first_byte = time.monotonic() - self.started
 
     @property
     def lines(self) -> bytes:

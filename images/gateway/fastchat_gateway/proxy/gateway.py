@@ -113,6 +113,9 @@ class Gateway:
         self._unreported: deque[Exchange] = deque()
         self._flush_timer: asyncio.TimerHandle | None = None
         context.metrics.watch("open_connections", lambda: len(self.connections))
+        budget = context.resuming
+        if budget is not None:
+            context.metrics.watch("resume_bytes", lambda: budget.used)
         context.metrics.watch("streams", lambda: sum(each.streams for each in drain.in_flight))
         context.metrics.watch("keys", lambda: len(keyring))
 
@@ -261,6 +264,7 @@ class Gateway:
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
         lines = to_worker(exchange, with_trace=trace is None)
         call = Call(name, path, exchange.body, lines, stream, key=exchange.key.name, sequences=sequences, trace=trace)
+        call.is_resumable = generates
         if stream and generates and path in COMPLETIONS:
             call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
         exchange.attempts = Attempts(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)

@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING, Final, Protocol
 from fastchat_gateway.errors import RefusedError
 from fastchat_gateway.http.response_head import ResponseHead
 from fastchat_gateway.proxy.documents import Tokens
+from fastchat_gateway.proxy.resumption import Resumption, end_of_units
 from fastchat_gateway.proxy.usage import FIELD, Search, StreamUsage, says_usage
 from fastchat_gateway.routing.catalog import Endpoint
 
 if TYPE_CHECKING:
     from fastchat_gateway.proxy.attempts import Attempts
-    from fastchat_gateway.proxy.upstream import Upstream
+    from fastchat_gateway.workers.upstream import Upstream
 
 BUFFERED_BYTES: Final = 2**20
 """A response that is not a stream is kept whole up to this size, so that a worker may die in the middle of it."""
 DECLINED: Final = (502, 503)
 """By these a worker says: not me, not now."""
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+_OK: Final = 200
 _LONGEST_EVENT: Final = 2**16
+_LONGEST_UNIT: Final = 2**20
 
 
 class Sink(Protocol):
@@ -79,6 +82,14 @@ class _Streaming(_Phase):
     usage: Tokens | None = None
     """What the worker has told so far."""
 
+    @property
+    def is_handed_over(self) -> bool:
+        """The worker does not go on with it, and says so."""
+        return False
+
+    def note(self, units: bytes) -> None:
+        """Whole chunks have gone to the client as they came."""
+
     def part(self, data: bytes) -> bytes:
         """What the client gets now that this has come."""
         raise NotImplementedError
@@ -133,6 +144,44 @@ class _StreamingEvents(_Streaming):
         return data
 
 
+class _StreamingUnits(_StreamingEvents):
+    """It is a stream that can be resumed. The client gets whole units, so that it is known what it has."""
+
+    def __init__(self, resumption: Resumption, *, hides_usage: bool) -> None:
+        super().__init__(hides_usage=hides_usage)
+        self._resumption = resumption
+
+    @property
+    def is_handed_over(self) -> bool:
+        return self._resumption.is_handed_over
+
+    @property
+    def has_ended(self) -> bool:
+        """The client has all of it."""
+        return self._resumption.has_ended and not self._resumption.ends_with_unit
+
+    def note(self, units: bytes) -> None:
+        self._resumption.keep(units)
+
+    def part(self, data: bytes) -> bytes:
+        data = self._rest + data
+        end = end_of_units(data)
+        if len(data) - end > _LONGEST_UNIT:
+            end = len(data)
+        self._rest = data[end:]
+        return self._noted(data[:end])
+
+    def last(self, data: bytes) -> bytes:
+        data, self._rest = self._rest + data, b""
+        return self._noted(data)
+
+    def _noted(self, units: bytes) -> bytes:
+        if units:
+            self._resumption.keep(units)
+            return self._read(units)
+        return units
+
+
 class _Done(_Phase):
     """Nothing more of it goes to the client."""
 
@@ -145,12 +194,20 @@ class Response:
     """The response to one attempt, as its connection reads it: parts go to the client, a whole one to `Attempts`."""
 
     def __init__(
-        self, attempts: "Attempts", endpoint: Endpoint, upstream: "Upstream", sink: Sink, *, asks_usage: bool
+        self,
+        attempts: "Attempts",
+        endpoint: Endpoint,
+        upstream: "Upstream",
+        sink: Sink,
+        resumption: Resumption | None = None,
+        *,
+        asks_usage: bool,
     ) -> None:
         """`asks_usage`: the worker is to tell usage, and the client is not to get it."""
         self._attempts = attempts
         self._upstream = upstream
         self._sink = sink
+        self._resumption = resumption
         self._phase: _Phase = _AWAITED
         self.endpoint = endpoint
         self.asks_usage = asks_usage
@@ -180,6 +237,11 @@ class Response:
             self._give(head, body)
 
     def on_head(self, head: ResponseHead) -> None:
+        resumption = self._resumption
+        if resumption is not None and resumption.has_begun and head.status == _OK and not head.resumable:
+            self.stop()
+            self._attempts.on_bad_response(self.endpoint, "it begins anew")
+            return
         self._phase = _Buffering(head)
         self._attempts.on_first_byte()
 
@@ -208,6 +270,7 @@ class Response:
             self._begin(phase)
             phase = self._phase
         if isinstance(phase, _Streaming):
+            phase.note(data)
             self._sink.write(data, chunks=number, more=more)
 
     def on_complete(self, data: bytes) -> None:
@@ -221,14 +284,20 @@ class Response:
             phase = self._phase
         if isinstance(phase, _Streaming):
             self._phase = _DONE
-            self._attempts.on_end(self.endpoint)
             data = phase.last(data)
             self._note_usage(phase)
+            if phase.is_handed_over:
+                self._hand_over(data)
+                return
+            self._attempts.on_end(self.endpoint)
             self._sink.end(data)
 
     def on_lost(self, reason: str) -> None:
         phase, self._phase = self._phase, _DONE
-        if isinstance(phase, _Streaming):
+        if isinstance(phase, _StreamingUnits) and phase.has_ended:
+            self._attempts.on_end(self.endpoint)
+            self._sink.end(b"")
+        elif isinstance(phase, _Streaming):
             self._attempts.on_broken(self.endpoint, reason)
         elif phase is _AWAITED and self.may_be_stale:
             self._attempts.on_stale(self)
@@ -245,7 +314,7 @@ class Response:
     def on_silent(self, reason: str, *, suspect: bool) -> None:
         phase, self._phase = self._phase, _DONE
         if isinstance(phase, _Streaming):
-            self._attempts.on_broken(self.endpoint, reason)
+            self._attempts.on_broken(self.endpoint, reason, silent=True)
         else:
             self._attempts.on_silent(self.endpoint, reason, suspect=suspect)
 
@@ -260,12 +329,23 @@ class Response:
         """From here on no other worker can have the request."""
         head = buffered.head
         self._attempts.on_begin(self, head.status)
-        begun: _Streaming = _StreamingEvents(hides_usage=self.asks_usage) if head.streams else _StreamingBytes()
-        self._phase = begun
+        begun = self._phase = self._phase_of(head)
         self._sink.begin(head.status, head.to_client, streams=head.streams)
         data = buffered.body()
         if data and self._phase is begun:  # the client may have gone
             self._write(begun, data)
+
+    def _phase_of(self, head: ResponseHead) -> _Streaming:
+        if not head.streams:
+            return _StreamingBytes()
+        if head.resumable and self._resumption is not None:
+            return _StreamingUnits(self._resumption, hides_usage=self.asks_usage)
+        return _StreamingEvents(hides_usage=self.asks_usage)
+
+    def _hand_over(self, data: bytes) -> None:
+        if data:
+            self._sink.write(data)
+        self._attempts.on_handed_over(self.endpoint)
 
     def _write(self, phase: _Streaming, data: bytes) -> None:
         data = phase.part(data)

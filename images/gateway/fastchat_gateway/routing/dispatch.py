@@ -23,10 +23,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Enough workers failed or are full: the client gets the last one's response, or a 502; a 504 after `silence`."""
+    """Enough workers failed or are full: the client gets the last one's response, or a 502; a 504 after `silence`.
+
+    `differs`: none of them has the model that began the response.
+    """
 
     model: Model
     silence: bool = False
+    differs: bool = False
 
 
 class Dispatch:
@@ -48,6 +52,7 @@ class Dispatch:
     _lost = 0
     _full = 0
     _silenced = False
+    _differs = False
     _deadline: float | None = None
     model: Model
 
@@ -80,7 +85,35 @@ class Dispatch:
         if endpoint is not None:
             self.model = model
             return endpoint
-        return GiveUp(model) if self._full else self._wait(model, now)
+        return GiveUp(model, differs=self._differs) if self._full or self._differs else self._wait(model, now)
+
+    def lost_midway(self, endpoint: Endpoint, now: float, *, went_on: bool, silent: bool) -> bool:
+        """The endpoint is gone, or `silent`, after it had begun to respond; True: it is ejected now.
+
+        `went_on`: it had got further than those before it, so that what they died of is not this request.
+        """
+        if went_on:
+            self._began_anew()
+        endpoint.silent = endpoint.silent or silent
+        return self.failed(endpoint, now, lost=True)
+
+    def handed_over(self, endpoint: Endpoint) -> None:
+        """The endpoint stops and gives the request back, with what it has generated."""
+        self._began_anew()
+        self._leave_out(endpoint)
+
+    def differs(self, endpoint: Endpoint) -> None:
+        """The endpoint has another model than the one that began the response."""
+        self._differs = True
+        self._leave_out(endpoint)
+
+    def _began_anew(self) -> None:
+        self._lost = self._rounds = self._full = 0
+        self._silenced = False
+        self._deadline = None
+
+    def _leave_out(self, endpoint: Endpoint) -> None:
+        self._tried = self._tried.union((endpoint.attempt_key,))
 
     def fell_silent(self, endpoint: Endpoint, now: float, *, suspect: bool) -> bool:
         """The endpoint responds no more; `suspect`: this request may be why. True: it is ejected now."""
@@ -90,14 +123,14 @@ class Dispatch:
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
         """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""
-        self._tried = self._tried.union((endpoint.attempt_key,))
+        self._leave_out(endpoint)
         self._failed = True
         self._lost += lost
         return balancer.note_failure(endpoint, now)
 
     def was_full(self, endpoint: Endpoint) -> None:
         """The endpoint's queue is full."""
-        self._tried = self._tried.union((endpoint.attempt_key,))
+        self._leave_out(endpoint)
         self._full += 1
 
     def _wait(self, model: Model, now: float) -> Wait | GiveUp:

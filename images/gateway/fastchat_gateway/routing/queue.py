@@ -30,6 +30,11 @@ class RequestQueue:
         self.sequences = 0
         """What they will take together."""
 
+    def enter_first(self, waiter: Waiter, key: str) -> None:
+        """Take the first place in a key's queue, however many wait: the request has been served in part."""
+        self._waiting[key] = {waiter: None, **self._waiting.get(key, {})}
+        self._count(waiter)
+
     def enter(self, waiter: Waiter, key: str, limit: int) -> bool:
         """Take the last place in a key's queue; False where `limit` requests wait.
 
@@ -41,8 +46,7 @@ class RequestQueue:
                 del self._waiting[key]
             return False
         self._waiting.setdefault(key, own)[waiter] = None
-        self.length += 1
-        self.sequences += waiter.sequences
+        self._count(waiter)
         return True
 
     def leave(self, waiter: Waiter, key: str) -> None:
@@ -67,6 +71,10 @@ class RequestQueue:
         """The model has changed: every waiter looks again."""
         for waiter in self._in_turn():
             waiter.look()
+
+    def _count(self, waiter: Waiter) -> None:
+        self.length += 1
+        self.sequences += waiter.sequences
 
     def _in_turn(self) -> Iterator[Waiter]:
         keys = [list(waiters) for waiters in self._waiting.values()]

@@ -18,10 +18,13 @@ from fastchat_gateway.telemetry.counts import Counts, Times
 
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
-Watched = Literal["keys", "open_connections", "streams"]
+Resumed = Literal["lost", "handed_over"]
+"""Why a response went on at another worker."""
+Watched = Literal["keys", "open_connections", "resume_bytes", "streams"]
 _WATCHED: Mapping[Watched, str] = {
     "keys": "API keys that are configured.",
     "open_connections": "Connections that clients hold.",
+    "resume_bytes": "Kept of responses in progress, so that they can be resumed.",
     "streams": "Streams in progress.",
 }
 
@@ -57,6 +60,10 @@ class Metrics:
         self._duration = self._histogram(
             "request_duration_seconds", "From the request to the response's last byte.", "model", "route"
         )
+        self._resumed = self._histogram(
+            "resumed_seconds", "Pause of responses that went on at another worker.", "model", "reason"
+        )
+        self._cut = self._counter("cut", "Responses that ended in the middle.", "model", "reason")
         self._held = self._histogram("held_seconds", "Time that requests waited for a worker, those that did.", "model")
 
     def watch(self, name: Watched, read: Callable[[], float]) -> None:
@@ -83,6 +90,14 @@ class Metrics:
 
     def queue_refused(self, model: str, reason: Literal["full", "timeout"]) -> None:
         self._queue_refused.add((model, reason))
+
+    def resumed(self, model: str, reason: Resumed, seconds: float) -> None:
+        """A response goes on after a pause."""
+        self._resumed.add((model, reason), seconds)
+
+    def cut(self, model: str, reason: str) -> None:
+        """A response that had begun could not be resumed."""
+        self._cut.add((model, reason))
 
     def retry(self, model: str, *, ejected: bool) -> None:
         self._retries.add((model,))

@@ -10,7 +10,7 @@ from typing import cast
 from fastchat_gateway.clock import Clock
 from fastchat_gateway.descriptors import lacking
 from fastchat_gateway.errors import overloaded
-from fastchat_gateway.proxy.upstream import HEAD_SECONDS, Upstream, address_of
+from fastchat_gateway.workers.upstream import HEAD_SECONDS, Upstream, address_of
 
 # Below the 5 seconds after which uvicorn, and so most workers, close an idle connection.
 IDLE_SECONDS = 4.0
@@ -80,6 +80,10 @@ class Pool:
             upstream.give_up(f"not a byte for {silent_seconds:g} s", suspect=True)
         for upstream in [each for each in self.connections if each.is_late(now)]:
             upstream.refuse(f"a head that did not end within {HEAD_SECONDS:g} s")
+
+    def active(self) -> set[str]:
+        """URLs of workers that have a request."""
+        return {each.url for each in self.connections if each.is_active}
 
     def silent(self, seconds: float) -> set[str]:
         """URLs of workers that have sent nothing for so long in the middle of a request."""

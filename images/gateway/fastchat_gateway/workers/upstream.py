@@ -11,7 +11,7 @@ from fastchat_gateway.http.response_head import BadResponseError
 from fastchat_gateway.http.response_parser import End, Reader, ResponseParser
 
 if TYPE_CHECKING:
-    from fastchat_gateway.proxy.pool import Pool
+    from fastchat_gateway.workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 from typing import Self
 
 from fastchat_gateway.discovery.probe import Probe
-from fastchat_gateway.proxy.pool import Pool
+from fastchat_gateway.workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 

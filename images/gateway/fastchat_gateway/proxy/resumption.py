@@ -1,0 +1,207 @@
+"""What a request's workers have generated so far, as they say it, for another worker to go on from there.
+
+The comments of a stream, and the document, are those of docs/decisions/resumable-streams.md.
+"""
+
+import logging
+import re
+from array import array
+from typing import Final
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+_HANDED_OVER: Final = b":h\n\n"
+"""The last unit of a stream whose worker hands over what it has."""
+_COMMENT = re.compile(rb"(?<=\n):([rt]) ([^\r\n]*)\n\n")
+_UNIT_END = re.compile(rb"(?:^|(?<=\n)):[^\r\n]*\n\n")
+_MOST_UNREAD: Final = 2**12
+"""Bytes of a stream that are kept until its comments are read: some dozen tokens."""
+_CHUNK_END: Final = b"\r\n"
+_EVENT_END: Final = b"\n\n"
+_LARGEST_DOCUMENT: Final = 2**24
+_BYTES_PER_CHOICE: Final = 256
+_MOST_CHOICES: Final = 2**16
+_ENDED: Final = b"."
+_CACHED: Final = b"c"
+
+
+class ResumeBudget:
+    """Bytes that all requests together may keep."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.used = 0
+
+    def take(self, size: int) -> bool:
+        """More is kept; False where that is too much, and nothing is taken then."""
+        if self.used + size > self._most:
+            return False
+        self.used += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.used -= size
+
+
+class _Choice:
+    """One choice: its tokens, four bytes each."""
+
+    __slots__ = ("cached", "ended", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens: array[int] = array("I")
+        self.cached = 0
+        self.ended = False
+
+    def add(self, fields: list[bytes]) -> int:
+        """What a comment says of it; returns how many more bytes are kept."""
+        tokens = array("I", [int(token) for token in fields[1].split(b",") if token])
+        self.tokens.extend(tokens)
+        for field in fields[2:]:
+            if field == _ENDED:
+                self.ended = True
+            elif field.startswith(_CACHED):
+                self.cached = int(field[1:])
+        return len(tokens) * tokens.itemsize
+
+    @property
+    def said(self) -> dict[str, object]:
+        return {"tokens": self.tokens.tolist(), "cached": self.cached, "ended": self.ended}
+
+
+class Resumption:
+    """One request's, until it is closed."""
+
+    def __init__(self, budget: ResumeBudget) -> None:
+        self._budget = budget
+        self._taken = 0
+        self._unread: list[bytes] = []
+        self._unread_bytes = 0
+        self._last = b""
+        self._origin: tuple[int, str, str] | None = None
+        """When the response was created, its seed, and the model's digest; None: no stream has begun."""
+        self._choices: dict[int, _Choice] = {}
+        self._document = b""
+        """By which a worker has handed over a response that is no stream."""
+        self._noted = 0
+        self._is_complete = True
+        """Nothing was left out for want of room, or because it made no sense."""
+
+    @property
+    def has_begun(self) -> bool:
+        """A stream has: the client has its opening."""
+        self._read()
+        return self._origin is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Every choice has; at most the closing events are missing."""
+        self._read()
+        return bool(self._choices) and all(choice.ended for choice in self._choices.values())
+
+    @property
+    def is_handed_over(self) -> bool:
+        """The last unit says that its worker does not go on."""
+        return self._last.removesuffix(_CHUNK_END).endswith(_HANDED_OVER)
+
+    @property
+    def ends_with_unit(self) -> bool:
+        """What was kept last ends with a comment, so that it is known what all of it is made of."""
+        last = self._last.removesuffix(_CHUNK_END)
+        line = last.rfind(b"\n", 0, len(last) - len(_EVENT_END)) + 1
+        return last.endswith(_EVENT_END) and last[line : line + 1] == b":"
+
+    @property
+    def is_possible(self) -> bool:
+        """Another worker can go on with the stream."""
+        return self.has_begun and self._is_complete and self.ends_with_unit
+
+    def keep(self, units: bytes) -> None:
+        """Whole units, chunked or not, that go to the client."""
+        self._last = units
+        self._unread.append(units)
+        self._unread_bytes += len(units)
+        if self._unread_bytes > _MOST_UNREAD:
+            self._read()
+
+    def take_over(self, document: bytes) -> bool:
+        """A worker has handed over a response that is no stream; False where nobody can go on from that."""
+        if not 0 < len(document) <= _LARGEST_DOCUMENT or not self._take(len(document) - len(self._document)):
+            return False
+        self._document = document
+        return True
+
+    def drop(self) -> bool:
+        """Forget what was handed over of a response that is no stream; False where the client has some of it."""
+        self._document = b""
+        return not self.has_begun
+
+    def went_on(self) -> bool:
+        """Something was generated since the last call."""
+        self._read()
+        before, self._noted = self._noted, len(self._document)
+        self._noted += sum(len(choice.tokens) + choice.ended for choice in self._choices.values())
+        return self._noted > before
+
+    def document(self) -> bytes:
+        """What the next worker is told; empty: the request begins anew."""
+        self._read()
+        if self._origin is None:
+            return self._document
+        created, seed, model = self._origin
+        places = range(max(self._choices, default=-1) + 1)
+        choices = [self._choices.get(place, _Choice()).said for place in places]
+        return msgspec.json.encode({"created": created, "seed": seed, "model": model, "choices": choices})
+
+    def close(self) -> None:
+        """The request is over."""
+        self._budget.give_back(self._taken)
+        self._taken = 0
+        self._unread, self._choices, self._document = [], {}, b""
+
+    def _take(self, size: int) -> bool:
+        if not self._budget.take(size):
+            return False
+        self._taken += size
+        return True
+
+    def _read(self) -> None:
+        """Read the comments of what was kept, which is not kept any longer."""
+        if not self._unread:
+            return
+        units = b"\n" + b"".join(self._unread)
+        self._unread, self._unread_bytes = [], 0
+        if not self._is_complete:
+            return
+        try:
+            self._is_complete = self._take(self._read_comments(units))
+        except (ValueError, IndexError, OverflowError) as wrong:
+            logger.warning("a stream cannot be resumed: a comment of its worker makes no sense: %s", wrong)
+            self._is_complete = False
+
+    def _read_comments(self, units: bytes) -> int:
+        """Returns how many more bytes are kept."""
+        size = 0
+        for kind, text in _COMMENT.findall(units):
+            fields = text.split(b" ")
+            if kind == b"r":
+                self._origin = int(fields[0]), fields[1].decode("ascii"), fields[2].decode("ascii")
+                continue
+            place = int(fields[0])
+            if place not in self._choices:
+                if not 0 <= place < _MOST_CHOICES:
+                    raise ValueError(f"choice {place}")
+                self._choices[place] = _Choice()
+                size += _BYTES_PER_CHOICE
+            size += self._choices[place].add(fields)
+        return size
+
+
+def end_of_units(data: bytes) -> int:
+    """Behind the last whole comment of what begins with a unit; 0 where there is none."""
+    end = 0
+    for comment in _UNIT_END.finditer(data):
+        end = comment.end()
+    return end

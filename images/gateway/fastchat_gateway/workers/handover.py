@@ -1,0 +1,72 @@
+"""Workers that stop give back what they have in flight, as soon as others are there that can go on with it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Self
+
+from fastchat_gateway.discovery.probe import Probe
+from fastchat_gateway.routing.catalog import Catalog, Model
+from fastchat_gateway.workers.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.25
+_AGAIN_SECONDS = 1.0
+
+
+class Handover:
+    """Asks each worker that takes no new requests, and has some of this gateway's, to hand them over.
+
+    It is asked once another one is ready that has the same model, by its digest; before that, and where it has another
+    model, it goes on for as long as it may. A worker that does not stop refuses.
+    """
+
+    def __init__(self, catalog: Catalog, pool: Pool, probe: Probe) -> None:
+        self._catalog = catalog
+        self._pool = pool
+        self._probe = probe
+        self._served: Mapping[str, Model] = {}
+        """URL → the model that its worker has, or had when it was last seen with a request."""
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [self._task, *self._asking.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for url, others in self._stopping().items():
+                if url not in self._asking:
+                    self._asking[url] = asyncio.create_task(self._ask(url, others))
+
+    def _stopping(self) -> dict[str, list[str]]:
+        """Workers with requests that take no new ones → those that do, of the same model."""
+        active = self._pool.active()
+        models = {each.url: model for model in self._catalog for each in model.endpoints}
+        self._served = {url: models.get(url) or self._served[url] for url in active & (models.keys() | self._served)}
+        ready = {url: _ready(model) for url, model in self._served.items()}
+        return {url: others for url, others in ready.items() if others and url not in others}
+
+    async def _ask(self, url: str, others: list[str]) -> None:
+        try:
+            digest = await self._probe.digest(url)
+            for other in others if digest else ():
+                if await self._probe.digest(other) == digest:
+                    if await self._probe.hand_over(url):
+                        logger.info("worker %s stops and hands over what it has; %s is there", url, other)
+                    break
+            await asyncio.sleep(_AGAIN_SECONDS)
+        finally:
+            del self._asking[url]
+
+
+def _ready(model: Model) -> list[str]:
+    return [endpoint.url for endpoint in model.endpoints if endpoint.ready and not endpoint.silent]
