@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastchat_gateway.proxy import upstream
+from fastchat_gateway.workers import upstream
 
 CHAT = "/v1/chat/completions"
 JSON = b'{"answer": "hello"}'

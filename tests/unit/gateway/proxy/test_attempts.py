@@ -13,10 +13,10 @@ from fastchat_gateway.proxy.attempts import Attempts
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.documents import Tokens
-from fastchat_gateway.workers.pool import Pool
-from fastchat_gateway.workers.upstream import Upstream
 from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord, QueueLimits
 from fastchat_gateway.telemetry.metrics import Metrics
+from fastchat_gateway.workers.pool import Pool
+from fastchat_gateway.workers.upstream import Upstream
 
 BODY = b'{"model":"m"}'
 EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
