@@ -42,7 +42,7 @@ class _Cards(msgspec.Struct):
 class _State(msgspec.Struct):
     """What is read of a worker's `GET /ready`."""
 
-    model: _Text | None = None
+    digest: _Text | None = None
 
 
 class Probe:
@@ -107,7 +107,7 @@ class Probe:
         try:
             async with asyncio.timeout(self._timeout), self._get(f"{url}/ready") as response:
                 body = await _read(response)
-            return None if body is None else msgspec.json.decode(body, type=_State).model
+            return None if body is None else msgspec.json.decode(body, type=_State).digest
         except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 

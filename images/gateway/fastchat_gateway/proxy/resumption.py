@@ -22,7 +22,7 @@ _CHUNK_END: Final = b"\r\n"
 _EVENT_END: Final = b"\n\n"
 _LARGEST_DOCUMENT: Final = 2**24
 _BYTES_PER_CHOICE: Final = 256
-_MOST_CHOICES: Final = 2**16
+_NO_TOKENS: Final = b"-"
 _ENDED: Final = b"."
 _CACHED: Final = b"c"
 
@@ -57,7 +57,7 @@ class _Choice:
 
     def add(self, fields: list[bytes]) -> int:
         """What a comment says of it; returns how many more bytes are kept."""
-        tokens = array("I", [int(token) for token in fields[1].split(b",") if token])
+        tokens = array("I", [int(token) for token in fields[1].split(b",")] if fields[1] != _NO_TOKENS else [])
         self.tokens.extend(tokens)
         for field in fields[2:]:
             if field == _ENDED:
@@ -74,8 +74,10 @@ class _Choice:
 class Resumption:
     """One request's, until it is closed."""
 
-    def __init__(self, budget: ResumeBudget) -> None:
+    def __init__(self, budget: ResumeBudget, choices: int = 1) -> None:
+        """`choices`: what its response has."""
         self._budget = budget
+        self._size = choices
         self._taken = 0
         self._unread: list[bytes] = []
         self._unread_bytes = 0
@@ -99,7 +101,7 @@ class Resumption:
     def has_ended(self) -> bool:
         """Every choice has; at most the closing events are missing."""
         self._read()
-        return bool(self._choices) and all(choice.ended for choice in self._choices.values())
+        return len(self._choices) == self._size and all(choice.ended for choice in self._choices.values())
 
     @property
     def is_handed_over(self) -> bool:
@@ -151,8 +153,7 @@ class Resumption:
         if self._origin is None:
             return self._document
         created, seed, model = self._origin
-        places = range(max(self._choices, default=-1) + 1)
-        choices = [self._choices.get(place, _Choice()).said for place in places]
+        choices = [self._choices.get(place, _Choice()).said for place in range(self._size)]
         return msgspec.json.encode({"created": created, "seed": seed, "model": model, "choices": choices})
 
     def close(self) -> None:
@@ -191,7 +192,7 @@ class Resumption:
                 continue
             place = int(fields[0])
             if place not in self._choices:
-                if not 0 <= place < _MOST_CHOICES:
+                if not 0 <= place < self._size:
                     raise ValueError(f"choice {place}")
                 self._choices[place] = _Choice()
                 size += _BYTES_PER_CHOICE

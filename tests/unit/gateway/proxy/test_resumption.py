@@ -82,7 +82,7 @@ class Client:
 class Scene:
     """A request for one model, whose workers have an idle connection each."""
 
-    def __init__(self, workers: int, *, stream: bool = True, chunks: bool = True, most: int = 2**20) -> None:
+    def __init__(self, workers: int, *, stream: bool = True, chunks: bool = True, most: int = 2**20, choices: int = 1) -> None:
         catalog = Catalog()
         self.pool = Pool(Clock(), connect_timeout=1)
         urls = [f"http://worker-{number}" for number in range(workers)]
@@ -96,7 +96,7 @@ class Scene:
         model = catalog.find("m")
         assert model is not None
         self.model = model
-        call = Call("m", b"/v1/chat/completions", BODY, b"", stream, is_resumable=True, sequences=CHOICES)
+        call = Call("m", b"/v1/chat/completions", BODY, b"", stream, is_resumable=True, sequences=choices)
         self.attempts = Attempts(context, call, self.client, model, chunks=chunks)
         self.attempts.start(time.monotonic())
 
@@ -153,7 +153,7 @@ async def test_the_next_worker_is_told_exactly_what_the_client_has(seed, chunks)
     sent = units(seed, 60)
     wire = HEAD + chunk(OPENING) + b"".join(chunk(data) for _, data in sent)
     wire = wire[: draw.randrange(len(HEAD) + len(chunk(OPENING)), len(wire) + 1)]
-    scene = Scene(2, chunks=chunks)
+    scene = Scene(2, chunks=chunks, choices=CHOICES)
     first = scene.busy
     while wire:
         size = draw.choice([1, 7, 50, 300, 5000])
@@ -162,7 +162,6 @@ async def test_the_next_worker_is_told_exactly_what_the_client_has(seed, chunks)
     shown = scene.client.shown
     scene.lose()
     told = [choice["tokens"] for choice in scene.told["choices"]]
-    told += [[]] * (CHOICES - len(told))
     assert told == [[token for choice, token in shown if choice == index] for index in range(CHOICES)]
     assert scene.told["seed"] == "00000000000000ff"
     assert scene.told["model"] == "abcd"
@@ -236,7 +235,7 @@ async def test_a_worker_that_begins_a_stream_anew_is_not_passed_on() -> None:
 
 
 async def test_closing_events_come_once_when_the_worker_is_lost_behind_them() -> None:
-    scene = Scene(2)
+    scene = Scene(2, choices=CHOICES)
     wire = HEAD + chunk(OPENING) + b"".join(chunk(unit(1, choice, b" .")) for choice in range(CHOICES))
     scene.busy.data_received(wire)
     scene.busy.data_received(chunk(DONE))

@@ -1,0 +1,149 @@
+"""Responses of every kind at workers that are killed, frozen or stopped: each ends as if nothing had been."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from integration.resuming.requests import KINDS, Received, ask
+from support.eventually import eventually_async
+from support.gateways import Running
+from support.workers import WorkerProcess
+
+COPIES = 2
+"""Responses of each kind at a time."""
+
+
+class Traffic:
+    """Requests of every kind at once, and what came of them."""
+
+    def __init__(self, gateway: Running, *, stream: bool, copies: int = COPIES) -> None:
+        self.received = {(kind, copy): Received() for kind in KINDS for copy in range(copies)}
+        self._tasks = [
+            asyncio.create_task(ask(gateway.client, kind, received, stream=stream))
+            for (kind, _), received in self.received.items()
+        ]
+
+    async def under_way(self, parts: int = 2) -> None:
+        """Until every stream has begun."""
+
+        def all_begun() -> bool:
+            return all(
+                received.text.count("\n\n:t") >= parts or task.done()
+                for received, task in zip(self.received.values(), self._tasks, strict=True)
+            )
+
+        await eventually_async(all_begun)
+        assert not all(task.done() for task in self._tasks)
+
+    async def ended(self) -> dict[tuple[str, int], Received]:
+        await asyncio.gather(*self._tasks)
+        return self.received
+
+
+async def undisturbed(gateway: Running, *, stream: bool) -> dict[str, Received]:
+    received = await Traffic(gateway, stream=stream, copies=1).ended()
+    return {kind: each for (kind, _), each in received.items()}
+
+
+def check_equal(received: dict[tuple[str, int], Received], expected: dict[str, Received]) -> None:
+    for (kind, copy), each in received.items():
+        for choice, events in expected[kind].events.items():
+            at = next((i for i, pair in enumerate(zip(each.events[choice], events)) if pair[0] != pair[1]), None)
+            assert each.events[choice] == events, f"{kind}, choice {choice}, {copy}: event {at} of {len(events)} differs"
+        assert each.numbers == pytest.approx(expected[kind].numbers, abs=1e-3), kind
+
+
+def kill(worker: WorkerProcess) -> None:
+    os.kill(worker.process.pid, signal.SIGKILL)
+
+
+def freeze(worker: WorkerProcess) -> None:
+    os.kill(worker.process.pid, signal.SIGSTOP)
+
+
+def stop(worker: WorkerProcess) -> None:
+    os.kill(worker.process.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("fault", [kill, freeze, stop])
+async def test_streams_of_every_kind_go_on_at_the_other_worker(start_worker, start_gateway, fault) -> None:
+    workers = [start_worker(), start_worker()]
+    gateway: Running = await start_gateway(*workers)
+    expected = await undisturbed(gateway, stream=True)
+    traffic = Traffic(gateway, stream=True)
+    await traffic.under_way()
+    fault(workers[0])
+    check_equal(await traffic.ended(), expected)
+    reason = "handed_over" if fault is stop else "lost"
+    assert await gateway.metric("resumed_seconds_count", model="small", reason=reason) > 0
+    assert await gateway.metric("cut_total", model="small") == 0
+
+
+async def test_streams_that_lose_two_workers_go_on_at_the_third(start_worker, start_gateway) -> None:
+    workers = [start_worker() for _ in range(3)]
+    gateway: Running = await start_gateway(*workers)
+    expected = await undisturbed(gateway, stream=True)
+    traffic = Traffic(gateway, stream=True)
+    await traffic.under_way()
+    kill(workers[0])
+    await traffic.under_way(30)
+    kill(workers[1])
+    check_equal(await traffic.ended(), expected)
+
+
+@pytest.mark.parametrize("fault", [kill, stop])
+async def test_whole_responses_of_every_kind_go_on_at_the_other_worker(start_worker, start_gateway, fault) -> None:
+    workers = [start_worker(), start_worker()]
+    gateway: Running = await start_gateway(*workers)
+    expected = await undisturbed(gateway, stream=False)
+    traffic = Traffic(gateway, stream=False)
+    await eventually_async(lambda: workers[0].gauge("requests_running") > 0)
+    fault(workers[0])
+    check_equal(await traffic.ended(), expected)
+
+
+async def test_a_worker_that_stops_ends_as_soon_as_another_has_its_streams(start_worker, start_gateway) -> None:
+    workers: list[WorkerProcess] = [start_worker(), start_worker()]
+    gateway: Running = await start_gateway(*workers)
+    traffic = Traffic(gateway, stream=True)
+    await traffic.under_way()
+    stop(workers[0])
+    await asyncio.to_thread(workers[0].process.wait)
+    assert not all(received.text.endswith("[DONE]\n\n") for received in traffic.received.values())
+    await traffic.ended()
+
+
+async def test_streams_wait_for_the_worker_that_takes_the_only_ones_place(start_worker, start_gateway) -> None:
+    worker: WorkerProcess = start_worker("--handover=at-once")
+    later: WorkerProcess = start_worker()
+    gateway: Running = await start_gateway(worker, later)
+    expected = await undisturbed(gateway, stream=True)
+    freeze(later)
+    await gateway.reaches(1, "endpoints_ready", model="small")
+    traffic = Traffic(gateway, stream=True)
+    await traffic.under_way()
+    stop(worker)
+    await asyncio.to_thread(worker.process.wait)
+    os.kill(later.process.pid, signal.SIGCONT)
+    check_equal(await traffic.ended(), expected)
+
+
+async def test_a_stream_is_never_made_of_two_models(start_worker, start_gateway, tmp_path) -> None:
+    from support.models.small import save_small
+
+    worker: WorkerProcess = start_worker()
+    other: WorkerProcess = start_worker(model=save_small(tmp_path / "other", seed=1))
+    gateway: Running = await start_gateway(worker, other)
+    received = [Received() for _ in range(4)]
+    tasks = [asyncio.create_task(ask(gateway.client, "greedy", each, stream=True)) for each in received]
+    await eventually_async(lambda: all("\n\n:t" in each.text for each in received))
+    kill(worker)
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    cut = [error for error in ended if isinstance(error, AssertionError)]
+    assert cut
+    assert all("model_changed" in str(error) for error in cut)
+
+
+Start = Callable[..., WorkerProcess]
