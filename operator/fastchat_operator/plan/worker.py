@@ -53,7 +53,7 @@ def _service(deployment: ModelDeployment) -> dict[str, Any]:
 
 def _workload(deployment: ModelDeployment, settings: Settings, there: Object | None) -> dict[str, Any]:
     template, made = choose_template(there, _asked(deployment), settings, partial(_template, deployment))
-    replicas, surge = deployment.spec.replicas, _surge(deployment)
+    replicas, surge = deployment.spec.replicas, deployment.spec.surge
     pods = Pods(*_place(deployment), worker_labels(deployment), template, replicas, surge)
     return record(workload_for(deployment).manifest(pods), made)
 
@@ -78,11 +78,6 @@ def _own_roll(deployment: ModelDeployment) -> str:
 
 def _place(deployment: ModelDeployment) -> tuple[str, str]:
     return deployment.metadata.namespace or "default", worker_name(deployment.metadata.name)
-
-
-def _surge(deployment: ModelDeployment) -> int:
-    surge = deployment.spec.max_surge
-    return (0 if deployment.spec.gpus else 1) if surge is None else surge
 
 
 def _pod(deployment: ModelDeployment, settings: Settings) -> dict[str, Any]:

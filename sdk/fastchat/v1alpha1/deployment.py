@@ -266,6 +266,11 @@ class Spec(Part):
         ),
     )
 
+    @property
+    def surge(self) -> int:
+        """Workers beyond replicas while the workers are replaced: `max_surge`, or its default."""
+        return (0 if self.gpus else 1) if self.max_surge is None else self.max_surge
+
 
 # --------------------------------------------------------------------------------------------------------------------
 # Status

@@ -223,4 +223,5 @@ def _record(
         created=int(created.timestamp()) if created else 0,
         queue=QueueLimits(spec.queue.max_requests, spec.queue.timeout_seconds),
         load_balancing=spec.load_balancing,
+        replaced_in_place=spec.surge == 0,
     )

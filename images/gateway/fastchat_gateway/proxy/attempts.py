@@ -66,7 +66,8 @@ class Attempts:
         self._sink = sink
         self._dispatch = Dispatch(context.catalog, call.model, prefix)
         self._takes_chunks = chunks
-        self._resumption = Resumption(context.resuming, call.sequences) if call.is_resumable and context.resuming else None
+        resuming = context.resuming if call.is_resumable else None
+        self._resumption = None if resuming is None else Resumption(resuming, call.sequences)
         self._paused: tuple[float, Resumed] | None = None
         """Since when nothing is generated for a response that has begun, and why."""
         # Not a default of the class: mypyc (2.4) leaves None out there where the type is a union of more than two.

@@ -58,6 +58,8 @@ class ModelRecord:
     created: int = 0
     queue: QueueLimits = field(default_factory=QueueLimits)
     load_balancing: LoadBalancing = "LeastRequests"
+    replaced_in_place: bool = False
+    """A worker's successor can only start once it has gone."""
 
 
 NO_LIMIT = sys.maxsize

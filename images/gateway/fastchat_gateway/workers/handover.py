@@ -18,8 +18,9 @@ _AGAIN_SECONDS = 1.0
 class Handover:
     """Asks each worker that takes no new requests, and has some of this gateway's, to hand them over.
 
-    It is asked once another one is ready that has the same model, by its digest; before that, and where it has another
-    model, it goes on for as long as it may. A worker that does not stop refuses.
+    It is asked once another one is ready that has the same model, by its digest, and at once where none is ready and
+    one can only come when this one has gone. Else it goes on for as long as it may. A worker that does not stop
+    refuses.
     """
 
     def __init__(self, catalog: Catalog, pool: Pool, probe: Probe) -> None:
@@ -53,19 +54,21 @@ class Handover:
         models = {each.url: model for model in self._catalog for each in model.endpoints}
         self._served = {url: models.get(url) or self._served[url] for url in active & (models.keys() | self._served)}
         ready = {url: _ready(model) for url, model in self._served.items()}
-        return {url: others for url, others in ready.items() if others and url not in others}
+        in_place = {url for url, model in self._served.items() if model.record.replaced_in_place}
+        return {url: others for url, others in ready.items() if url not in others and (others or url in in_place)}
 
     async def _ask(self, url: str, others: list[str]) -> None:
+        """`others`: ready workers of the same model; empty: it is replaced in place."""
         try:
-            digest = await self._probe.digest(url)
-            for other in others if digest else ():
-                if await self._probe.digest(other) == digest:
-                    if await self._probe.hand_over(url):
-                        logger.info("worker %s stops and hands over what it has; %s is there", url, other)
-                    break
+            if (not others or await self._has_equal(url, others)) and await self._probe.hand_over(url):
+                logger.info("worker %s stops and hands over what it has", url)
             await asyncio.sleep(_AGAIN_SECONDS)
         finally:
             del self._asking[url]
+
+    async def _has_equal(self, url: str, others: list[str]) -> bool:
+        digest = await self._probe.digest(url)
+        return digest is not None and digest in [await self._probe.digest(other) for other in others]
 
 
 def _ready(model: Model) -> list[str]:

@@ -82,7 +82,9 @@ class Client:
 class Scene:
     """A request for one model, whose workers have an idle connection each."""
 
-    def __init__(self, workers: int, *, stream: bool = True, chunks: bool = True, most: int = 2**20, choices: int = 1) -> None:
+    def __init__(
+        self, workers: int, *, stream: bool = True, chunks: bool = True, most: int = 2**20, choices: int = 1
+    ) -> None:
         catalog = Catalog()
         self.pool = Pool(Clock(), connect_timeout=1)
         urls = [f"http://worker-{number}" for number in range(workers)]
