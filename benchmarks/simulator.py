@@ -2,7 +2,8 @@
 
 python benchmarks/simulator.py PORT [--load 0] [--tokens 32] [--interval 0] …
 
-Tokens are numbers, so that a lost one is missed. GET /engine tells its requests and its cache's hits.
+Tokens are numbers, so that a lost one is missed. GET /engine tells its requests and its cache's hits. A stream that is
+asked to be resumable is (docs/decisions/resumable-streams.md): it goes on with the number after the last one.
 It keeps the worker contract of docs/architecture/worker.md, so that it is an engine of type Custom in a cluster too.
 """
 
@@ -35,7 +36,14 @@ _USAGE = (
     b'"usage":{"prompt_tokens":1,"completion_tokens":%%d,"total_tokens":%%d}}\n\n'
 ) % MODEL.encode()
 _LEAVING = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_GONE_TO_OTHERS = b"HTTP/1.1 204 No Content\r\n\r\n"
+_NOT_LEAVING = b"HTTP/1.1 409 Conflict\r\ncontent-length: 0\r\n\r\n"
+_STATE = b'{"digest":"sim"}'
+_NOT_READY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n\r\n%b" % (len(_STATE), _STATE)
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_RESUMABLE_HEAD = _STREAM_HEAD[:-2] + b"x-fastchat-resumable: 1\r\n\r\n"
+_ORIGIN = b":r 1 0000000000000001 sim\n\n"
+_HANDED_OVER = b":h\n\n"
 
 
 def _whole(body: bytes) -> bytes:
@@ -123,6 +131,10 @@ class Pace:
             self._wait()
         self._streams.add(stream)
 
+    def hand_over(self) -> None:
+        """Ends the streams that others can go on with."""
+        self._streams = {stream for stream in self._streams if not stream.hand_over()}
+
     def _wait(self) -> None:
         loop = asyncio.get_running_loop()
         self._due = max(self._due + self._interval, loop.time())
@@ -158,7 +170,18 @@ class Request(msgspec.Struct):
     stream_options: dict[str, Any] | None = None
 
 
+class Choice(msgspec.Struct):
+    tokens: list[int]
+
+
+class Progress(msgspec.Struct):
+    """What another worker has generated."""
+
+    choices: list[Choice]
+
+
 _decode = msgspec.json.Decoder(Request).decode
+_progress = msgspec.json.Decoder(Progress).decode
 
 
 @dataclass(frozen=True)
@@ -181,11 +204,16 @@ class Engine:
 class Answer:
     """A request's way: it waits for a slot, its prompt is read, its tokens are written."""
 
-    def __init__(self, engine: Engine, connection: "Connection", request: Request) -> None:
+    def __init__(
+        self, engine: Engine, connection: "Connection", request: Request, *, resumable: bool, begun: int | None
+    ) -> None:
+        """`begun`: it goes on behind so many tokens; None: it is a new one."""
         self._engine = engine
         self._connection = connection
         self._request = request
-        self._number = 0
+        self._resumable = resumable
+        self._is_new = begun is None
+        self._number = begun or 0
         engine.drain.in_flight += 1
         engine.slots.take(self._prefill)
 
@@ -201,7 +229,9 @@ class Answer:
         if self._connection.gone:
             self._end()
         elif self._request.stream:
-            self._connection.write(_STREAM_HEAD)
+            self._connection.write(_RESUMABLE_HEAD if self._resumable else _STREAM_HEAD)
+            if self._resumable and self._is_new:
+                self._connection.write(_chunked(_ORIGIN))
             self._chunk = _CHUNK.replace(b"ID", msgspec.json.encode(self._request.user or "c").replace(b"%", b"%%"))
             self._last = self._request.max_tokens or self._engine.tokens
             self.step()
@@ -222,13 +252,23 @@ class Answer:
             return False
         if self._connection.full:
             return True
-        if self._number == self._last:
+        if self._number >= self._last:
             self._connection.write(self._usage() + _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
             self._end()
             return False
-        self._connection.write_by_itself(_chunked(self._chunk % self._number))
+        unit = self._chunk % self._number
+        if self._resumable:
+            unit += b":t 0 %d%b\n\n" % (self._number, b" ." if self._number + 1 == self._last else b"")
+        self._connection.write_by_itself(_chunked(unit))
         self._number += 1
         return True
+
+    def hand_over(self) -> bool:
+        """Whether another worker has it from here on."""
+        if self._resumable:
+            self._connection.write(_chunked(_HANDED_OVER) + b"0\r\n\r\n")
+            self._end()
+        return self._resumable
 
     def _usage(self) -> bytes:
         """The chunk that says it, where it is asked for."""
@@ -277,6 +317,13 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = self._body = b""
+        self._resumable, self._resume = False, 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name == b"x-fastchat-resumable":
+            self._resumable = True
+        elif name == b"x-fastchat-resume":
+            self._resume = int(value)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -289,12 +336,27 @@ class Connection(asyncio.Protocol):
             self.write(_whole(_CARDS))
         elif self._url == b"/engine":
             self.write(_whole(self._engine.state()))
+        elif self._url == b"/ready":
+            self.write(_NOT_READY if self._engine.drain.leaving else _whole(_STATE))
+        elif self._url == b"/internal/handover":
+            self._hand_over()
         elif self._engine.drain.leaving and self._url != b"/health":
             self.write(_LEAVING)
         elif not self._body:
             self.write(_whole(b"{}"))
         else:
-            Answer(self._engine, self, _decode(self._body))
+            self._answer()
+
+    def _hand_over(self) -> None:
+        if self._engine.drain.leaving:
+            self._engine.pace.hand_over()
+        self.write(_GONE_TO_OTHERS if self._engine.drain.leaving else _NOT_LEAVING)
+
+    def _answer(self) -> None:
+        request, begun = _decode(self._body[self._resume :]), None
+        if self._resume:
+            begun = len(_progress(self._body[: self._resume]).choices[0].tokens)
+        Answer(self._engine, self, request, resumable=self._resumable, begun=begun)
 
 
 async def main() -> None:

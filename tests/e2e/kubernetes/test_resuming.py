@@ -1,4 +1,4 @@
-"""Streams outlive their workers: one is killed, one rolled out where only one has room, one scaled away; none is cut."""
+"""Streams outlive their workers: killed, replaced where only one has room, and taken away."""
 
 import json
 import signal

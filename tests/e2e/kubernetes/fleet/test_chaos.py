@@ -1,4 +1,4 @@
-"""Everything that breaks, in turn, under 16 clients: what is lost is only what a killed or frozen worker was streaming.
+"""Everything that breaks, in turn, under 16 clients: no request fails, and no stream is cut.
 
 FASTCHAT_CHAOS_SECONDS (default: once through everything) goes on for longer.
 """
@@ -15,8 +15,6 @@ from product.traffic import Traffic
 SECONDS = float(os.environ.get("FASTCHAT_CHAOS_SECONDS", "0"))
 CLIENTS = 16
 PAUSE_SECONDS = 3
-LOST_WITHIN_SECONDS = 30
-"""After a worker was killed or frozen, its streams are known to be lost."""
 
 
 @pytest.fixture
@@ -34,8 +32,6 @@ class Chaos:
         self._team = team
         self._release = release
         self._cluster = cluster
-        self.took_streams = []
-        """When something was done to a worker that may cut its streams."""
 
     def _worker(self):
         self._team.wait_ready("sim")
@@ -43,7 +39,6 @@ class Chaos:
 
     def _signal(self, sig):
         (container,) = self._worker()["status"]["containerStatuses"]
-        self.took_streams.append(time.time())
         assert self._cluster.signal(container["containerID"], sig)
         return container["containerID"]
 
@@ -54,6 +49,10 @@ class Chaos:
         container = self._signal(signal.SIGSTOP)
         time.sleep(20)
         self._cluster.signal(container, signal.SIGCONT)
+
+    def take_a_worker_away(self):
+        """As a node is drained."""
+        self._team.kubectl("delete", "pod", self._worker()["metadata"]["name"], "--wait=false")
 
     def delete_a_gateway_pod(self):
         gateways = self._team.gateways()
@@ -80,11 +79,17 @@ class Chaos:
 
     @property
     def everything(self):
-        yield from (self.kill_a_worker, self.freeze_a_worker, self.delete_a_gateway_pod, self.delete_the_operators)
-        yield from (self.roll_out, self.scale_down_and_up, self.restart_the_api_server)
+        yield from (self.kill_a_worker, self.freeze_a_worker, self.take_a_worker_away)
+        yield from (
+            self.delete_a_gateway_pod,
+            self.delete_the_operators,
+            self.roll_out,
+            self.scale_down_and_up,
+            self.restart_the_api_server,
+        )
 
 
-def test_whatever_breaks_only_streams_of_lost_workers_are_cut(team, release, local_cluster):
+def test_whatever_breaks_no_request_fails_and_no_stream_is_cut(team, release, local_cluster):
     chaos = Chaos(team, release, local_cluster)
     until = time.monotonic() + SECONDS
     with Traffic(team, "sim", clients=CLIENTS, retries=1) as traffic:
@@ -97,9 +102,5 @@ def test_whatever_breaks_only_streams_of_lost_workers_are_cut(team, release, loc
                 break
         team.wait_ready("sim")
         seen = traffic.stop()
-    print(f"\n{seen['answers']} answers, {len(seen['cut'])} streams cut, longest stall {seen['longest']} s")
-    unexplained = [
-        cut for cut in seen["cut"] if not any(0 <= cut - at < LOST_WITHIN_SECONDS for at in chaos.took_streams)
-    ]
-    assert seen["failures"] + unexplained == []
-    assert len(seen["cut"]) <= CLIENTS * len(chaos.took_streams)
+    print(f"\n{seen['answers']} answers, longest stall {seen['longest']} s")
+    assert seen["failures"] + seen["cut"] == []
