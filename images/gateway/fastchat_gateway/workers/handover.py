@@ -11,7 +11,7 @@ from fastchat_gateway.workers.pool import Pool
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 _AGAIN_SECONDS = 1.0
 
 

@@ -145,3 +145,39 @@ def test_after_three_full_queues_no_fourth_is_tried() -> None:
     dispatch = Dispatch(catalog(*URLS, "http://c", "http://d"), "m")
     assert len({was_full(dispatch) for _ in range(3)}) == 3
     assert isinstance(dispatch.next(0), GiveUp)
+
+
+def lose_midway(dispatch: Dispatch, *, went_on: bool) -> None:
+    step = dispatch.next(0)
+    assert isinstance(step, Endpoint)
+    dispatch.lost_midway(step, 0, went_on=went_on, silent=False)
+
+
+def test_workers_lost_after_they_had_gone_on_are_no_reason_to_give_up() -> None:
+    dispatch = Dispatch(catalog(*URLS, "http://c", "http://d"), "m")
+    for _ in range(3):
+        lose_midway(dispatch, went_on=True)
+    assert isinstance(dispatch.next(0), Endpoint)
+    lose_midway(dispatch, went_on=False)
+    assert isinstance(dispatch.next(0), GiveUp)
+
+
+def test_a_worker_that_handed_over_is_not_asked_again_and_has_not_failed() -> None:
+    models = catalog("http://a")
+    dispatch = Dispatch(models, "m")
+    step = dispatch.next(0)
+    assert isinstance(step, Endpoint)
+    dispatch.handed_over(step)
+    assert isinstance(dispatch.next(0), Wait)
+    assert models.suspects() == []
+
+
+def test_with_only_workers_left_that_have_another_model_it_gives_up_and_says_so() -> None:
+    dispatch = Dispatch(catalog(*URLS), "m")
+    for _ in URLS:
+        step = dispatch.next(0)
+        assert isinstance(step, Endpoint)
+        dispatch.differs(step)
+    step = dispatch.next(0)
+    assert isinstance(step, GiveUp)
+    assert step.differs

@@ -115,3 +115,14 @@ def test_a_queue_without_places_takes_nobody() -> None:
     assert not Waiting("a1", requests).enter(0)
     requests.wake()
     assert requests.length == 0
+
+
+def test_what_was_served_in_part_comes_first_of_its_key_however_many_wait() -> None:
+    requests, waiting = queue("a1", "a2", "b1", limit=3)
+    first = Waiting("a0", requests, waiting[0].workers, waiting[0].served, waiting[0].evicted)
+    requests.enter_first(first, "a")
+    assert (requests.length, requests.sequences) == (4, 4)
+    waiting[0].workers += ["w"] * 4
+    requests.wake()
+    assert waiting[0].served == ["a0", "b1", "a1", "a2"]
+    assert requests.length == 0
