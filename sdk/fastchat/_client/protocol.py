@@ -16,9 +16,11 @@ from fastchat._client.failures import (
     unless_error,
     what_is_wrong,
 )
+from fastchat._client.progress import Progress
 from fastchat._client.retry import Outcome
 from fastchat._client.settings import Settings, timeouts
-from fastchat._client.sse import EventParser
+from fastchat._client.sse import Comment, EventParser
+from fastchat._runtime.resuming import RESUME_HEADER
 from fastchat._runtime.version import version
 from fastchat.errors import APIConnectionError
 
@@ -39,8 +41,8 @@ class Call(Generic[T]):
     """Instead of the settings' timeout."""
 
 
-def prepare_request(settings: Settings, call: Call[Any]) -> httpx.Request:
-    """The HTTP request of a call.
+def prepare_request(settings: Settings, call: Call[Any], progress: bytes = b"") -> httpx.Request:
+    """The HTTP request of a call. progress: what a server is to go on from, where it has begun with it.
 
     Raises:
         TypeError: a parameter that JSON cannot carry.
@@ -53,6 +55,9 @@ def prepare_request(settings: Settings, call: Call[Any]) -> httpx.Request:
     if call.body is not None:
         headers["Content-Type"] = "application/json"
         content = json.dumps(call.body, default=_plain, ensure_ascii=False, allow_nan=False).encode()
+        if progress:
+            headers[RESUME_HEADER] = str(len(progress))
+            content = progress + content
     return httpx.Request(
         "GET" if content is None else "POST",
         f"{settings.base_url}{call.path}",
@@ -116,14 +121,24 @@ def handle_response(call: Call[T], response: httpx.Response) -> T:
 
 
 class EventReader(Generic[T]):
-    """Makes a stream's bytes results."""
+    """Makes a stream's bytes results.
+
+    Where the server can go on with a stream after it was lost, an event is given when it is known what it is made of:
+    that is said behind it.
+    """
 
     def __init__(self, call: Call[T], response: httpx.Response) -> None:
         self._call = call
-        self._response = response
-        self._parser = EventParser()
+        self.progress = Progress()
         self.done = False
         """`[DONE]` has come: the response is complete, whatever becomes of the connection."""
+        self.go_on(response)
+
+    def go_on(self, response: httpx.Response) -> None:
+        """What comes next is of this response, which goes on where the one before was lost."""
+        self._response = response
+        self._parser = EventParser()
+        self._held: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[T]:
         """The results that `chunk` completes.
@@ -132,18 +147,26 @@ class EventReader(Generic[T]):
             APIStatusError: the server broke off with an error.
             APIResponseError: an event that is not a JSON object of this call.
         """
-        for data in self._parser.feed(chunk):
-            if data == "[DONE]":
-                self.done = True
-            if not self.done:
-                yield self._result(data)
+        for item in self._parser.feed(chunk):
+            if isinstance(item, Comment):
+                gives = self.progress.note(item)
+            else:
+                self.done = self.done or item == "[DONE]"
+                self._held += [] if self.done else [item]
+                gives = self.done or not self.progress.is_known
+            if gives:
+                held, self._held = self._held, []
+                yield from map(self._result, held)
 
     def end(self) -> None:
         """The stream has ended.
 
         Raises:
             APIConnectionError: before `[DONE]`.
+            APIStatusError: with an error.
         """
+        for data in self._held:
+            self._result(data)
         if not self.done:
             raise APIConnectionError(
                 f"The stream from {server_of(self._response.url)} ended without [DONE]: the response is incomplete."

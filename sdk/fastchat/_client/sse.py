@@ -6,22 +6,36 @@ Source: WHATWG HTML, section 9.2 (https://html.spec.whatwg.org/multipage/server-
 from collections.abc import Iterator
 
 
+class Event(str):
+    """Data of an event."""
+
+    __slots__ = ()
+
+
+class Comment(str):
+    """What stands behind the colon of a comment."""
+
+    __slots__ = ()
+
+
 class EventParser:
-    """Takes a stream's bytes as they come and gives the data of each event; comments and other fields are left out."""
+    """Takes a stream's bytes as they come and gives the data of each event, and comments; other fields are left out."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._after_cr = False
         self._data: list[str] = []
 
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        """The data of the events that `chunk` completes; an event that the stream breaks off in is never given."""
+    def feed(self, chunk: bytes) -> Iterator[Event | Comment]:
+        """What `chunk` completes; an event that the stream breaks off in is never given."""
         for line in self._lines(chunk):
-            if line:
+            if line.startswith(b":"):
+                yield Comment(line[1:].decode(errors="replace"))
+            elif line:
                 self._take(line)
             elif self._data:
                 data, self._data = "\n".join(self._data), []
-                yield data
+                yield Event(data)
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes. A CR ends a line at once: an LF that heads the next chunk belongs to it."""

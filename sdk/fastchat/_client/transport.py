@@ -11,6 +11,7 @@ from typing import TypeVar
 import httpx
 
 from fastchat import api
+from fastchat._client.losses import Again
 from fastchat._client.protocol import (
     Call,
     EventReader,
@@ -55,16 +56,17 @@ class Transport:
     def stream(self, call: Call[T]) -> Stream[T]:
         """Send a call and wait for its stream to begin; raises as `request` does."""
         response = self._send(call, stream=True)
-        return Stream(response, EventReader(call, response), self)
+        again = Again(lambda progress: self._send(call, stream=True, progress=progress), self._settings().max_retries)
+        return Stream(response, EventReader(call, response), again)
 
     def close(self) -> None:
         """Close the connections, unless they are of a client that was given."""
         self._closed = True
         _close(self._made)
 
-    def _send(self, call: Call[T], *, stream: bool) -> httpx.Response:
+    def _send(self, call: Call[T], *, stream: bool, progress: bytes = b"") -> httpx.Response:
         settings, client = self._settings(), self._client()
-        request = prepare_request(settings, call)
+        request = prepare_request(settings, call, progress)
         if self._given is not None:
             request = with_defaults(self._given, request)
         for attempt in itertools.count():
@@ -126,7 +128,8 @@ class AsyncTransport:
     async def stream(self, call: Call[T]) -> AsyncStream[T]:
         """Send a call and wait for its stream to begin; raises as `request` does."""
         response = await self._send(call, stream=True)
-        return AsyncStream(response, EventReader(call, response), self)
+        again = Again(lambda progress: self._send(call, stream=True, progress=progress), self._settings().max_retries)
+        return AsyncStream(response, EventReader(call, response), again)
 
     async def aclose(self) -> None:
         """Close the running loop's connections, unless they are of a client that was given.
@@ -138,9 +141,9 @@ class AsyncTransport:
         if lifetime is not None:
             await lifetime.aclose()
 
-    async def _send(self, call: Call[T], *, stream: bool) -> httpx.Response:
+    async def _send(self, call: Call[T], *, stream: bool, progress: bytes = b"") -> httpx.Response:
         settings, client = self._settings(), await self._client()
-        request = prepare_request(settings, call)
+        request = prepare_request(settings, call, progress)
         if self._given is not None:
             request = with_defaults(self._given, request)
         for attempt in itertools.count():

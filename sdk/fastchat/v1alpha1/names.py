@@ -30,18 +30,6 @@ INTERNAL_TOKEN_VARIABLE = "FASTCHAT_INTERNAL_TOKEN"  # noqa: S105  # its name
 KEY_HEADER = "x-fastchat-key"
 """Header in which a gateway tells its workers the name of a request's API key, never the key."""
 
-RESUMABLE_HEADER = "x-fastchat-resumable"
-"""In a request to a worker: the response is to say what it takes to go on elsewhere. In a response: it does."""
-
-RESUME_HEADER = "x-fastchat-resume"
-"""In a request to a worker: so many bytes before the body say what was generated elsewhere, to go on from there."""
-
-HANDED_OVER_HEADER = "x-fastchat-handed-over"
-"""In a 503 of a worker: the body says what was generated, for another worker to go on from there."""
-
-HANDOVER_PATH = "/internal/handover"
-"""Where gateways tell a worker that stops that others are there to take over what it has in flight."""
-
 KEYS = "fastchat-keys"
 """Name of the Secret with a namespace's API keys: an entry per key, by the key's name."""
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 import aiohttp
 import msgspec
 
+from fastchat._runtime.resuming import HANDOVER_PATH
 from fastchat.api.routes import MODELS
-from fastchat.v1alpha1.names import HANDOVER_PATH
 from fastchat_gateway import descriptors
 
 READY_PATHS = ("/ready", "/health")

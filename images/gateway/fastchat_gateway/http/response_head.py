@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from fastchat.v1alpha1.names import HANDED_OVER_HEADER, RESUMABLE_HEADER
+from fastchat._runtime.resuming import HANDED_OVER_HEADER, RESUMABLE_HEADER
 from fastchat_gateway.http.headers import Headers, render
 
 LARGEST_HEAD = 32 * 2**10

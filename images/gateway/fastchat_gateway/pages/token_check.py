@@ -14,7 +14,7 @@ from fastchat_gateway.pages.collect import collect
 from fastchat_gateway.proxy.body import check_structure
 from fastchat_gateway.proxy.call import Call
 from fastchat_gateway.proxy.exchange import Exchange
-from fastchat_gateway.proxy.gateway import Gateway, to_worker
+from fastchat_gateway.proxy.gateway import Gateway
 from fastchat_gateway.routing.catalog import Model
 
 _QUICK_BYTES = 4096
@@ -62,7 +62,8 @@ class TokenCheck:
     async def _forward(self, model: Model, items: list[TokenCheckItem], exchange: Exchange) -> list[TokenCheckResult]:
         name = model.name
         body = await _aside(exchange.body, lambda: _renamed(items, name))
-        call = Call(name, TOKEN_CHECK.worker_path.encode(), body, to_worker(exchange), key=exchange.key.name)
+        lines = exchange.to_worker(with_trace=True)
+        call = Call(name, TOKEN_CHECK.worker_path.encode(), body, lines, key=exchange.key.name)
         status, document = await collect(self._gateway.context, call, model)
         if status != 200:
             raise from_worker(status, document)

@@ -34,8 +34,8 @@ from fastchat_gateway.workers.upstream import Upstream
 logger = logging.getLogger(__name__)
 
 _REFUSED = (400, 422)
-_DIFFERS = (400, 409, 422)
-"""Of a request to go on with a response: the worker has another model, or is of a release that cannot."""
+_OTHER_MODEL = 409
+"""Of a request to go on with a response. By `_REFUSED` a worker may be of a release that cannot."""
 _MAY_BE_FULL = 429
 
 
@@ -70,9 +70,17 @@ class Attempts:
         self._resumption = None if resuming is None else Resumption(resuming, call.sequences)
         self._paused: tuple[float, Resumed] | None = None
         """Since when nothing is generated for a response that has begun, and why."""
+        if call.progress is not None and self._resumption is not None:
+            self._resumption.restore(call.progress)
+            self._paused = time.monotonic(), "reconnected"
         # Not a default of the class: mypyc (2.4) leaves None out there where the type is a union of more than two.
         self._stage: Waiting | _Connecting | Response | None = None
         """None: between two of them, and when the request is over."""
+
+    @property
+    def _is_ours(self) -> bool:
+        """What there is to go on from is of a worker, and not of a client."""
+        return self._call.progress is None
 
     @property
     def sequences(self) -> int:
@@ -252,7 +260,7 @@ class Attempts:
             self._respond(response, head, body)
         elif head.handed_over and self._resumption is not None and self._resumption.take_over(body):
             self.on_handed_over(endpoint)
-        elif status in _DIFFERS and self._paused is not None:
+        elif self._paused is not None and (status == _OTHER_MODEL or (status in _REFUSED and self._is_ours)):
             self._on_different(endpoint)
         elif status in DECLINED:
             self._declined = status, head.to_client, body

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
+from fastchat._runtime.resuming import RESUME_HEADER
 from fastchat.api import structure
 from fastchat_gateway.errors import RefusedError, bad_request, too_complex
 from fastchat_gateway.proxy import shapes
-from fastchat_gateway.proxy.shapes import Request, Value
+from fastchat_gateway.proxy.shapes import Progress, Request, Value
 
 MOST_SEQUENCES: Final = 2048
 """For so many a request counts at most: more than that no worker takes."""
@@ -90,6 +91,19 @@ def documents(body: bytes) -> int:
     """How many texts are to be matched with others, in a body that has been read; at least 1."""
     pairs = shapes.pairs.decode(body)
     return min(max(_length(pairs.documents), _length(pairs.text_2)), MOST_SEQUENCES)
+
+
+def split(size: bytes, body: bytes) -> tuple[Progress, bytes]:
+    """What a client has of a stream that it lost, and its request behind that; raises RefusedError.
+
+    `size`: what it says that the first part has, in bytes.
+    """
+    length = int(size[:9]) if size.isdigit() else 0
+    try:
+        return shapes.progress.decode(body[:length]), body[length:]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"The first bytes of the body, as many as {RESUME_HEADER} says, are no progress of a stream: {error}."
+        raise bad_request(message) from None
 
 
 def with_model(body: bytes, model: str) -> bytes:

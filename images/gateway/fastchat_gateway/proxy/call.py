@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastchat_gateway.http.headers import render
+from fastchat_gateway.proxy.shapes import Progress
 
 if TYPE_CHECKING:
     from fastchat_gateway.telemetry.trace import Trace
@@ -48,6 +49,8 @@ class Call:
         """It is a stream whose client did not ask for usage: the gateway does, and takes it out of the stream again."""
         self.is_resumable = is_resumable
         """Another worker can go on with its response."""
+        self.progress: Progress | None = None
+        """What the client, which lost its connection, has of the stream already."""
         self.has_stream_options = has_stream_options
         self.trace = trace
         """Its spans, where traces are switched on."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import quote
 
-from fastchat.v1alpha1.names import KEY_HEADER, RESUMABLE_HEADER, RESUME_HEADER
+from fastchat._runtime.resuming import RESUMABLE_HEADER, RESUME_HEADER
+from fastchat.v1alpha1.names import KEY_HEADER
 from fastchat_gateway.proxy.resumption import ResumeBudget
 from fastchat_gateway.routing.catalog import Catalog
 from fastchat_gateway.telemetry.metrics import Metrics

@@ -144,6 +144,11 @@ class Exchange:
         """It has been reported; the client may have gone while its request was being read."""
         return self._done is None
 
+    def to_worker(self, *, with_trace: bool) -> bytes:
+        """Header lines by which a worker knows the request; without a trace of our own, the client's."""
+        head = self.head
+        return b"x-request-id: %b\r\n%b%b" % (self.request_id, head.to_worker, head.trace if with_trace else b"")
+
     def note_style(self) -> None:
         """It is of one of the newer APIs. Called once its key's account has given `extra`."""
         self.event_lines = 3

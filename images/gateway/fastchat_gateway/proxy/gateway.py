@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastchat import demand
+from fastchat._runtime.resuming import RESUME_HEADER
 from fastchat.api.routes import ENGINE_EMBEDDINGS
 from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
@@ -48,6 +49,7 @@ PROBES = frozenset({"/health", "/ready"})
 INTERNAL = frozenset({demand.PATH, "/metrics"})
 """For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
 
+_RESUME = RESUME_HEADER.encode()
 _REPORT_SECONDS = 0.1
 _MOST_UNREPORTED = 64
 """Exchanges; to report so many takes a fraction of a millisecond."""
@@ -248,6 +250,9 @@ class Gateway:
         exchange.body, exchange.request_bytes = plain, len(plain)
 
     def _infer(self, exchange: Exchange) -> None:
+        progress = None
+        if _RESUME in exchange.head.named:
+            progress, exchange.body = body.split(exchange.head.named[_RESUME], exchange.body)
         parameters = self._read_for_engine(exchange) if exchange.engine else body.read(exchange.body)
         path = INFERENCE[exchange.path]
         name, stream, generates = parameters.model, parameters.stream, path in GENERATES
@@ -262,9 +267,10 @@ class Gateway:
         if path not in COMPLETIONS:
             exchange.note_style()
         trace = exchange.trace = self._tracer.begin(exchange.head.named)
-        lines = to_worker(exchange, with_trace=trace is None)
+        lines = exchange.to_worker(with_trace=trace is None)
         call = Call(name, path, exchange.body, lines, stream, key=exchange.key.name, sequences=sequences, trace=trace)
         call.is_resumable = generates
+        call.progress = progress if stream and generates else None
         if stream and generates and path in COMPLETIONS:
             call.hides_usage, call.has_stream_options = not parameters.asks_for_usage, parameters.has_stream_options
         exchange.attempts = Attempts(self.context, call, exchange, model, chunks=stream and exchange.takes_chunks)
@@ -373,12 +379,6 @@ class Gateway:
                 exchange.sent,
             )
             self._access_log.write(record)
-
-
-def to_worker(exchange: Exchange, *, with_trace: bool = True) -> bytes:
-    """Header lines by which a worker knows the request; without a trace of our own, the client's."""
-    head = exchange.head
-    return b"x-request-id: %b\r\n%b%b" % (exchange.request_id, head.to_worker, head.trace if with_trace else b"")
 
 
 def _places(key: Key, inputs: int) -> int:

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from fastchat_gateway.proxy import shapes
+
 logger = logging.getLogger(__name__)
 
 _HANDED_OVER: Final = b":h\n\n"
@@ -134,6 +136,17 @@ class Resumption:
             return False
         self._document = document
         return True
+
+    def restore(self, said: shapes.Progress) -> None:
+        """A client, which lost its connection, has this much of the stream already."""
+        self._origin = said.created, said.seed, said.model
+        size = 0
+        for place, choice in enumerate(said.choices[: self._size]):
+            restored = self._choices[place] = _Choice()
+            restored.tokens.extend(choice.tokens)
+            restored.cached, restored.ended = choice.cached, choice.ended
+            size += _BYTES_PER_CHOICE + len(choice.tokens) * restored.tokens.itemsize
+        self._is_complete = self._take(size)
 
     def drop(self) -> bool:
         """Forget what was handed over of a response that is no stream; False where the client has some of it."""

@@ -85,7 +85,25 @@ class Answer(msgspec.Struct):
     choices: list[Choice] | None = None
 
 
+class Generated(msgspec.Struct):
+    """Of one choice, as a client has it that lost a stream."""
+
+    tokens: list[Annotated[int, msgspec.Meta(ge=0, lt=2**32)]]
+    cached: _Count = 0
+    ended: bool = False
+
+
+class Progress(msgspec.Struct):
+    """What such a client says of the stream."""
+
+    created: _Count
+    seed: Annotated[str, msgspec.Meta(max_length=64)]
+    model: Annotated[str, msgspec.Meta(max_length=256)]
+    choices: list[Generated]
+
+
 request = msgspec.json.Decoder(Request)
+progress = msgspec.json.Decoder(Progress)
 pairs = msgspec.json.Decoder(Pairs)
 stream_options = msgspec.json.Decoder(StreamOptions | None)
 usage = msgspec.json.Decoder(Usage)

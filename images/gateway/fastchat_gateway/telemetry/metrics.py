@@ -18,8 +18,8 @@ from fastchat_gateway.telemetry.counts import Counts, Times
 
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
-Resumed = Literal["lost", "handed_over"]
-"""Why a response went on at another worker."""
+Resumed = Literal["lost", "handed_over", "reconnected"]
+"""Why a response went on: its worker was lost or has stopped, or its client came back."""
 Watched = Literal["keys", "open_connections", "resume_bytes", "streams"]
 _WATCHED: Mapping[Watched, str] = {
     "keys": "API keys that are configured.",
@@ -61,7 +61,7 @@ class Metrics:
             "request_duration_seconds", "From the request to the response's last byte.", "model", "route"
         )
         self._resumed = self._histogram(
-            "resumed_seconds", "Pause of responses that went on at another worker.", "model", "reason"
+            "resumed_seconds", "Pause of responses until they went on, mostly at another worker.", "model", "reason"
         )
         self._cut = self._counter("cut", "Responses that ended in the middle.", "model", "reason")
         self._held = self._histogram("held_seconds", "Time that requests waited for a worker, those that did.", "model")

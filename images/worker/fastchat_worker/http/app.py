@@ -8,10 +8,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from fastchat._runtime import docs_page
+from fastchat._runtime.resuming import HANDOVER_PATH
 from fastchat._runtime.version import version
 from fastchat.api import Error
 from fastchat.api.routes import MODEL, MODELS
-from fastchat.v1alpha1.names import HANDOVER_PATH
 from fastchat_worker.errors import RequestError, not_draining, server_error
 from fastchat_worker.http import agent_routes, embedding_routes, inference, openapi, token_routes
 from fastchat_worker.http.auth import Auth

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from fastchat._runtime.coding import ACCEPTED, TooLargeError, coding_of, expand
 from fastchat._runtime.refusal import RefusalError
+from fastchat._runtime.resuming import RESUMABLE_HEADER, RESUME_HEADER
 from fastchat._runtime.surrogates import field_of_half
 from fastchat.api import request_error, structure
 from fastchat.api.common import Request as ApiRequest
-from fastchat.v1alpha1.names import RESUMABLE_HEADER, RESUME_HEADER
 from fastchat_worker.errors import RequestError, half_character, too_complex, too_large
 from fastchat_worker.http.unknown import note_unknown
 from fastchat_worker.serving.resuming.progress import MOST_BYTES, Resumption, parsed, wrong

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from fastchat._runtime.resuming import HANDED_OVER_HEADER, RESUMABLE_HEADER
 from fastchat.api import ChatCompletionRequest, CompletionRequest
 from fastchat.api.routes import API_CHAT_COMPLETIONS, CHAT_COMPLETIONS, COMPLETIONS
-from fastchat.v1alpha1.names import HANDED_OVER_HEADER, RESUMABLE_HEADER
 from fastchat_worker.http.auth import key_of
 from fastchat_worker.http.body import parse_serving, resumption_of
 from fastchat_worker.http.openapi import described

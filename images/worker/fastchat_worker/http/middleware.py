@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastchat.v1alpha1.names import HANDOVER_PATH
+from fastchat._runtime.resuming import HANDOVER_PATH
 from fastchat_worker.errors import not_ready
 from fastchat_worker.http import unknown
 from fastchat_worker.http.refusal import PROBES, refuse

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat._client.sse import EventParser
+from fastchat._client.sse import Comment, Event, EventParser
 
 
 def events(*chunks: bytes) -> list[str]:
     parser = EventParser()
-    return [data for chunk in chunks for data in parser.feed(chunk)]
+    return [item for chunk in chunks for item in parser.feed(chunk) if isinstance(item, Event)]
 
 
 def test_an_event_ends_at_a_blank_line() -> None:
@@ -41,7 +41,13 @@ def test_several_data_lines_are_one_event_of_several_lines() -> None:
     assert events(b'data: {"a":\ndata: 1}\n\n') == ['{"a":\n1}']
 
 
-def test_comments_and_other_fields_are_left_out() -> None:
+def test_comments_come_where_they_stand() -> None:
+    items = list(EventParser().feed(b"data: one\n\n:t 0 1\n\ndata: two\n\n"))
+    assert items == ["one", "t 0 1", "two"]
+    assert [isinstance(item, Comment) for item in items] == [False, True, False]
+
+
+def test_comments_and_other_fields_are_no_events() -> None:
     assert events(b": waiting\n\nevent: x\nid: 1\nretry: 5\ndata: one\n: waiting\n\n") == ["one"]
 
 
