@@ -43,7 +43,7 @@ def test_a_comment_that_makes_no_sense_ends_what_is_known(comment) -> None:
 def test_losses_without_anything_new_between_them_are_counted() -> None:
     made = progress(ORIGIN)
     losses = Losses(made, most=2)
-    broken = httpx.ReadError("gone")
+    broken = httpx.ReadError("gone", request=httpx.Request("POST", "http://gateway"))
     assert all(losses.delay(broken) > 0 for _ in range(2))
     with pytest.raises(APIConnectionError):
         losses.delay(broken)
