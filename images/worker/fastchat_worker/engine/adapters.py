@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from fastchat_worker.engine.executor import Executor
-from fastchat_worker.model.digest import files_digest
+from fastchat_worker.sources.digest import files_digest
 from fastchat_worker.sources.layout import adapter_layout
 
 

@@ -13,7 +13,6 @@ from fastchat_worker.errors import LoadError
 from fastchat_worker.model import rope
 from fastchat_worker.model.architecture import check_architecture, check_causal, missing_package
 from fastchat_worker.model.checkpoint import check_weights
-from fastchat_worker.model.digest import files_digest
 from fastchat_worker.model.end_tokens import told_end_tokens
 from fastchat_worker.model.gguf import end_ids, opened, parsed_once
 from fastchat_worker.model.language_model import LanguageModel
@@ -23,6 +22,7 @@ from fastchat_worker.model.unread.model import unread_model
 from fastchat_worker.model.unread.weights import ModelWeights
 from fastchat_worker.model.weights import exact_weights
 from fastchat_worker.settings import Settings
+from fastchat_worker.sources.digest import files_digest
 from fastchat_worker.sources.files import ModelFiles
 
 

@@ -27,7 +27,6 @@ from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.errors import LoadError
 from fastchat_worker.kv.memory import Room, plan
 from fastchat_worker.model import loader, rope
-from fastchat_worker.model.digest import ModelDigest, digest
 from fastchat_worker.model.end_tokens import Turn, end_of_turn
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.model.unread.weights import ModelWeights
@@ -40,6 +39,7 @@ from fastchat_worker.serving.adapters import ServedAdapters
 from fastchat_worker.serving.adapters_file import AdaptersFile
 from fastchat_worker.serving.models import Generator, ServedModel
 from fastchat_worker.settings import Settings
+from fastchat_worker.sources.digest import ModelDigest, digest
 from fastchat_worker.sources.files import ModelFiles
 from fastchat_worker.telemetry.metrics import Metrics
 

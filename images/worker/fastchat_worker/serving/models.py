@@ -14,11 +14,11 @@ from fastchat_worker.encoders.encoder import Embedder, PairEncoder
 from fastchat_worker.engine.adapters import LoadedAdapter
 from fastchat_worker.engine.loop import Engine
 from fastchat_worker.errors import bad_request, model_not_found, not_ready
-from fastchat_worker.model.digest import ModelDigest
 from fastchat_worker.model.language_model import LanguageModel
 from fastchat_worker.output.tokens import TokenTexts, texts_of
 from fastchat_worker.sampling.grammar import Grammars
 from fastchat_worker.serving.adapters import ServedAdapter, ServedAdapters
+from fastchat_worker.sources.digest import ModelDigest
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """A stream that is cut anywhere goes on elsewhere, byte for byte."""
 
-import datetime
 import json
 import random
 import re
@@ -54,8 +53,8 @@ def test_streams_of_several_choices_go_on_with_each(pair, kind):
 
 
 def cuts(units: int) -> list[int]:
-    """After the first unit, before the last, and after some in between, others every day."""
-    chosen = random.Random(datetime.date.today().toordinal()).sample(range(1, units), min(units - 1, 10))
+    """After the first unit, before the last, and after some in between."""
+    chosen = random.Random(units).sample(range(1, units), min(units - 1, 5))
     return sorted({1, units - 1, *chosen})
 
 

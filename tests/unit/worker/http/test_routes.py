@@ -5,8 +5,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from support.routes import DOCS, TABLE, documented, method_and_path, served
 
+from fastchat._runtime.resuming import HANDOVER_PATH
 from fastchat.api.routes import ROUTES
-from fastchat.v1alpha1.names import HANDOVER_PATH
 from fastchat_worker.http.app import create_app
 from fastchat_worker.http.refusal import PROBES
 from fastchat_worker.serving.service import Service

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastchat_worker.model.digest import ModelDigest, differences, files_digest
+from fastchat_worker.sources.digest import ModelDigest, differences, files_digest
 
 SIZE = 40 * 2**20
 

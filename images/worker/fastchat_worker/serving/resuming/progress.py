@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, ValidationError
 
 from fastchat_worker.errors import RequestError, bad_request, cannot_resume
-from fastchat_worker.model.digest import differences
 from fastchat_worker.serving.resuming.identity import Identity
+from fastchat_worker.sources.digest import differences
 
 MOST_BYTES = 8 * 2**20
 """Of a document: about a million tokens."""
