@@ -98,7 +98,7 @@ async def test_whole_responses_of_every_kind_go_on_at_the_other_worker(start_wor
     gateway: Running = await start_gateway(*workers)
     expected = await undisturbed(gateway, stream=False)
     traffic = Traffic(gateway, stream=False)
-    await eventually_async(lambda: workers[0].gauge("requests_running") > 0)
+    await eventually_async(lambda: workers[0].gauge("sequences_running") > 0)
     fault(workers[0])
     check_equal(await traffic.ended(), expected)
 
