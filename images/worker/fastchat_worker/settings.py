@@ -97,6 +97,11 @@ class Settings:
         "they stay as a GGUF file has them, where it is in Q8_0, Q4_0, Q4_1 or Q4_K, and become int8 elsewhere",
         choices=("none", "int8", "int4", "gguf"),
     )
+    cuda_graphs: str = _option(
+        "off",
+        "on: steps in which all sequences decode are recorded once for each shape and replayed, on one GPU",
+        choices=("on", "off"),
+    )
     tensor_parallel_size: int = _option(
         0,
         "GPUs that share the model, a part of every layer each; 0: all that the worker sees, where the model can be "

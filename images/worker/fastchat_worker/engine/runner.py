@@ -14,10 +14,11 @@ from fastchat_worker.adapters.hooks import AdapterHooks
 from fastchat_worker.adapters.targets import targets_of
 from fastchat_worker.attention.backend import NAME, AttentionBackend
 from fastchat_worker.attention.batch import PackedBatch, pack_texts
-from fastchat_worker.attention.slots import SlotAttention
+from fastchat_worker.attention.slots import SlotAttention, SlotStep
 from fastchat_worker.attention.texts import TextAttention
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
+from fastchat_worker.engine.graphs import SPARE, CUDARecorder, DecodeGraphs, Record
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
 from fastchat_worker.kv.memory import free_bytes
 from fastchat_worker.kv.slots import SlotCache
@@ -48,6 +49,8 @@ class Runner:
         self._shapes = self._layer_shapes()
         self._tensors: SlotTensors
         self._slots: SlotAttention
+        self._record: Record | None = None
+        self._graphs: DecodeGraphs | None = None
         self._out_of_memory = False
 
     @property
@@ -55,13 +58,23 @@ class Runner:
         """Cache bytes that one token of one sequence takes."""
         return bytes_per_token(self._shapes, self._model.dtype)
 
+    def record_decode(self, record: Record | None = None) -> None:
+        """Steps in which all rows decode are recorded and replayed, by CUDA graphs where nothing else is given.
+
+        It comes before `open_cache`.
+        """
+        self._record = record or CUDARecorder()
+
     def open_cache(self, slots: int, max_len: int, kept_tokens: int = 0) -> SlotCache[TokenSequence]:
         """Takes the memory for so many sequences of so many tokens. Returns who has which part of it.
 
         kept_tokens: of sequences that have ended, at most.
         """
-        self._tensors = SlotTensors(self._shapes, slots, max_len, self._model.dtype, self.device)
+        spare = SPARE if self._record else 0
+        self._tensors = SlotTensors(self._shapes, slots, max_len, self._model.dtype, self.device, spare)
         self._slots = SlotAttention(self._tensors, self.device)
+        if self._record:
+            self._graphs = DecodeGraphs(self._tensors, slots, self._decode, self._record)
         return SlotCache(slots, kept_tokens // max_len)
 
     def free_bytes(self) -> int:
@@ -87,10 +100,13 @@ class Runner:
     def _compute(self, step: ModelInput) -> Tensor:
         self._tensors.apply(step.edits)
         rows = wanted_rows(step)
+        if self._graphs and not step.adapters and self._graphs.suits(step.batch):
+            logits = self._graphs.logits(step.batch)
+            return logits if rows == [*range(len(logits))] else logits[rows]
         keep = self._tensor(rows or [0])  # of no row at all some models would not know what to make
         with self._adapters.rows(step.adapters):
-            logits: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
-        return logits[0, : len(rows)]
+            made: Tensor = self._forward(self._model, self._slots, step.batch, logits_to_keep=keep).logits
+        return made[0, : len(rows)]
 
     @torch.inference_mode()
     def logits(self, text: Sequence[int]) -> Tensor:
@@ -130,6 +146,13 @@ class Runner:
             step=backend.prepare(batch),
             **options,
         )
+
+    def _decode(self, step: SlotStep, tokens: Tensor, positions: Tensor) -> Tensor:
+        """[1, rows, vocabulary]: the logits of a step whose inputs are tensors already, both [1, rows]."""
+        logits: Tensor = self._model(
+            input_ids=tokens, position_ids=positions, use_cache=False, backend=self._slots, step=step
+        ).logits
+        return logits
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)

@@ -25,19 +25,25 @@ class LayerShape:
 
 
 class SlotTensors:
-    """Tensors [slots, heads, max_len, size] per layer, kept by the layer's index in the model; zeros at first.
+    """Tensors [slots, heads, max_len + spare, size] per layer, kept by the layer's index in the model; zeros at first.
 
     On the CPU the memory is taken from the system as it is first written, so long contexts cost only what they use.
     """
 
     def __init__(
-        self, layers: dict[int, LayerShape], slots: int, max_len: int, dtype: torch.dtype, device: torch.device
+        self,
+        layers: dict[int, LayerShape],
+        slots: int,
+        max_len: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        spare: int = 0,
     ) -> None:
-        self.max_len = max_len
+        self.max_len, length = max_len, max_len + spare
         self.keys, self.values = {}, {}
         for index, shape in layers.items():
-            self.keys[index] = lazy_zeros((slots, shape.heads, max_len, shape.key_size), dtype, device)
-            self.values[index] = lazy_zeros((slots, shape.heads, max_len, shape.value_size), dtype, device)
+            self.keys[index] = lazy_zeros((slots, shape.heads, length, shape.key_size), dtype, device)
+            self.values[index] = lazy_zeros((slots, shape.heads, length, shape.value_size), dtype, device)
 
     def apply(self, edits: Iterable[Edit]) -> None:
         for edit in edits:

@@ -117,6 +117,8 @@ def _serve(
     runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, settings)
     if settings.speculative_ngram and not isinstance(runner, NativeRunner):
         raise LoadError("--speculative-ngram is for the native executor, and torch runs this model: leave it out")
+    if settings.cuda_graphs == "on":
+        _record(runner)
     adapters = _adapters(AdapterLoader(runner), settings, report)
     report("making room for the cache")
     room = plan(
@@ -181,6 +183,13 @@ def _executor(model: LanguageModel, settings: Settings) -> Runner | NativeRunner
     executor = select(model.model, settings.executor, settings.quantization, model.weights, model.file)
     model.weights = ModelWeights()  # the file's are read, and need not stay mapped
     return executor
+
+
+def _record(runner: ParallelRunner | Runner | NativeRunner) -> None:
+    if isinstance(runner, Runner) and runner.device.type == "cuda":
+        runner.record_decode()
+    else:
+        logger.warning("--cuda-graphs on has no effect: it is for a model that one GPU has to itself")
 
 
 def _batcher(encoder: Encoder, settings: Settings, metrics: Metrics) -> Batcher:
