@@ -36,7 +36,7 @@ PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test compiler waiting serving machine rest compiled-tests compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiler waiting serving machine rest compiled-tests compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -114,6 +114,12 @@ images: ## build the images with docker, podman or buildah, whichever is there
 
 release: $(INSTALLED) images ## all of a release in dist/: chart, images, their bills of materials, checksums; PARTS="operator gateway"
 	$(BIN)/python images/release.py --builder=$(firstword $(BUILDER)) $(PARTS)
+
+gpu: $(INSTALLED) ## what needs a GPU: its tests, then our engine on it beside transformers' and vLLM
+	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("torch finds no GPU here, so nothing ran: \
+	make gpu is the tests marked gpu, and benchmarks/engine.py --device cuda")'
+	$(BIN)/pytest tests/integration/worker -m gpu -o cache_dir=.pytest_cache/gpu
+	$(BIN)/python benchmarks/engine.py --device cuda
 
 bench: $(INSTALLED) native ## engine, gateway and operator against their yardsticks
 	$(BIN)/python benchmarks/engine.py

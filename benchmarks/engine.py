@@ -11,18 +11,23 @@ sequence: a run with one new token each.
 
 The bandwidth of the memory is measured before: all threads read as many bytes as the weights have, again and again. A
 step of one sequence reads all weights once, so that it cannot be faster than that.
+
+With --device cuda: a Llama of 8 billion random weights in bfloat16, made on the GPU, for 1, 16 and 64 sequences.
+`model.generate`, transformers' continuous batching, vLLM (where the command `vllm` is on the PATH) and our engine with
+and without CUDA graphs have the GPU to themselves, one after the other. --device cpu --shape tiny rehearses that.
 """
 
 import argparse
 import os
-import random
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.bandwidth import gigabytes_per_second
-from engines.contenders import KINDS, Contender, Kind, Result, UnavailableError
+from engines.contenders import KINDS, Contender, Kind, UnavailableError
+from engines.figures import Figures, some_prompts, take_turns
+from engines.gpu import compare
 from engines.models import PARAMETERS
+from engines.shapes import SHAPES
 
 VOCABULARY = 49_152
 NEW = {64: 96, 512: 32}
@@ -45,38 +50,25 @@ GOALS = (
 )
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Medians of one engine at one size; times in seconds."""
-
-    first: float
-    first_cpu: float
-    per_cpu_second: float
-    per_second: float
-    step: float  # from one token to the next
-
-    @classmethod
-    def of(cls, runs: list[tuple[Result, Result]], tokens: int) -> "Figures":
-        """runs: with one new token, and with so many."""
-        made = tokens * len(runs[0][1].made)
-        return cls(
-            statistics.median(first.wall for first, _ in runs),
-            statistics.median(first.cpu for first, _ in runs),
-            statistics.median(made / whole.cpu for _, whole in runs),
-            statistics.median(made / whole.wall for _, whole in runs),
-            statistics.median((whole.wall - first.wall) / (tokens - 1) for first, whole in runs),
-        )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(KINDS), help="engines, by commas")
-    parser.add_argument("--sizes", type=int, nargs="+", default=(1, 4, 16), help="sequences at once")
+    parser.add_argument("--device", default="cpu", help="cuda: the comparison on a GPU, described below")
+    parser.add_argument("--shape", choices=SHAPES, help="of the model of random weights that GPUs are compared with")
+    parser.add_argument("--only", help="engines, by commas; default: all")
+    parser.add_argument("--sizes", type=int, nargs="+", help="sequences at once; default: 1 4 16, on a GPU 1 16 64")
     parser.add_argument("--prompts", type=int, nargs="+", default=tuple(NEW), help="tokens of a prompt")
     parser.add_argument("--tokens", type=int, help="new tokens of each sequence, at least 2")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each engine")
     args = parser.parse_args()
+    if args.device != "cpu" or args.shape:
+        compare(args)
+    else:
+        compare_on_cpu(args)
+
+
+def compare_on_cpu(args) -> None:
+    args.only, args.sizes = args.only or ",".join(KINDS), args.sizes or (1, 4, 16)
     print(f"SmolLM2-135M, {args.threads} threads, {', '.join(cpu_flags())}")
     bandwidths = measure_bandwidths(args)
     contenders = start(args)
@@ -84,7 +76,7 @@ def main() -> None:
         for size in args.sizes:
             tokens = args.tokens or NEW.get(length, 32)
             print(f"\n{size} × {length} tokens in, {tokens} new, {args.rounds} rounds")
-            figures = take_turns(contenders, some_prompts(size, length), tokens, args.rounds)
+            figures = take_turns(contenders, some_prompts(size, length, VOCABULARY), tokens, args.rounds)
             show(figures, size, bandwidths)
     for contender in contenders.values():
         contender.close()
@@ -109,28 +101,12 @@ def start(args) -> dict[str, Contender]:
     for name in args.only.split(","):
         try:
             contender = Contender(KINDS[name], args.threads)
-            contender.measure(some_prompts(1, 64), 2)  # what the machine cannot run is found here
+            contender.measure(some_prompts(1, 64, VOCABULARY), 2)  # what the machine cannot run is found here
             started[name] = contender
             print(f"{KINDS[name].name}: {contender.title}", flush=True)
         except UnavailableError as error:
             print(f"{KINDS[name].name}: {error}", flush=True)
     return started
-
-
-def some_prompts(size: int, length: int) -> list[list[int]]:
-    """Always the same tokens."""
-    numbers = random.Random(length)
-    return [[numbers.randrange(1000, VOCABULARY) for _ in range(length)] for _ in range(size)]
-
-
-def take_turns(contenders, prompts, tokens: int, rounds: int) -> dict[str, Figures]:
-    runs: dict[str, list[tuple[Result, Result]]] = {name: [] for name in contenders}
-    for contender in contenders.values():
-        contender.measure(prompts, 2)  # warm
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            runs[name].append((contender.measure(prompts, 1), contender.measure(prompts, tokens)))
-    return {name: Figures.of(values, tokens) for name, values in runs.items()}
 
 
 def show(figures: dict[str, Figures], size: int, bandwidths: dict[str, float]) -> None:

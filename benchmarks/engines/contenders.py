@@ -32,6 +32,8 @@ class Kind:
     script: str
     arguments: Callable[[int], Sequence[Any]]
     environment: Environment | None = None
+    python: Callable[[], Path] | None = None
+    """The interpreter of an environment that was there before."""
 
     @property
     def ours(self) -> bool:
@@ -86,17 +88,23 @@ class UnavailableError(Exception):
     """An engine cannot be installed or does not start here."""
 
 
+def _python(kind: Kind) -> Path:
+    """The interpreter that it runs in. Raises: UnavailableError."""
+    if kind.python:
+        return kind.python()
+    try:
+        return kind.environment.installed() / "bin/python" if kind.environment else Path(sys.executable)
+    except subprocess.CalledProcessError as error:
+        raise UnavailableError(f"it does not install: {error}") from None
+
+
 class Contender:
     """A running engine. Raises: UnavailableError, with the last line of what it said."""
 
     def __init__(self, kind: Kind, threads: int):
         self.kind = kind
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        try:
-            python = kind.environment.installed() / "bin/python" if kind.environment else sys.executable
-        except subprocess.CalledProcessError as error:
-            raise UnavailableError(f"it does not install: {error}") from None
-        command = [str(part) for part in (python, "-m", f"engines.{kind.script}", *kind.arguments(threads))]
+        command = [str(part) for part in (_python(kind), "-m", f"engines.{kind.script}", *kind.arguments(threads))]
         environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors, "text": True}
         self._process = subprocess.Popen(command, cwd=_FOLDER, env=environ, **pipes)

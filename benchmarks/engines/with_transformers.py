@@ -1,6 +1,9 @@
 """transformers' two ways to generate.
 
     python -m engines.with_transformers MODEL.gguf generate|continuous THREADS
+    python -m engines.with_transformers FOLDER generate|continuous DEVICE
+
+A folder has a configuration, of which a model with random weights is made on the device.
 
 Its manager of continuous batching is made and warmed for each run, outside the measured time: while one is kept it
 polls, which would count against the others.
@@ -17,6 +20,7 @@ os.environ["TQDM_DISABLE"] = "1"
 import torch
 import transformers
 from engines.protocol import serve
+from engines.shapes import random_model
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.generation.continuous_batching.utils import WorkloadHints
 
@@ -29,7 +33,7 @@ class Plain:
 
     @contextmanager
     def session(self, prompts, tokens):
-        batch = torch.tensor(prompts)
+        batch = torch.tensor(prompts, device=self.model.device)
         lengths = {"max_new_tokens": tokens, "min_new_tokens": tokens, "pad_token_id": 0}
         options = {"attention_mask": torch.ones_like(batch), "do_sample": False, **lengths}
         yield lambda: self.model.generate(batch, **options)[:, batch.shape[1] :].tolist()
@@ -59,10 +63,14 @@ class Continuous:
         return [made[name] for name in names]
 
 
+def of_file(path: Path, threads: str):
+    torch.set_num_threads(int(threads))
+    return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+
+
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     path = Path(sys.argv[1])
-    torch.set_num_threads(int(sys.argv[3]))
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    model = (random_model if path.is_dir() else of_file)(path, sys.argv[3])
     way = {"generate": Plain, "continuous": Continuous}[sys.argv[2]](model)
     serve(f"transformers {transformers.__version__}", way.session)

@@ -73,7 +73,7 @@ def generate_alone() -> Callable[[Any, list[int], int], list[int]]:
 
     @torch.inference_mode()
     def generate(model: Any, prompt: list[int], tokens: int) -> list[int]:
-        ids = torch.tensor([prompt])
+        ids = torch.tensor([prompt], device=model.device)
         mask = torch.ones_like(ids)
         output = model.generate(
             ids, attention_mask=mask, max_new_tokens=tokens, do_sample=False, eos_token_id=-1, pad_token_id=0
@@ -127,7 +127,8 @@ def minilm(tmp_path_factory) -> Iterator[WorkerProcess]:
 def tiny(tmp_path_factory, tiny_folder) -> Iterator[WorkerProcess]:
     """A model of a few thousand random weights behind a worker."""
     with _workers(tmp_path_factory) as start:
-        yield start("--model-name", "tiny", "--model-path", str(tiny_folder)).wait_ready()
+        options = ("--tensor-parallel-size", "1")  # also where there are several GPUs
+        yield start("--model-name", "tiny", "--model-path", str(tiny_folder), *options).wait_ready()
 
 
 @pytest.fixture

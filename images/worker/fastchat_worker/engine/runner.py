@@ -14,11 +14,11 @@ from fastchat_worker.adapters.hooks import AdapterHooks
 from fastchat_worker.adapters.targets import targets_of
 from fastchat_worker.attention.backend import NAME, AttentionBackend
 from fastchat_worker.attention.batch import PackedBatch, pack_texts
+from fastchat_worker.attention.graphs import SPARE, CUDARecorder, DecodeGraphs, Record
 from fastchat_worker.attention.slots import SlotAttention, SlotStep
 from fastchat_worker.attention.texts import TextAttention
 from fastchat_worker.engine.choosing import output, wanted_rows
 from fastchat_worker.engine.executor import ModelInput, ModelOutput
-from fastchat_worker.engine.graphs import SPARE, CUDARecorder, DecodeGraphs, Record
 from fastchat_worker.engine.sequence import Sequence as TokenSequence
 from fastchat_worker.kv.memory import free_bytes
 from fastchat_worker.kv.slots import SlotCache

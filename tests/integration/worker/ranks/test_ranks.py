@@ -12,6 +12,7 @@ import httpx
 import pytest
 import torch
 import transformers
+from support.devices import DEVICES, need
 from support.eventually import PATIENCE_SECONDS, eventually
 
 from fastchat_worker.engine.runner import Runner
@@ -69,15 +70,16 @@ def test_two_ranks_have_the_logits_of_one_process(spread, name):
 def start(start_worker, tiny_folder):
     """Starts a worker of two processes."""
 
-    def start(folder=tiny_folder):
-        options = ("--model-path", str(folder), "--device", "cpu", "--tensor-parallel-size", "2")
+    def start(folder=tiny_folder, device="cpu"):
+        options = ("--model-path", str(folder), "--device", device, "--tensor-parallel-size", "2")
         return start_worker("--model-name", "tiny", *options, fresh=True)
 
     return start
 
 
-def test_two_ranks_answer_as_one_process_does_and_where_one_is_lost_the_worker_ends_and_says_which(start, tiny):
-    ranks = start().wait_ready()
+@pytest.mark.parametrize("device", DEVICES)
+def test_two_ranks_answer_as_one_process_does_and_where_one_is_lost_the_worker_ends_and_says_which(start, tiny, device):
+    ranks = start(device=need(device, 2)).wait_ready()
     requests = [
         {"model": "tiny", "prompt": f"{number} is", "max_tokens": 24, "seed": number, "temperature": number % 2}
         for number in range(8)

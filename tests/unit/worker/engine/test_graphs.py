@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastchat_worker.attention.batch import PackedBatch
+from fastchat_worker.attention.graphs import columns
 from fastchat_worker.engine.executor import ModelInput
-from fastchat_worker.engine.graphs import columns
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.kv.edits import Clear
 from fastchat_worker.sampling.parameters import GREEDY

@@ -93,7 +93,7 @@ class DecodeGraphs:
         return made[: batch.decode]
 
     def _fill(self, batch: PackedBatch, rows: int) -> None:
-        """A row of padding is stored in slot 0, behind all others, and sees the first token of the slot it stands for."""
+        """A row of padding is stored in slot 0, behind all others, and sees the first token of its own slot."""
         padding = rows - batch.decode
         values = torch.tensor(
             [
