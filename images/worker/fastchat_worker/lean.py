@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -133,11 +134,14 @@ def _models_of(transformers: Any, prefix: str | None) -> Mapping[frozenset[str],
 def no_compiler() -> Iterator[None]:
     """While it is open, a stand-in for torch's compiler leaves functions as they are, unless there is one already.
 
-    transformers and torch import the compiler to say what it is to leave alone. Whoever wants more of it gets it.
+    transformers and torch import the compiler to say what it is to leave alone. Whoever wants more of it gets it, but
+    for torchao, which transformers imports where it is installed: there the compiler itself is imported.
     """
     import torch
 
-    if _COMPILER in sys.modules:
+    if find_spec("torchao"):
+        import_shapes()
+    if _COMPILER in sys.modules or find_spec("torchao"):
         yield
         return
     stand_in: Any = ModuleType(_COMPILER)

@@ -9,6 +9,21 @@ import transformers
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model.checkpoint import read_json
 
+_PACKAGES = {
+    "aqlm": "aqlm",
+    "auto-round": "auto-round",
+    "awq": "gptqmodel",
+    "bitsandbytes": "bitsandbytes",
+    "compressed-tensors": "compressed-tensors",
+    "fp_quant": "fp-quant",
+    "gptq": "gptqmodel and optimum",
+    "hqq": "hqq",
+    "quanto": "optimum-quanto",
+    "quark": "amd-quark",
+    "torchao": "torchao",
+    "vptq": "vptq",
+}
+"""On PyPI, by the method of `quantization_config` that transformers needs them for."""
 _ELSEWHERE = "serve it with engine VLLM, or with a newer release of the worker"
 
 
@@ -52,14 +67,25 @@ def untrusted(name: str, what: str) -> LoadError:
     )
 
 
+def quantized_by(model: Any) -> str | None:
+    """The method by which a loaded model's weights are quantised; None where they are plain numbers by now."""
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is None or getattr(quantizer.quantization_config, "dequantize", False):
+        return None
+    method = quantizer.quantization_config.quant_method
+    return str(getattr(method, "value", method))
+
+
 def missing_package(folder: Path, name: str, error: ImportError) -> LoadError:
     """For weights that only another package can read."""
     quantized = read_json(folder / "config.json").get("quantization_config") or {}
     reason = " ".join(str(error).split("\n")[0].split())
     if quantized:
+        method = quantized.get("quant_method", "a method that it does not name")
         return LoadError(
-            f"{name} is quantised by {quantized.get('quant_method', 'a method that it does not name')}, which needs a "
-            f"package that is not here ({reason}): take the model unquantised or as GGUF, or serve it with engine VLLM"
+            f"{name} is quantised by {method}, which needs a package that is not here ({reason}): add "
+            f"{_PACKAGES.get(method, 'it')} to the worker's image, take the model unquantised or as GGUF, or serve it "
+            "with engine VLLM"
         )
     return LoadError(f"{name} needs a package that is not here ({reason}): add it to the worker's image")
 

@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model import rope
 from fastchat_worker.model.architecture import check_architecture, check_causal, missing_package
-from fastchat_worker.model.checkpoint import check_weights
+from fastchat_worker.model.checkpoint import check_weights, read_json
 from fastchat_worker.model.end_tokens import told_end_tokens
 from fastchat_worker.model.gguf import end_ids, opened, parsed_once
 from fastchat_worker.model.language_model import LanguageModel
@@ -74,7 +74,11 @@ def _load_weights(files: ModelFiles, settings: Settings, dtype: torch.dtype | st
                 _from_gguf(files.folder, files.gguf, dtype)
                 if files.gguf
                 else AutoModelForCausalLM.from_pretrained(
-                    files.folder, dtype=dtype, trust_remote_code=settings.trust_remote_code, **_spread(settings)
+                    files.folder,
+                    dtype=dtype,
+                    trust_remote_code=settings.trust_remote_code,
+                    **_spread(settings),
+                    **_placed(files.folder, settings),
                 )
             )
             check_causal(model, name)
@@ -87,6 +91,13 @@ def _spread(settings: Settings) -> dict[str, Any]:
     """How the model is shared out among the ranks, which have joined each other."""
     size = settings.tensor_parallel_size
     return {"distributed_config": DistributedConfig(tp_size=size)} if size > 1 else {}
+
+
+def _placed(folder: Path, settings: Settings) -> dict[str, Any]:
+    """Quantised weights are laid out for the device that they are loaded to, and need not run on another."""
+    quantized = read_json(folder / "config.json").get("quantization_config")
+    alone = settings.tensor_parallel_size <= 1
+    return {"device_map": {"": pick_device(settings.device)}} if quantized and alone else {}
 
 
 def _from_gguf(folder: Path, name: str, dtype: torch.dtype | str) -> Any:

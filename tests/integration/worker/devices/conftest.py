@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from support.devices import DEVICES, need
+from support.models.devices import DEVICES, need
 
 from fastchat_worker.engine.runner import Runner
 

@@ -18,6 +18,15 @@ from fastchat_worker.sources.files import locate
 NEW = 12
 
 
+@pytest.fixture
+def worker(device, tiny, start_worker, tiny_folder):
+    """One on the device."""
+    if device == "cpu":
+        return tiny
+    options = ("--device", device, "--tensor-parallel-size", "1", "--cuda-graphs", "on")
+    return start_worker("--model-name", "tiny", "--model-path", str(tiny_folder), *options).wait_ready()
+
+
 @torch.inference_mode()
 def test_each_token_is_the_likeliest_that_transformers_finds_as_far_as_bfloat16_can_tell(
     device, run_engine, tmp_path, caplog
@@ -40,10 +49,7 @@ def test_each_token_is_the_likeliest_that_transformers_finds_as_far_as_bfloat16_
         assert (best - chosen <= 0.02 * best.abs()).all()  # a few steps of bfloat16
 
 
-def test_a_worker_says_what_transformers_says_on_the_cpu(device, start_worker, tiny_folder, generate_alone):
-    graphs = "on" if device == "cuda" else "off"
-    options = ("--device", device, "--executor", "torch", "--tensor-parallel-size", "1", "--cuda-graphs", graphs)
-    worker = start_worker("--model-name", "tiny", "--model-path", str(tiny_folder), *options).wait_ready()
+def test_a_worker_says_what_transformers_says_on_the_cpu(worker, tiny_folder, generate_alone):
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_folder)
     chance = random.Random(5)

@@ -95,14 +95,25 @@ def test_an_architecture_that_transformers_does_not_know_is_told(tiny, refusal, 
 
 
 @pytest.mark.parametrize(
-    "method", [{"quant_method": "gptq", "bits": 4}, {"quant_method": "awq", "bits": 4},
-               {"quant_method": "bitsandbytes", "load_in_4bit": True}, {"quant_method": "compressed-tensors"}],
-)  # fmt: skip
-def test_a_quantised_model_whose_library_is_not_here_is_told(tiny, refusal, edit_json, method):
+    ("method", "package"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "gptqmodel and optimum"),
+        ({"quant_method": "awq", "bits": 4}, "gptqmodel"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes"),
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors"),
+        (
+            {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int8WeightOnlyConfig", "_data": {}}}},
+            "torchao",
+        ),
+    ],
+)
+def test_a_quantised_model_whose_library_is_not_here_is_told(tiny, refusal, edit_json, method, package):
     edit_json(tiny / "config.json", quantization_config=method)
     line = refusal(tiny)
     assert line.startswith(f"{tiny} is quantised by {method['quant_method']}, which needs a package that is not here (")
-    assert line.endswith("): take the model unquantised or as GGUF, or serve it with engine VLLM")
+    assert line.endswith(
+        f"): add {package} to the worker's image, take the model unquantised or as GGUF, or serve it with engine VLLM"
+    )
 
 
 CODE = """

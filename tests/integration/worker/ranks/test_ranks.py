@@ -12,8 +12,8 @@ import httpx
 import pytest
 import torch
 import transformers
-from support.devices import DEVICES, need
 from support.eventually import PATIENCE_SECONDS, eventually
+from support.models.devices import DEVICES, need
 
 from fastchat_worker.engine.runner import Runner
 

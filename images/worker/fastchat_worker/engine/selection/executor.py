@@ -12,6 +12,7 @@ from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.engine.runner import Runner, UnsupportedModelError
 from fastchat_worker.engine.selection.trial import distance
 from fastchat_worker.errors import LoadError
+from fastchat_worker.model.architecture import quantized_by
 from fastchat_worker.model.gguf import tensors
 from fastchat_worker.model.linear import pack_linears
 from fastchat_worker.model.unread.weights import ModelWeights
@@ -72,6 +73,8 @@ def _obstacle(model: Any, wanted: str, weights: Weights) -> str | None:
     """Why the native executor cannot run a model; None where nothing is in its way."""
     if model.device.type != "cpu":
         return f"the model is on {model.device.type}"
+    if method := quantized_by(model):
+        return f"its weights are quantised by {method}, which transformers computes with"
     if model.dtype == torch.float16 and not weights.quantized:
         return "--dtype float16, where its weights are in float32 or bfloat16"
     try:
@@ -119,7 +122,8 @@ def _said(mixture: Mixture) -> str:
 
 
 def _torch(model: Any) -> Runner:
-    pack_linears(model)
+    if not quantized_by(model):  # such weights only look like those of linear layers
+        pack_linears(model)
     try:
         return Runner(model)
     except UnsupportedModelError as error:
