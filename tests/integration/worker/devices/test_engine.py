@@ -11,9 +11,9 @@ from support.models.adapters import merge, write_adapter
 
 from fastchat_worker.engine.adapters import AdapterLoader
 from fastchat_worker.engine.executor import ModelInput
-from fastchat_worker.engine.memory import plan
 from fastchat_worker.engine.runner import Runner
 from fastchat_worker.engine.sequence import Sequence
+from fastchat_worker.kv.memory import plan
 
 GREEDY_BAD = 210
 """A step with this token wants more memory than any device has."""

@@ -9,7 +9,7 @@ import torch
 import transformers
 from support.workers import SMOLLM2
 
-from fastchat_worker.engine.selection import select
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.engine.sequence import Sequence
 from fastchat_worker.model import loader
 from fastchat_worker.settings import Settings
@@ -35,7 +35,7 @@ def test_each_token_is_the_likeliest_that_transformers_finds_as_far_as_bfloat16_
     settings = Settings(model_name="m", model_path=SMOLLM2, device=device, dtype="bfloat16")
     loaded = loader.load(locate(SMOLLM2, tmp_path, print), settings, print)
     model = loaded.model
-    runner = select(pytest.fail, model, "torch", "none")
+    runner = select(model, "torch", "none")
     if device == "cuda":
         runner.record_decode()
     prompts = [loaded.tokens(text, "") for text in ("The capital of France is", "def add(a, b):\n    ")]

@@ -9,8 +9,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from fastchat_worker.engine import selection
 from fastchat_worker.engine.runner import Runner
+from fastchat_worker.engine.selection.executor import select
 from fastchat_worker.errors import LoadError
 from fastchat_worker.model.linear import PackedLinear
 
@@ -45,7 +45,7 @@ def fp8(tiny_folder, tmp_path, edit_json):
 
 
 def test_a_model_in_float8_is_served_where_the_cpu_computes(fp8, load):
-    made = selection.select(pytest.fail, load(fp8).model, "torch", "none").logits(TEXT)
+    made = select(load(fp8).model, "torch", "none").logits(TEXT)
     plain = Runner(_model()).logits(TEXT)
     assert (made - plain).norm() < 0.1 * plain.norm()
 
@@ -61,7 +61,7 @@ def quantized():
 
 def test_weights_that_another_package_computes_with_run_through_torch_and_stay_as_they_are(quantized, caplog):
     caplog.set_level(logging.INFO)
-    assert isinstance(selection.select(pytest.fail, quantized, "auto", "none"), Runner)
+    assert isinstance(select(quantized, "auto", "none"), Runner)
     assert "executor: torch, because: its weights are quantised by torchao" in caplog.text
     assert not any(isinstance(module, PackedLinear) for module in quantized.modules())
 
@@ -69,4 +69,4 @@ def test_weights_that_another_package_computes_with_run_through_torch_and_stay_a
 @pytest.mark.parametrize(("wanted", "quantization"), [("native", "none"), ("auto", "int8")])
 def test_the_native_executor_refuses_them_by_name(quantized, wanted, quantization):
     with pytest.raises(LoadError, match="its weights are quantised by torchao"):
-        selection.select(pytest.fail, quantized, wanted, quantization)
+        select(quantized, wanted, quantization)
