@@ -53,6 +53,8 @@ def import_transformers(*, ranks: bool) -> None:
     Raises: ModuleNotFoundError.
     """
     import_torch()
+    if ranks:  # torch.distributed imports them in an order in which they need each other
+        import_shapes()
     with _adapted(_STRUCTURE, _find_names_fast):
         import transformers
     from transformers import utils
