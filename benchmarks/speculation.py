@@ -1,4 +1,4 @@
-"""What prompt lookup saves at one sequence: a text that repeats its prompt and one that does not, with it and without.
+"""What prompt lookup saves at one sequence: texts that repeat their prompt and one that does not, with it and without.
 
     python benchmarks/speculation.py [--tokens 128] [--rounds 3] [--threads 1] [--ngram 3] [--only native,int8]
 
@@ -8,7 +8,6 @@ SmolLM2-135M, greedy, the same prompts in turn; medians of the CPU time of all t
 import copy
 import logging
 import statistics
-from pathlib import Path
 
 import torch
 from engines import models
@@ -19,10 +18,21 @@ from fastchat_worker.engine.drafts import Drafter
 from fastchat_worker.engine.selection.executor import select
 
 EXECUTORS = {"native": ("native", "none"), "int8": ("native", "int8")}
-PASSAGE = Path(__file__).parents[1].joinpath("docs", "architecture", "worker.md").read_text()[:900]
+PROGRAM = '''
+def area(width, height):
+    """Area of a rectangle."""
+    return width * height
+
+
+def volume(width, height, depth):
+    """Volume of a box."""
+    return width * height * depth
+'''
+FRUITS = "apples, pears, plums, cherries, grapes, melons, lemons, oranges, bananas, figs, dates, limes, kiwis, mangos"
 ASKED = {
-    "repeats": f"Write this text again, word for word, without the heading.\n\n{PASSAGE}",
-    "does not": "Tell me a story about a lighthouse keeper who finds a letter.",
+    "a program again": f"Repeat this program exactly, with nothing else:\n{PROGRAM.strip()}",
+    "a list again": f"Repeat this list exactly: {FRUITS}.",
+    "a story": "Tell me a story about a lighthouse keeper who finds a letter.",
 }
 
 

@@ -59,6 +59,10 @@ def check_causal(model: Any, name: str) -> None:
         raise _other_task(name, model.config.to_dict())
 
 
+_UNPACKED = "gguf"
+"""The method whose weights transformers unpacks while it loads them, whatever its quantizer says."""
+
+
 def untrusted(name: str, what: str) -> LoadError:
     """For a model that can only be loaded by Python code in its folder."""
     return LoadError(
@@ -73,7 +77,8 @@ def quantized_by(model: Any) -> str | None:
     if quantizer is None or getattr(quantizer.quantization_config, "dequantize", False):
         return None
     method = quantizer.quantization_config.quant_method
-    return str(getattr(method, "value", method))
+    method = str(getattr(method, "value", method))
+    return None if method == _UNPACKED else method
 
 
 def missing_package(folder: Path, name: str, error: ImportError) -> LoadError:

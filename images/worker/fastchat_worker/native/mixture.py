@@ -72,7 +72,9 @@ class Mixture:
     as_filed: bool = False
     importances: Mapping[nn.Linear, Tensor] = field(default_factory=dict)
 
-    def of_layer(self, index: int, layers: int, parts: Sequence[Part], read: Callable[[Tensor], Tensor]) -> list[Kept]:
+    def of_layer(
+        self, index: int, layers: int, parts: Sequence[Part], read: Callable[[Tensor], Tensor] = Tensor.detach
+    ) -> list[Kept]:
         """For each of a layer's parts, of which those that are computed together come one after the other.
 
         read: as Description has it.
@@ -81,9 +83,11 @@ class Mixture:
         together = groupby(zip(parts, kept, strict=True), lambda each: FUSED[each[0].name])
         return [each for _, fused in together for each in _aligned(list(fused))]
 
-    def of_head(self, weight: Callable[[], Tensor]) -> Kept:
+    def of_head(self, weight: Tensor, read: Callable[[Tensor], Tensor] = Tensor.detach) -> Kept:
         """Tokens are embedded by it too in many models, where its errors count twice: never in int4 of our making."""
-        return self._find(("output.weight", "token_embd.weight"), weight, None) or Kept(_finer(self.weights))
+        return self._find(("output.weight", "token_embd.weight"), lambda: read(weight), None) or Kept(
+            _finer(self.weights)
+        )
 
     def _rounded(self, part: Part, index: int, layers: int) -> Kept:
         at_end = index < _ENDS or index >= layers - _ENDS

@@ -65,9 +65,7 @@ class NativeModel:
             self._set_linears(index, parts, self._mixture.of_layer(index, self.layers, parts, description.read))
             _let_go(part.linear for part in parts)
         head = description.model.lm_head
-        self._set_linears(
-            0, [Part(LinearName.HEAD, head)], [self._mixture.of_head(lambda: description.read(head.weight))]
-        )
+        self._set_linears(0, [Part(LinearName.HEAD, head)], [self._mixture.of_head(head.weight, description.read)])
         if not tied:
             self._embedding = description.read(description.embedding).to(torch.float32, copy=True).contiguous()
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())

@@ -53,7 +53,8 @@ def test_texts_and_log_probabilities_are_those_without_drafts(run_engine, native
                 [each.logprob for each in other.scores], 1e-3
             )
     engine = drafting.engine
-    assert 0 < engine.tokens_accepted < engine.tokens_drafted
+    assert engine.tokens_accepted < engine.tokens_drafted
+    assert engine.tokens_accepted or ngram > 1  # what follows three tokens a model of noise hardly says again
     assert engine.tokens_generated == plain.engine.tokens_generated
     assert not engine.cache.in_use
 
