@@ -104,7 +104,7 @@ def test_a_tensor_that_is_not_what_was_loaded_is_not_taken(native):
     wrong = tensors["blk.0.ffn_down.weight"]
     wrong.data = wrong.data[::-1]
     kept = Mixture(Weights.INT8, tensors, as_filed=True)
-    assert kept._find(["blk.0.ffn_down.weight"], model.model.layers[0].mlp.down_proj.weight, None) is None
+    assert kept._find(["blk.0.ffn_down.weight"], lambda: model.model.layers[0].mlp.down_proj.weight, None) is None
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -124,7 +124,7 @@ def test_a_file_that_is_served_is_used_as_it_is(functions, tmp_path, form):
     parts = list(description.linears(1))
     kept = [each.weights for each in mixture.of_layer(1, 2, parts) if each.blocks is not None]
     assert kept == [FORMATS[form]] * 6  # the last of the MLP has rows of 48 numbers
-    found = select(model.model, "native", "gguf", model.file).logits(TEXT)
+    found = select(model.model, "native", "gguf", file=model.file).logits(TEXT)
     assert float((found - expected).norm() / expected.norm()) < 0.06  # activations are in int8
 
 
@@ -138,6 +138,6 @@ def test_queries_and_keys_turned_as_transformers_turns_them_are_found(native):
     weight = model.model.layers[0].self_attn.q_proj.weight
     turned = tensors["blk.0.attn_q.weight"].data.reshape(8, 16, 2, -1).swapaxes(1, 2).reshape(256, -1)
     weight.data = torch.from_numpy(gguf.dequantize(np.ascontiguousarray(turned), Format.Q4_0))
-    kept = Mixture(Weights.INT8, tensors, as_filed=True)._find(["blk.0.attn_q.weight"], weight, None)
+    kept = Mixture(Weights.INT8, tensors, as_filed=True)._find(["blk.0.attn_q.weight"], lambda: weight, None)
     assert kept is not None
     assert np.array_equal(kept.blocks, turned)
