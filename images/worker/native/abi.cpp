@@ -96,7 +96,7 @@ EXPORT int32_t fc_set_rope(void* model, int32_t rope, const float* frequencies, 
 EXPORT int32_t fc_set_type(void* model, int32_t layer, int32_t which, int32_t weights) {
   fastchat::Model& of = model_of(model);
   if (which < 0 || which > FC_HEAD || (which != FC_HEAD && !has_layer(of, layer))) return kMisfit;
-  if (!is_type(weights) || (weights >= FC_INT8) != (of.shape.weights >= FC_INT8)) return kMisfit;
+  if (!is_type(weights) || (weights != of.shape.weights && std::min(weights, of.shape.weights) < FC_INT8)) return kMisfit;
   of.set_type(layer, which, static_cast<fastchat::Weights>(weights));
   return kDone;
 }

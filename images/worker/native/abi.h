@@ -71,8 +71,8 @@ void fc_model_free(void* model);
 int32_t fc_set_layer(void* model, int32_t layer, const fc_layer* shape);
 int32_t fc_set_rope(void* model, int32_t rope, const float* frequencies, int32_t count, float scaling);
 
-// What a linear layer is kept in; before any of those that are computed with it is set (fc_adapter_set names them). Either
-// all of a model's are in groups (FC_INT8 and those after it) or none.
+// What a linear layer is kept in; before any of those that are computed with it is set (fc_adapter_set names them). Beside
+// the model's own type only those in groups (FC_INT8 and those after it), and only where the model's is one of them.
 int32_t fc_set_type(void* model, int32_t layer, int32_t which, int32_t weights);
 int32_t fc_set_linear(void* model, int32_t layer, int32_t which, const fc_linear* linear);
 int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weight, int32_t count);

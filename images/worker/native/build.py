@@ -18,10 +18,11 @@ SOURCES = Path(__file__).parent
 COMMON = [f"-I{SOURCES}", "-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fast", "-pthread"]
 COMMON += ["-Wall", "-Wno-psabi"]
 LINK = ["-Wl,--no-undefined", "-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
+_AVX2 = ("avx2", "fma", "f16c")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "prefer-vector-width=512")
+_AMX = (*_AVX512, "avx512bf16", "amx-tile", "amx-bf16")
 KERNELS = {
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": [f"-m{name}" for name in ("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl")]
-    + ["-mavx512vnni", "-mprefer-vector-width=512"],
+    name: [f"-m{flag}" for flag in flags] for name, flags in {"avx2": _AVX2, "avx512": _AVX512, "amx": _AMX}.items()
 }
 """Files that are for x86 only, and their flags."""
 

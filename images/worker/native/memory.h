@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -27,6 +28,11 @@ class Arena {
   std::vector<Memory> chunks_;
   char* next_ = nullptr;
   size_t left_ = 0;
+};
+
+// What a cache has in one piece.
+struct alignas(64) Line {
+  uint8_t bytes[64];
 };
 
 // Rows of numbers that are reused from step to step; they grow, and are given back when far fewer are needed.

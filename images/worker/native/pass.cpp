@@ -7,12 +7,16 @@ namespace {
 
 constexpr int kPhasesOfLayer = 5 + kFused;  // that take items as they come
 constexpr int kRowsOfRun = kQueries;
+// Rows from which on a matrix unit is the faster one, although it has to unpack the weights first.
+constexpr int kRowsOfMatrix[] = {48, 4};  // of weights in float32, in bfloat16
+constexpr int kTokensOfMatrix = 32;       // of one sequence; of weights in groups
 
 }  // namespace
 
 Pass::Pass(Model& model, Scratch& scratch, const fc_step& step)
     : model(model), scratch(scratch), step(step), grouped(model.shape.weights >= FC_INT8) {
   find_runs();
+  find_parts();
   find_adapted();
   make_room();
 }
@@ -21,16 +25,42 @@ void Pass::run() {
   model.pool.run([this](int thread) { Worker(*this, thread).run(); });
 }
 
+// Whether the row is of the same sequence as the one before it and next to it.
+bool Pass::follows(int row) const {
+  return row && step.slots[row] == step.slots[row - 1] && step.positions[row] == step.positions[row - 1] + 1;
+}
+
 void Pass::find_runs() {
   for (int row = 0; row < step.rows; row++) {
-    const bool follows = row && step.slots[row] == step.slots[row - 1] &&
-                         step.positions[row] == step.positions[row - 1] + 1 && runs.back().count < kRowsOfRun;
-    if (follows) {
+    if (follows(row) && runs.back().count < kRowsOfRun) {
       runs.back().count++;
     } else {
       runs.push_back({row, 1});
     }
   }
+}
+
+// Where weights are in groups matrix units round activations in another way than the rest does. So that what a sequence
+// gets does not depend on the others, only what is read of its prompt goes there, and only if that is long.
+void Pass::find_parts() {
+  const bool there = model.kernels.matrix != nullptr;
+  const auto many = [&](int rows) { return there && !grouped && rows >= kRowsOfMatrix[model.shape.weights]; };
+  by_matrix.assign(static_cast<size_t>(step.rows), many(step.rows));
+  for (int first = 0, last; there && grouped && first < step.rows; first = last) {
+    for (last = first + 1; last < step.rows && follows(last);) last++;
+    std::fill(by_matrix.begin() + first, by_matrix.begin() + last, last - first >= kTokensOfMatrix);
+  }
+  for (int first = 0, last; first < step.rows; first = last) {
+    const bool matrix = by_matrix[first];
+    const int most = std::min(step.rows, first + (matrix ? kRowsOfMatrixItem : kRowsOfItem));
+    for (last = first + 1; last < most && by_matrix[last] == matrix;) last++;
+    parts.push_back({first, last, matrix});
+  }
+  for (int first = 0; first < step.samples; first += kRowsOfItem) {
+    sampled.push_back({first, std::min(step.samples, first + kRowsOfItem), many(step.samples)});
+  }
+  const auto matrix = [](const Part& part) { return part.matrix; };
+  prepared = grouped || std::any_of(parts.begin(), parts.end(), matrix);
 }
 
 void Pass::make_room() {
@@ -43,11 +73,17 @@ void Pass::make_room() {
   scratch.qkv.resize(rows, padded(model.query_size() + 2 * model.kv_size()));
   scratch.attended.resize(rows, query);
   scratch.gated.resize(rows, mlp);
+  const long widest = std::max({hidden, query, mlp});
   if (grouped) {
-    const long widest = std::max({hidden, query, mlp});
     scratch.quants.resize(rows, widest);
     scratch.scales.resize(rows, widest / kGroup);
     scratch.sums.resize(rows, widest / kGroup);
+  }
+  if (model.kernels.matrix) {
+    const long whole = (rows + kMatrixRows - 1) / kMatrixRows * kMatrixRows;
+    const int parts = parts_beside(static_cast<Weights>(shape.weights));
+    for (int part = 0; part < parts; part++) scratch.parts[part].resize(whole, widest / kPad);
+    scratch.room.resize(model.pool.size(), matrix_room(widest) / 64);
   }
   scratch.cosines.resize(rows * shape.ropes, padded(shape.head_size));
   scratch.sines.resize(rows * shape.ropes, padded(shape.head_size));
@@ -57,7 +93,7 @@ void Pass::make_room() {
     const auto wider = [](const Adapted& a, const Adapted& b) { return a.adapter->widest < b.adapter->widest; };
     const int widest = std::max_element(adapted.begin(), adapted.end(), wider)->adapter->widest;
     scratch.projected.resize(rows, widest * model.kernels.width / 2);
-    scratch.added.resize(model.pool.size(), std::min<long>(rows, kRowsOfItem) * model.kernels.width);
+    scratch.added.resize(model.pool.size(), std::min<long>(rows, kRowsOfMatrixItem) * model.kernels.width);
   }
   const int phases = shape.layers * kPhasesOfLayer + 1;
   if (!scratch.taken) scratch.taken = std::make_unique<std::atomic<int>[]>(phases);

@@ -17,6 +17,8 @@ struct Scratch {
   Buffer<int8_t> quants;
   Buffer<float> scales;
   Buffer<int32_t> sums;
+  Buffer<Line> parts[kParts];    // of activations, for matrix units
+  Buffer<Line> room;             // [threads]: the panel of weights that a matrix unit is at
   Buffer<float> cosines, sines;  // [ropes × rows]
   Buffer<float> scores;          // [threads]
   Buffer<float> projected;       // x · aᵀ of rows with an adapter
@@ -25,6 +27,14 @@ struct Scratch {
 };
 
 constexpr int kRowsOfItem = 192;  // of which activations stay in the cache while panels of weights pass by
+constexpr int kRowsOfMatrixItem = 256;
+static_assert(kRowsOfMatrixItem >= kRowsOfItem);
+
+// Rows first … last whose linear layers are computed in one go.
+struct Part {
+  int first, last;
+  bool matrix;  // by matrix units
+};
 
 // Rows first … first + count follow each other in one sequence.
 struct Run {
@@ -49,10 +59,15 @@ struct Pass {
   const fc_step& step;
   const bool grouped;  // weights are, and so are activations
   std::vector<Run> runs;
+  std::vector<Part> parts, sampled;  // of all rows, and of those whose logits are wanted
+  std::vector<bool> by_matrix;       // for each row
+  bool prepared = false;             // whether linear layers read other forms of the activations than float32
   std::vector<Adapted> adapted;
 
  private:
   void find_runs();
+  void find_parts();
+  bool follows(int row) const;
   void find_adapted();
   void make_room();
 };
@@ -77,13 +92,13 @@ class Worker {
   void attend(const Layer& layer, int index);
   void attend(const Layer& layer, int index, const Run& run, int head);
 
-  void normalize(const Norm& norm, int from, int to);
-  void quantize(const Buffer<float>& rows, int row);
-  void quantize_all(const Buffer<float>& rows);
-  void linear(const Weight& weight, const Buffer<float>& rows, int count, const Target& target);
+  void normalize(const Norm& norm, int from, int to, bool matrix);
+  void prepare(const Buffer<float>& rows, int row, bool matrix);
+  void prepare_all(const Buffer<float>& rows);
+  void linear(const Weight& weight, const Buffer<float>& rows, const std::vector<Part>& parts, const Target& target);
   void linear(int layer, Fused fused, const Buffer<float>& rows, const Target& target);
   template <class TargetOf>
-  void items(const Weight& weight, const Buffer<float>& rows, int count, TargetOf target_of);
+  void items(const Weight& weight, const Buffer<float>& rows, const std::vector<Part>& parts, TargetOf target_of);
   void add(int layer, Fused fused, const Buffer<float>& rows, const Norm& end_norm);
   void project(int layer, Fused fused, const Buffer<float>& rows);
   const float* added(int layer, Fused fused, int panel, int first, int last);

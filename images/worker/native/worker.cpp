@@ -5,6 +5,11 @@
 #include "pass.h"
 
 namespace fastchat {
+namespace {
+
+uint16_t* numbers(const Buffer<Line>& lines) { return reinterpret_cast<uint16_t*>(lines.at()); }
+
+}  // namespace
 
 Worker::Worker(const Pass& pass, int thread)
     : pass_(pass),
@@ -60,7 +65,7 @@ void Worker::angles() {
 
 void Worker::attention(const Layer& layer, int index) {
   for (int row = 0; row < rows_; row++) {
-    if (mine(row)) normalize(layer.attention_norm, row, row);
+    if (mine(row)) normalize(layer.attention_norm, row, row, pass_.by_matrix[row]);
   }
   pool_.barrier();
   linear(index, kQkv, scratch_.normed, {scratch_.qkv.at(), scratch_.qkv.stride(), Then::kStore, 1});
@@ -68,18 +73,18 @@ void Worker::attention(const Layer& layer, int index) {
   pool_.barrier();
   attend(layer, index);
   pool_.barrier();
-  quantize_all(scratch_.attended);
+  prepare_all(scratch_.attended);
   add(index, kOut, scratch_.attended, layer.attention_end_norm);
 }
 
 void Worker::mlp(const Layer& layer, int index) {
   for (int row = 0; row < rows_; row++) {
-    if (mine(row)) normalize(layer.mlp_norm, row, row);
+    if (mine(row)) normalize(layer.mlp_norm, row, row, pass_.by_matrix[row]);
   }
   pool_.barrier();
   const Then gate = model_.shape.gelu ? Then::kGelu : Then::kSilu;
   linear(index, kGateUp, scratch_.normed, {scratch_.gated.at(), scratch_.gated.stride(), gate, 1});
-  quantize_all(scratch_.gated);
+  prepare_all(scratch_.gated);
   add(index, kDown, scratch_.gated, layer.mlp_end_norm);
 }
 
@@ -88,14 +93,14 @@ void Worker::head() {
   const long stride = padded(shape.vocabulary);
   for (int sample = 0; sample < step_.samples; sample++) {
     if (!mine(sample)) continue;
-    normalize(model_.final_norm, step_.sampled[sample], sample);
+    normalize(model_.final_norm, step_.sampled[sample], sample, !pass_.sampled.empty() && pass_.sampled[0].matrix);
     if (step_.hidden) {
       std::copy_n(scratch_.normed.at(sample), shape.hidden, step_.hidden + static_cast<long>(sample) * shape.hidden);
     }
   }
   if (step_.hidden || !step_.samples) return;
   pool_.barrier();
-  linear(model_.head, scratch_.normed, step_.samples, {step_.logits, stride, Then::kStore, shape.logits_factor});
+  linear(model_.head, scratch_.normed, pass_.sampled, {step_.logits, stride, Then::kStore, shape.logits_factor});
   if (!shape.logits_cap) return;
   for (int sample = 0; sample < step_.samples; sample++) {
     if (mine(sample)) model_.kernels.cap(step_.logits + sample * stride, stride, shape.logits_cap);
@@ -103,43 +108,63 @@ void Worker::head() {
 }
 
 // Row `from` of the hidden states, normalized, becomes row `to` of what the next layer reads.
-void Worker::normalize(const Norm& norm, int from, int to) {
+void Worker::normalize(const Norm& norm, int from, int to, bool matrix) {
   const fc_shape& shape = model_.shape;
   float* out = scratch_.normed.at(to);
   model_.kernels.normalize(scratch_.hidden.at(from), norm.data(), shape.hidden, shape.epsilon, 1, false, out);
-  if (pass_.grouped) quantize(scratch_.normed, to);
+  prepare(scratch_.normed, to, matrix);
 }
 
-void Worker::quantize(const Buffer<float>& rows, int row) {
+// Makes of a row what the kernels read instead of it.
+void Worker::prepare(const Buffer<float>& rows, int row, bool matrix) {
   const long stride = rows.stride(), groups = stride / kGroup;
-  model_.kernels.quantize(rows.at(row), stride, scratch_.quants.at() + row * stride, scratch_.scales.at() + row * groups,
-                          scratch_.sums.at() + row * groups);
+  if (matrix) {
+    const long at = row / kMatrixRows * kMatrixRows * stride + row % kMatrixRows * kPad;
+    uint16_t* parts[kParts];
+    for (int part = 0; part < kParts; part++) {
+      uint16_t* const all = numbers(scratch_.parts[part]);
+      parts[part] = all ? all + at : nullptr;
+    }
+    model_.kernels.matrix->split(rows.at(row), stride, parts);
+  } else if (pass_.grouped) {
+    model_.kernels.quantize(rows.at(row), stride, scratch_.quants.at() + row * stride, scratch_.scales.at() + row * groups,
+                            scratch_.sums.at() + row * groups);
+  }
 }
 
-void Worker::quantize_all(const Buffer<float>& rows) {
-  if (!pass_.grouped) return;
+void Worker::prepare_all(const Buffer<float>& rows) {
+  if (!pass_.prepared) return;
   for (int row = 0; row < rows_; row++) {
-    if (mine(row)) quantize(rows, row);
+    if (mine(row)) prepare(rows, row, pass_.by_matrix[row]);
   }
   pool_.barrier();
 }
 
-// A linear layer over the first `count` rows; every thread has it whole when this returns.
-void Worker::linear(const Weight& weight, const Buffer<float>& rows, int count, const Target& target) {
-  items(weight, rows, count, [&target](int, int, int) -> const Target& { return target; });
+// A linear layer over the rows of the parts; every thread has it whole when this returns.
+void Worker::linear(const Weight& weight, const Buffer<float>& rows, const std::vector<Part>& parts,
+                    const Target& target) {
+  items(weight, rows, parts, [&target](int, int, int) -> const Target& { return target; });
 }
 
 // target_of: what becomes of a panel of the outputs of rows first … last.
 template <class TargetOf>
-void Worker::items(const Weight& weight, const Buffer<float>& rows, int count, TargetOf target_of) {
+void Worker::items(const Weight& weight, const Buffer<float>& rows, const std::vector<Part>& parts, TargetOf target_of) {
   const Linear& layout = weight.layout();
-  const Rows from{rows.at(), scratch_.quants.at(), scratch_.scales.at(), scratch_.sums.at(), rows.stride()};
-  const int parts = (count + kRowsOfItem - 1) / kRowsOfItem, items = layout.panels * parts;
+  Rows from{rows.at(), scratch_.quants.at(), scratch_.scales.at(), scratch_.sums.at()};
+  for (int part = 0; part < kParts; part++) from.parts[part] = numbers(scratch_.parts[part]);
+  from.stride = rows.stride();
+  const int items = layout.panels * static_cast<int>(parts.size());
   std::atomic<int>& taken = next_phase();
   for (int item; (item = taken.fetch_add(1, std::memory_order_relaxed)) < items;) {
-    const int first = item / layout.panels * kRowsOfItem, last = std::min(count, first + kRowsOfItem);
+    const auto [first, last, matrix] = parts[item / layout.panels];
     const int panel = item % layout.panels;
-    model_.kernels.linear(weight.part_of(panel), from, target_of(panel, first, last), panel, first, last);
+    const Linear& part = weight.part_of(panel);
+    const Target& target = target_of(panel, first, last);
+    if (matrix) {
+      model_.kernels.matrix->linear(part, from, target, panel, first, last, scratch_.room.at(thread_)->bytes);
+    } else {
+      model_.kernels.linear(part, from, target, panel, first, last);
+    }
   }
   pool_.barrier();
 }
@@ -148,9 +173,9 @@ void Worker::items(const Weight& weight, const Buffer<float>& rows, int count, T
 void Worker::linear(int layer, Fused fused, const Buffer<float>& rows, const Target& target) {
   const Weight& weight = weight_of(model_.layers[layer], fused);
   const auto adds = [&](const Adapted& each) { return !each.adapter->layers[layer][fused].empty(); };
-  if (std::none_of(pass_.adapted.begin(), pass_.adapted.end(), adds)) return linear(weight, rows, rows_, target);
+  if (std::none_of(pass_.adapted.begin(), pass_.adapted.end(), adds)) return linear(weight, rows, pass_.parts, target);
   project(layer, fused, rows);
-  items(weight, rows, rows_, [&](int panel, int first, int last) {
+  items(weight, rows, pass_.parts, [&](int panel, int first, int last) {
     Target with = target;
     with.added = added(layer, fused, panel, first, last);
     with.added_row = first;

@@ -12,6 +12,8 @@ constexpr int kGroup = 32;    // weights or activations that share a scale, wher
 constexpr int kGroupsOfBlock = 8;  // groups whose scales share a scale, where they are int4 in blocks
 constexpr int kPad = 32;      // rows of numbers are padded with zeros to a multiple of this
 constexpr int kQueries = 8;   // rows that attention takes at once
+constexpr int kMatrixRows = 16;  // rows of a tile of a matrix unit
+constexpr int kParts = 3;        // numbers in bfloat16 that one in float32 is
 
 __attribute__((always_inline)) constexpr long padded(long count) { return (count + kPad - 1) / kPad * kPad; }
 
@@ -19,7 +21,8 @@ enum class Weights : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3, kI
 
 // The weights of a linear layer in panels: as many outputs as two vectors have numbers, input by input.
 //
-// float32, bfloat16: [panel][input][output of the panel].
+// float32: [panel][input][output of the panel].
+// bfloat16: [panel][input / 2][output of the panel][2], inputs padded with zeros to a multiple of kPad.
 // int8: [panel][group] of scales in float16 [output of the panel] and [input / 4][output of the panel][4], where `offset`
 // is added to each weight.
 // int4: [panel][group] of scales and of lowest weights in float16, each [output of the panel], and [input / 8][output of
@@ -46,20 +49,29 @@ struct Linear {
   }
   __attribute__((always_inline)) long block_bytes() const { return 4 * width + kGroupsOfBlock * group_bytes(); }
   __attribute__((always_inline)) long panel_bytes() const {
-    if (!grouped()) return (type == Weights::kFloat32 ? 4L : 2L) * inputs * width;
+    if (type == Weights::kFloat32) return 4L * inputs * width;
+    if (type == Weights::kBfloat16) return 2 * padded(inputs) * width;
     const long heads = type == Weights::kInt4Blocks ? (groups() + kGroupsOfBlock - 1) / kGroupsOfBlock : 0;
     return groups() * group_bytes() + heads * 4 * width;
   }
 };
 
-// Activations, a row for each token; float32, and for weights in groups, groups of int8 with a scale and a sum each.
+// Activations, a row for each token: in float32, and of the other forms the one that its kernel reads.
 struct Rows {
   const float* values = nullptr;
+  // Groups of int8 with a scale and a sum each.
   const int8_t* quants = nullptr;
   const float* scales = nullptr;
   const int32_t* sums = nullptr;
+  // Parts in bfloat16, each of what the ones before leave: [row / kMatrixRows][stride / kPad][kMatrixRows][kPad].
+  const uint16_t* parts[kParts] = {};
   long stride = 0;  // numbers from one row to the next; a row has stride / kGroup scales and sums
 };
+
+// Of activations, beside weights of a type.
+__attribute__((always_inline)) constexpr int parts_beside(Weights type) {
+  return type == Weights::kFloat32 ? 3 : type == Weights::kBfloat16 ? 2 : 1;
+}
 
 enum class Then : int { kStore, kAdd, kSilu, kGelu };
 
@@ -105,6 +117,21 @@ struct Attention {
   float* scores = nullptr;
 };
 
+// Linear layers of many rows by matrix units: products of numbers in bfloat16, added up in float32.
+//
+// Weights in float32 are three such numbers each, as their activations are; of the products those are left out that are
+// less than 2^-24 of the whole. Weights in bfloat16 are one and their activations two, those in groups and theirs one.
+struct Matrix {
+  // As Kernels' `linear`. room: for the weights of a panel, matrix_room(inputs) bytes in lines of 64.
+  void (*linear)(const Linear&, const Rows&, const Target&, int panel, int first, int last, uint8_t* room);
+  // As many parts of a row as are not null; each kPad numbers are a tile from the next ones.
+  void (*split)(const float* row, long count, uint16_t* const parts[kParts]);
+};
+
+__attribute__((always_inline)) constexpr long matrix_room(long inputs) {
+  return padded(inputs) * kParts * 64 + kMatrixRows * 256;  // the parts of 32 outputs, and two rows of sums' tiles
+}
+
 struct Kernels {
   const char* name;
   int width;        // outputs of a panel
@@ -125,12 +152,15 @@ struct Kernels {
   Grid (*plain_grid)(const float* weights);
   Grid (*best_grid)(const float* weights, const float* importances);
   float (*take_steps)(const float* weights, const float* importances, Grid grid, uint8_t* steps);
+
+  const Matrix* matrix = nullptr;  // where the CPU has matrix units
 };
 
 extern const Kernels kPlain;
 #if defined(__x86_64__)
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const Matrix kAmx;
 #endif
 
 // The best that this CPU has; by name where one is asked for, null where that is unknown or cannot run here.

@@ -33,16 +33,6 @@ INLINE Ints total(Ints sums) { return sums; }
 
 #endif
 
-typedef uint32_t UnalignedWords __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
-
-typedef uint8_t Bytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
-typedef int8_t SignedBytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
-
-template <class Vector>
-INLINE Floats small(const uint8_t* at) {
-  return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Vector*>(at), Ints), Floats);
-}
-
 // Activations of R rows, by group.
 struct Inputs {
   Inputs(const Rows& rows, int row)

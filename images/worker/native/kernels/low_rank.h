@@ -13,6 +13,9 @@ using fastchat::Weights;
 constexpr int kTileRowsLowRank = 8;
 constexpr int kAhead = 4096;  // bytes that are fetched ahead: one adapter's weights take turns with the others'
 
+INLINE Floats wide(const float* at) { return load(at); }
+INLINE Floats wide(const uint16_t* at) { return load_bfloat16(at); }
+
 // One half for R rows. Few rows are two chains each, for an addition waits for the one before it.
 template <int R, class Weight>
 INLINE void low_rank_half(const LowRankHalf& half, const float* rows, long stride, float* out, long out_stride) {

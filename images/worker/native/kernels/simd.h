@@ -27,6 +27,9 @@ typedef int32_t Ints __attribute__((vector_size(kWidth * 4)));
 typedef float UnalignedFloats __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(kWidth * 2), aligned(2), may_alias));
 typedef uint32_t Words __attribute__((vector_size(kWidth * 4)));
+typedef uint32_t UnalignedWords __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+typedef uint8_t Bytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
+typedef int8_t SignedBytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
 
 INLINE Floats load(const float* at) { return *reinterpret_cast<const UnalignedFloats*>(at); }
 INLINE void store(float* at, Floats values) { *reinterpret_cast<UnalignedFloats*>(at) = values; }
@@ -36,6 +39,12 @@ INLINE Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 // Numbers in bfloat16, the upper half of a float.
 INLINE Floats load_bfloat16(const uint16_t* at) {
   return (Floats)(__builtin_convertvector(*reinterpret_cast<const Halves*>(at), Words) << 16);
+}
+
+// Numbers in a byte each, Bytes or SignedBytes.
+template <class Vector>
+INLINE Floats small(const uint8_t* at) {
+  return __builtin_convertvector(__builtin_convertvector(*reinterpret_cast<const Vector*>(at), Ints), Floats);
 }
 
 // Numbers in float16.

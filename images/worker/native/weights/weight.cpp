@@ -33,6 +33,11 @@ long int4_at(const Linear& linear, int input, int output) {
   return before * linear.width + input / 8 * 4L * linear.width + 4L * output + input % 4;
 }
 
+// Where a weight stands among those in bfloat16, which lie in pairs.
+long bfloat16_at(const Linear& linear, int panel, long input, int output) {
+  return (panel - linear.first) * linear.panel_bytes() / 2 + (input / 2 * linear.width + output) * 2 + input % 2;
+}
+
 // By how many bits its half of the byte is shifted.
 int shift_of(int input) { return input % 8 / 4 * 4; }
 
@@ -150,7 +155,9 @@ void Weight::pack_row(const float* row, const float* importances, int place) {
       for (long i = 0; i < inputs; i++) static_cast<float*>(to.data)[first + i * to.width] = row[i];
       return;
     case Weights::kBfloat16:
-      for (long i = 0; i < inputs; i++) static_cast<uint16_t*>(to.data)[first + i * to.width] = to_bfloat16(row[i]);
+      for (long i = 0; i < inputs; i++) {
+        static_cast<uint16_t*>(to.data)[bfloat16_at(to, panel, i, output)] = to_bfloat16(row[i]);
+      }
       return;
     default:
       for (int at = 0; at < inputs; at += size) {
@@ -214,10 +221,13 @@ void Weight::unpack(int row, float* out) const {
   const Linear& from = part_of(panel);
   const long first = static_cast<long>(panel - from.first) * linear_.inputs * linear_.width + output;
   for (int input = 0; input < linear_.inputs; input++) {
-    const long index = first + static_cast<long>(input) * linear_.width;
     switch (from.type) {
-      case Weights::kFloat32: out[input] = static_cast<const float*>(from.data)[index]; break;
-      case Weights::kBfloat16: out[input] = from_bfloat16(static_cast<const uint16_t*>(from.data)[index]); break;
+      case Weights::kFloat32:
+        out[input] = static_cast<const float*>(from.data)[first + static_cast<long>(input) * linear_.width];
+        break;
+      case Weights::kBfloat16:
+        out[input] = from_bfloat16(static_cast<const uint16_t*>(from.data)[bfloat16_at(from, panel, input, output)]);
+        break;
       default: out[input] = unpack_grouped(from, panel, output, input);
     }
   }

@@ -12,7 +12,7 @@ from fastchat_worker.engine.native_runner import NativeRunner
 from fastchat_worker.native import library
 from fastchat_worker.native.model import NativeModel
 
-KERNELS = ("plain", "AVX2", "AVX-512-VNNI")
+KERNELS = ("plain", "AVX2", "AVX-512-VNNI", "AMX")
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_cache_that_is_written_to_its_last_token_takes_what_was_planned(native
     slots, length = 4, 512
     planned = slots * length * runner.token_bytes
     before = _taken("RssAnon")
-    engine = Engine(runner, Scheduler(runner.open_cache(slots, length), budget=512, max_waiting=99))
+    engine = Engine(runner, Scheduler(runner.open_cache(slots, length), budget=128, max_waiting=99))
     assert _taken("RssAnon") - before < planned / 10
     engine.start()
     try:
