@@ -186,8 +186,8 @@ class Spec(Part):
         300,
         ge=0,
         le=86_400,
-        description="How long a worker that is to stop may finish its requests, in seconds. Those of engine Transformers "
-        "go on at another worker as soon as there is one.",
+        description="How long a worker that is to stop may finish its requests, in seconds. "
+        "Those of engine Transformers go on at another worker as soon as there is one.",
     )
     autoscaling: Autoscaling | None = Field(None, description="Lets the number of workers follow the demand.")
     queue: Queue = Field(
