@@ -51,8 +51,9 @@ def test_sigterm_before_anything_is_imported_ends_it_too(start_worker):
 
 
 def test_sigterm_lets_a_stream_finish_and_turns_new_requests_away(start_worker, tiny_folder):
-    worker = _tiny(start_worker, tiny_folder).wait_ready()
-    body = {"model": "tiny", "prompt": "x", "max_tokens": 200, "stream": True, "logit_bias": {"1": -100}}
+    slow = (str(SLOW), "/no/such/file")
+    worker = _tiny(start_worker, tiny_folder, "--executor", "torch", program=slow).wait_ready()
+    body = {"model": "tiny", "prompt": "x", "max_tokens": 100, "stream": True, "logit_bias": {"1": -100}}
     with httpx.Client(timeout=60) as client, client.stream("POST", worker.url + "/v1/completions", json=body) as stream:
         lines = stream.iter_lines()
         next(lines)
