@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 QUESTION = [{"role": "user", "content": "What will the weather be in Paris for the next three days?"}]
-TOKENS = 60
+TOKENS = 120
 _IDS = re.compile(r"\b(chatcmpl|cmpl|resp|msg|call|toolu|fc|rs|ctc)([-_])[0-9a-zA-Z]{8,}")
 _TIMES = re.compile(r'"(created|created_at|completed_at)":\d+')
 _SIGNATURES = re.compile(r'"signature":"[0-9a-f-]{32,}"')

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pytest
 from integration.resuming.requests import KINDS, Received, ask
@@ -26,15 +26,13 @@ class Traffic:
         ]
 
     async def under_way(self, parts: int = 2) -> None:
-        """Until every stream has begun."""
+        """Until most streams have begun."""
 
-        def all_begun() -> bool:
-            return all(
-                received.text.count("\n\n:t") >= parts or task.done()
-                for received, task in zip(self.received.values(), self._tasks, strict=True)
-            )
+        def most_begun() -> bool:
+            begun = [received.text.count("\n\n:t") >= parts for received in self.received.values()]
+            return sum(begun) > len(begun) / 2
 
-        await eventually_async(all_begun)
+        await eventually_async(most_begun)
         assert not all(task.done() for task in self._tasks)
 
     async def ended(self) -> dict[tuple[str, int], Received]:
@@ -52,6 +50,11 @@ def check_equal(received: dict[tuple[str, int], Received], expected: dict[str, R
         for choice, events in expected[kind].events.items():
             assert each.events[choice] == events, f"{kind}, choice {choice}, {copy}"
         assert each.numbers == pytest.approx(expected[kind].numbers, abs=1e-3), kind
+
+
+def busiest(workers: Sequence[WorkerProcess]) -> WorkerProcess:
+    """The one that computes most sequences."""
+    return max(workers, key=lambda worker: worker.gauge("sequences_running"))
 
 
 def kill(worker: WorkerProcess) -> None:
@@ -73,7 +76,7 @@ async def test_streams_of_every_kind_go_on_at_the_other_worker(start_worker, sta
     expected = await undisturbed(gateway, stream=True)
     traffic = Traffic(gateway, stream=True)
     await traffic.under_way()
-    fault(workers[0])
+    fault(busiest(workers))
     check_equal(await traffic.ended(), expected)
     reason = "handed_over" if fault is stop else "lost"
     assert await gateway.metric("resumed_seconds_count", model="small", reason=reason) > 0
@@ -86,9 +89,10 @@ async def test_streams_that_lose_two_workers_go_on_at_the_third(start_worker, st
     expected = await undisturbed(gateway, stream=True)
     traffic = Traffic(gateway, stream=True)
     await traffic.under_way()
-    kill(workers[0])
+    kill(first := busiest(workers))
+    workers.remove(first)
     await traffic.under_way(30)
-    kill(workers[1])
+    kill(busiest(workers))
     check_equal(await traffic.ended(), expected)
 
 
@@ -98,8 +102,8 @@ async def test_whole_responses_of_every_kind_go_on_at_the_other_worker(start_wor
     gateway: Running = await start_gateway(*workers)
     expected = await undisturbed(gateway, stream=False)
     traffic = Traffic(gateway, stream=False)
-    await eventually_async(lambda: workers[0].gauge("sequences_running") > 0)
-    fault(workers[0])
+    await eventually_async(lambda: busiest(workers).gauge("sequences_running") > 0)
+    fault(busiest(workers))
     check_equal(await traffic.ended(), expected)
 
 
@@ -108,8 +112,8 @@ async def test_a_worker_that_stops_ends_as_soon_as_another_has_its_streams(start
     gateway: Running = await start_gateway(*workers)
     traffic = Traffic(gateway, stream=True)
     await traffic.under_way()
-    stop(workers[0])
-    await asyncio.to_thread(workers[0].process.wait)
+    stop(stopped := busiest(workers))
+    await asyncio.to_thread(stopped.process.wait)
     assert not all(received.text.endswith("[DONE]\n\n") for received in traffic.received.values())
     await traffic.ended()
 
@@ -143,6 +147,3 @@ async def test_a_stream_is_never_made_of_two_models(start_worker, start_gateway,
     cut = [error for error in ended if isinstance(error, AssertionError)]
     assert cut
     assert all("model_changed" in str(error) for error in cut)
-
-
-Start = Callable[..., WorkerProcess]
