@@ -14,15 +14,20 @@ Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def penalize_repetition(logits: Tensor, choices: Sequence[Choice]) -> None:
-    """Divides the positive logits of the tokens seen, and multiplies the negative ones (arXiv:1909.05858)."""
+    """Divides the positive logits of the tokens seen, and multiplies the negative ones (arXiv:1909.05858).
+
+    A finite logit stays finite, whatever the penalty.
+    """
     rows = [row for row, choice in enumerate(choices) if choice.repetition_penalty != 1]
     if not rows:
         return
     seen = [np.asarray(choices[row].seen, np.int64) for row in rows]
     penalties = [np.full(len(each), choices[row].repetition_penalty) for row, each in zip(rows, seen, strict=True)]
     at, (penalty,) = _within(logits, rows, seen, penalties)
-    values = logits[at]
-    logits[at] = torch.where(values > 0, values / penalty, values * penalty)
+    values, limits = logits[at], torch.finfo(logits.dtype)
+    penalty = penalty.clamp(limits.tiny, limits.max)
+    changed = torch.where(values > 0, values / penalty, values * penalty).clamp(limits.min, limits.max)
+    logits[at] = torch.where(values.isfinite(), changed, values)
 
 
 def add_masks(logits: Tensor, choices: Sequence[Choice]) -> None:

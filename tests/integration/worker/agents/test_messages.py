@@ -19,7 +19,7 @@ def events_of(agent, **fields):
         assert answer.headers["content-type"].startswith("text/event-stream")
         raw = answer.read().decode().split("\n\n")
     assert raw[-1] == ""
-    pairs = [event.split("\n") for event in raw[:-1]]
+    pairs = [event.split("\n") for event in raw[:-1] if not event.startswith(":")]
     documents = [json.loads(data.removeprefix("data: ")) for _, data in pairs]
     assert [name for name, _ in pairs] == [f"event: {document['type']}" for document in documents]
     return documents

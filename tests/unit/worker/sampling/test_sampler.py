@@ -145,6 +145,11 @@ def test_a_nucleus_is_a_share_of_the_whole_vocabulary():
     assert max(_draws(1000, [0.0] * 2048, top_p=0.4)) > 700
 
 
+@pytest.mark.parametrize("penalty", [5e-324, 1e-30, 1e300])
+def test_no_repetition_penalty_makes_a_finite_logit_infinite(penalty):
+    assert _greedy([2.0, 0.0, -3.0], repetition_penalty=penalty, seen=[0, 1, 2]) in (0, 1)
+
+
 def test_repetition_makes_likely_and_unlikely_tokens_less_likely():
     assert _greedy([2.0, 3.0, 0.0], repetition_penalty=2.0, seen=[1]) == 0
     assert _greedy([-2.0, -1.5, -9.0], repetition_penalty=2.0, seen=[1]) == 0
