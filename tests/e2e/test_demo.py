@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, str(ROOT / "examples/demo.py")]
@@ -68,7 +68,7 @@ def test_in_a_terminal_it_goes_on_serving_until_ctrl_c(start):
 
 def test_ctrl_c_while_models_load_leaves_nothing(start):
     demo = start(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(2)
+    eventually(_served)  # the gateway comes before the models
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert demo.returncode == 0
