@@ -16,14 +16,15 @@ logger = logging.getLogger(__name__)
 
 _HANDED_OVER: Final = b":h\n\n"
 """The last unit of a stream whose worker hands over what it has."""
-_COMMENT = re.compile(rb"(?<=\n):([rt]) ([^\r\n]*)\n\n")
+_COMMENT = re.compile(rb"(?<=\n):([rt] [^\r\n]*\n)\n")
 _UNIT_END = re.compile(rb"(?:^|(?<=\n)):[^\r\n]*\n\n")
-_MOST_UNREAD: Final = 2**12
-"""Bytes of a stream that are kept until its comments are read: some dozen tokens."""
+_MOST_UNREAD: Final = 2**14
+"""Bytes of a stream that are kept whole; of what came before, its comments are."""
 _CHUNK_END: Final = b"\r\n"
 _EVENT_END: Final = b"\n\n"
 _LARGEST_DOCUMENT: Final = 2**24
 _BYTES_PER_CHOICE: Final = 256
+_ORIGIN: Final = b"r"
 _NO_TOKENS: Final = b"-"
 _ENDED: Final = b"."
 _CACHED: Final = b"c"
@@ -57,16 +58,16 @@ class _Choice:
         self.cached = 0
         self.ended = False
 
-    def add(self, fields: list[bytes]) -> int:
-        """What a comment says of it; returns how many more bytes are kept."""
-        tokens = array("I", [int(token) for token in fields[1].split(b",")] if fields[1] != _NO_TOKENS else [])
-        self.tokens.extend(tokens)
-        for field in fields[2:]:
+    def add(self, fields: list[bytes]) -> None:
+        """What a comment says of it."""
+        self.tokens.extend(
+            array("I", [int(token) for token in fields[0].split(b",")] if fields[0] != _NO_TOKENS else [])
+        )
+        for field in fields[1:]:
             if field == _ENDED:
                 self.ended = True
             elif field.startswith(_CACHED):
                 self.cached = int(field[1:])
-        return len(tokens) * tokens.itemsize
 
     @property
     def said(self) -> dict[str, object]:
@@ -83,6 +84,8 @@ class Resumption:
         self._taken = 0
         self._unread: list[bytes] = []
         self._unread_bytes = 0
+        self._comments: list[bytes] = []
+        """Lines of those that were not looked at, some ten bytes a token: mostly nobody ever has to."""
         self._last = b""
         self._origin: tuple[int, str, str] | None = None
         """When the response was created, its seed, and the model's digest; None: no stream has begun."""
@@ -128,7 +131,7 @@ class Resumption:
         self._unread.append(units)
         self._unread_bytes += len(units)
         if self._unread_bytes > _MOST_UNREAD:
-            self._read()
+            self._condense()
 
     def take_over(self, document: bytes) -> bool:
         """A worker has handed over a response that is no stream; False where nobody can go on from that."""
@@ -173,7 +176,7 @@ class Resumption:
         """The request is over."""
         self._budget.give_back(self._taken)
         self._taken = 0
-        self._unread, self._choices, self._document = [], {}, b""
+        self._unread, self._comments, self._choices, self._document = [], [], {}, b""
 
     def _take(self, size: int) -> bool:
         if not self._budget.take(size):
@@ -181,36 +184,40 @@ class Resumption:
         self._taken += size
         return True
 
-    def _read(self) -> None:
-        """Read the comments of what was kept, which is not kept any longer."""
-        if not self._unread:
-            return
+    def _condense(self) -> None:
+        """Of what was kept whole, keep the comments."""
         units = b"\n" + b"".join(self._unread)
         self._unread, self._unread_bytes = [], 0
+        if self._is_complete:
+            comments = b"".join(_COMMENT.findall(units))
+            self._comments.append(comments)
+            self._is_complete = self._take(len(comments))
+
+    def _read(self) -> None:
+        """Look at the comments."""
+        if self._unread:
+            self._condense()
+        lines = b"".join(self._comments).split(b"\n")
+        self._comments = []
         if not self._is_complete:
             return
         try:
-            self._is_complete = self._take(self._read_comments(units))
+            for line in lines[:-1]:
+                self._read_comment(line.split(b" "))
         except (ValueError, IndexError, OverflowError) as wrong:
             logger.warning("a stream cannot be resumed: a comment of its worker makes no sense: %s", wrong)
             self._is_complete = False
 
-    def _read_comments(self, units: bytes) -> int:
-        """Returns how many more bytes are kept."""
-        size = 0
-        for kind, text in _COMMENT.findall(units):
-            fields = text.split(b" ")
-            if kind == b"r":
-                self._origin = int(fields[0]), fields[1].decode("ascii"), fields[2].decode("ascii")
-                continue
-            place = int(fields[0])
-            if place not in self._choices:
-                if not 0 <= place < self._size:
-                    raise ValueError(f"choice {place}")
-                self._choices[place] = _Choice()
-                size += _BYTES_PER_CHOICE
-            size += self._choices[place].add(fields)
-        return size
+    def _read_comment(self, fields: list[bytes]) -> None:
+        if fields[0] == _ORIGIN:
+            self._origin = int(fields[1]), fields[2].decode("ascii"), fields[3].decode("ascii")
+            return
+        place = int(fields[1])
+        if place not in self._choices:
+            if not 0 <= place < self._size:
+                raise ValueError(f"choice {place}")
+            self._choices[place] = _Choice()
+        self._choices[place].add(fields[2:])
 
 
 def end_of_units(data: bytes) -> int:
