@@ -320,6 +320,7 @@ class Attempts:
     def _on_different(self, endpoint: Endpoint) -> None:
         """The worker cannot go on with what another one began; a response that is no stream it can begin anew."""
         if self._resumption is not None and self._resumption.drop():
+            self._paused = None  # what this worker says from here on is of a request like any other
             self._open(endpoint, may_ask=True)
             return
         self._release(endpoint)

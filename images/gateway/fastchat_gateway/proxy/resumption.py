@@ -152,9 +152,9 @@ class Resumption:
         self._is_complete = self._take(size)
 
     def drop(self) -> bool:
-        """Forget what was handed over of a response that is no stream; False where the client has some of it."""
-        self._document = b""
-        return not self.has_begun
+        """Forget what was handed over of a response that is no stream; False where there is nothing of that kind."""
+        document, self._document = self._document, b""
+        return bool(document)
 
     def went_on(self) -> bool:
         """Something was generated since the last call."""

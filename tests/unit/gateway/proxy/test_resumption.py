@@ -217,6 +217,17 @@ async def test_a_whole_response_that_is_handed_over_goes_on_elsewhere() -> None:
     assert "x-fastchat-resume" not in headers or body.endswith(BODY)
 
 
+async def test_a_worker_that_refuses_a_response_begun_anew_too_is_asked_no_third_time() -> None:
+    scene, document = Scene(2, stream=False), b'{"created":1}'
+    scene.busy.data_received(
+        b"HTTP/1.1 503 X\r\nx-fastchat-handed-over: 1\r\ncontent-length: %d\r\n\r\n%b" % (len(document), document)
+    )
+    for _ in range(2):
+        scene.busy.data_received(b"HTTP/1.1 400 X\r\ncontent-length: 2\r\n\r\n{}")
+    assert scene.client.over == "whole 400"
+    assert scene.model.in_flight == 0
+
+
 async def test_workers_with_another_model_do_not_go_on_with_a_stream() -> None:
     scene = Scene(3)
     scene.busy.data_received(HEAD + chunk(OPENING) + chunk(unit(1)))
