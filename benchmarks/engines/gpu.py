@@ -73,7 +73,7 @@ def _kinds(folder: Path, device: str, most: int) -> dict[str, Kind]:
     return {
         "generate": kind("model.generate", "with_transformers", "generate", device),
         "continuous": kind("continuous batching", "with_transformers", "continuous", device),
-        "vllm": kind("vLLM", "with_vllm", most, python=_of_vllm),
+        "vllm": kind("vLLM", "with_vllm", "cuda", most, python=_of_vllm),
         "plain": kind("fastchat", "with_fastchat", device, "plain", most),
         "graphs": kind("fastchat, CUDA graphs", "with_fastchat", device, "graphs", most),
     }

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import torch
 from engines.environments import cache
 from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM
 
 PARAMETERS = 134_515_008
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7}
@@ -21,6 +23,20 @@ def smollm2(kind: str) -> Path:
         _convert(gguf.GGUFReader(str(shipped())), unfinished, kind)
         unfinished.rename(path)
     return path
+
+
+def smollm2_folder() -> Path:
+    """The same numbers in float32 as a folder of transformers."""
+    folder = cache() / "smollm2" / "folder"
+    if not folder.exists():
+        unfinished = folder.with_name("folder.unfinished")
+        read = AutoModelForCausalLM.from_pretrained(shipped().parent, gguf_file=shipped().name, dtype=torch.float32)
+        del read.config.quantization_config  # the file's; with it nothing is saved
+        model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
+        model.load_state_dict(read.state_dict())
+        model.save_pretrained(unfinished)
+        unfinished.rename(folder)
+    return folder
 
 
 def shuffled() -> Path:
