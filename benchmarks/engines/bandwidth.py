@@ -10,8 +10,8 @@ COLUMNS = 1024
 def gigabytes_per_second(size: int, threads: int, passes: int = 10, device: str = "cpu") -> float:
     """The best of several passes in which all threads together, or a GPU, read this many bytes.
 
-    What reads is a matrix times a vector, as a step with one sequence is: of torch's operations on that many numbers the
-    one that computes least beside reading (a maximum or a sum reads half as fast on one core).
+    What reads is a matrix times a vector, as a step with one sequence is: torch's maximum or sum of as many numbers
+    read half as fast, because they compute more than they read.
     """
     torch.set_num_threads(threads)
     matrix = torch.ones(size // 4 // COLUMNS, COLUMNS, device=device)
