@@ -18,7 +18,7 @@ if on_cpu:
     cores = sorted(os.sched_getaffinity(0))[: int(sys.argv[4])]
     os.environ |= {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": "2",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
     }
 
