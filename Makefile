@@ -11,20 +11,19 @@ CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
 # The fleets and the sources take long; `make test` has them.
 KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernetes/test_sources.py
-# What waits for API servers, clusters and images; what serves models; the gateway and what has no server of its own is
-# all the rest, whatever folder is new among them.
+# What waits for API servers, clusters and images; what serves models; the gateway; what has no server of its own is all
+# the rest, whatever folder is new among them.
 WAITING = tests/e2e/kubernetes $(addprefix tests/integration/,chart cluster images operator)
 SERVING = tests/integration/worker
+GATEWAY = tests/integration/gateway
 MACHINE = tests/e2e --ignore=tests/e2e/kubernetes
-REST = tests --ignore=tests/e2e $(addprefix --ignore=,$(WAITING) $(SERVING))
+REST = tests --ignore=tests/e2e $(addprefix --ignore=,$(WAITING) $(SERVING) $(GATEWAY))
 COMPILED = build/gateway
 # What steps of a model are computed by; without a C++ compiler torch does it.
 NATIVE = images/worker/fastchat_worker/native/libfastchat_cpu.so
 # How a stream adds up to the whole, for every form of calls, marks of reasoning and kind of tokenizer.
 SPLITS = $(addprefix tests/unit/worker/,chat/test_reasoning.py chat/tools/test_declared.py chat/tools/test_forms.py \
 	output/test_splits.py) tests/integration/worker/output/test_tokenizers.py
-# How the Kubernetes API is followed is not compiled, and these two wait for a minute and a half.
-NOT_COMPILED = $(addprefix tests/integration/gateway/discovery/,test_outages.py test_in_cluster.py)
 # One thread for each model: two that compute beside a cluster wait for each other more than they compute.
 COMPUTES = OMP_NUM_THREADS=1 nice -n 5 $(BIN)/pytest
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
@@ -36,7 +35,7 @@ PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test compiler waiting serving machine rest compiled-tests compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiler waiting serving machine rest gateway compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,7 +45,7 @@ demo: $(INSTALLED) native ## serve a language model and an embedding model here 
 
 # Five groups, two at a time. That of what waits is the longest; the others compute.
 test: $(INSTALLED) compiler native ## all tests, two groups of them at a time
-	@$(BIN)/python .ci/lanes.py --at-once 2 waiting serving machine rest compiled-tests
+	@$(BIN)/python .ci/lanes.py --at-once 2 waiting serving gateway rest machine
 
 compiler: $(INSTALLED)
 	@$(CLUSTER) compiler; code=$$?; test $$code = 77 || exit $$code
@@ -60,15 +59,16 @@ serving: $(INSTALLED) ## the tests of the worker
 machine: $(INSTALLED) ## the end-to-end tests on one machine
 	$(COMPUTES) $(MACHINE) -o cache_dir=.pytest_cache/machine
 
-rest: $(INSTALLED) ## all other tests: units, the gateway and the SDK
+rest: $(INSTALLED) ## all other tests: units, the SDK, streams that outlive their workers
 	$(COMPUTES) $(REST)
 
-compiled-tests: $(INSTALLED)
-	@$(CLUSTER) compiler; case $$? in 0) nice -n 5 $(MAKE) --no-print-directory compiled;; 77) ;; *) exit 1;; esac
+# Once: what passes compiled passes as it is written, which `fastchat up` runs in the tests of one machine and the SDK.
+gateway: $(INSTALLED) ## the tests of the gateway, compiled as its image has it where there is a C compiler
+	@$(CLUSTER) compiler; case $$? in 0) nice -n 5 $(MAKE) --no-print-directory compiled;; \
+		77) $(COMPUTES) $(GATEWAY) -o cache_dir=.pytest_cache/gateway;; *) exit 1;; esac
 
-compiled: $(COMPILED) ## the tests of the gateway as its image has it
-	PYTHONPATH=$(COMPILED) $(BIN)/pytest tests/integration/gateway $(addprefix --ignore=,$(NOT_COMPILED)) \
-		-o cache_dir=.pytest_cache/compiled
+compiled: $(COMPILED)
+	PYTHONPATH=$(COMPILED) $(BIN)/pytest $(GATEWAY) -o cache_dir=.pytest_cache/compiled
 
 native: $(INSTALLED) ## compile the worker's own executor for the CPU, where there is a C++ compiler
 	@$(BIN)/python images/worker/native/build.py $(NATIVE); code=$$?; test $$code = 77 || exit $$code

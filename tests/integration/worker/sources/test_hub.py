@@ -1,5 +1,6 @@
 """A model from a hub: the real client library against a server that speaks the hub's HTTP API."""
 
+import functools
 import hashlib
 import json
 import threading
@@ -106,12 +107,16 @@ def _is_large(file: Path) -> bool:
 
 def _digest(file: Path) -> str:
     """What the hub names a file by."""
-    return hashlib.sha256(file.read_bytes()).hexdigest() if _is_large(file) else _git(file)
+    return _hashed(file, file.stat().st_mtime_ns, "sha256") if _is_large(file) else _git(file)
 
 
 def _git(file: Path) -> str:
-    content = file.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return _hashed(file, file.stat().st_mtime_ns, "sha1", b"blob %d\0" % file.stat().st_size)
+
+
+@functools.cache
+def _hashed(file: Path, _changed: int, algorithm: str, header: bytes = b"") -> str:
+    return hashlib.new(algorithm, header + file.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
