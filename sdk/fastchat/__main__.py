@@ -6,7 +6,12 @@ end_quietly()
 
 import sys
 
-from fastchat.cli.main import main
+try:
+    from fastchat.cli.main import main
+except ModuleNotFoundError as missing:
+    if missing.name != "typer":
+        raise
+    sys.exit("the command line needs typer and rich: pip install 'fastchat-k8s[cli]'")
 
 if __name__ == "__main__":
     sys.exit(main())
