@@ -2,8 +2,10 @@
 
 A line of JSON is the whole state, and the last line counts:
 
-    {"models": {"NAME": {"held": 1, "endpoints": [{"url": "http://…", "uid": "…", "outstanding": 2}]}}}
+    {"models": {"NAME": {"held": 1, "endpoints": [{"url": "http://…", "uid": "…", "outstanding": 2}], "moved": 3}}}
 
+`moved` and `cut`, which are left out while they are 0, count since the gateway began what became of responses whose
+worker stopped or was lost.
 Gateway and operator may be of different releases. A reader ignores what it does not know and needs no `url`; it refuses
 what cannot be true, so that a broken gateway is not taken for an idle one.
 """
@@ -18,6 +20,8 @@ PATH = "/demand"
 LONGEST_LINE_BYTES = 256 * 2**10
 _MOST = 1_000_000
 """Sequences that a gateway can have; more is nonsense."""
+_MOST_EVER = 2**53
+"""Of what is counted since the gateway began."""
 _LONGEST_UID = 128
 
 _T = TypeVar("_T")
@@ -37,6 +41,10 @@ class Demand(NamedTuple):
     held: int = 0
     """Those that wait for a worker."""
     workers: tuple[Worker, ...] = ()
+    moved: int = 0
+    """Responses that went on at another worker, since the gateway began."""
+    cut: int = 0
+    """Responses that ended in the middle, since then."""
 
     @property
     def outstanding(self) -> Mapping[str, int]:
@@ -55,11 +63,12 @@ Demands = Mapping[str, Demand]
 
 def encode(demands: Demands) -> bytes:
     """A line of `/demand`, with the line feed at its end."""
-    models = {
-        name: {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
-        for name, demand in demands.items()
-    }
-    return to_json({"models": models}) + b"\n"
+    return to_json({"models": {name: _said(demand) for name, demand in demands.items()}}) + b"\n"
+
+
+def _said(demand: Demand) -> dict[str, Any]:
+    said: dict[str, Any] = {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
+    return said | {name: count for name, count in (("moved", demand.moved), ("cut", demand.cut)) if count}
 
 
 def decode(line: bytes) -> Demands:
@@ -77,7 +86,8 @@ def check_length(line: bytes) -> None:
 
 def _demand(model: Any) -> Demand:
     endpoints = _part(model, "endpoints", list)
-    return Demand(_count(model, "held"), tuple(map(_worker, endpoints)))
+    ends = (_count(model, name, _MOST_EVER) if name in model else 0 for name in ("moved", "cut"))
+    return Demand(_count(model, "held"), tuple(map(_worker, endpoints)), *ends)
 
 
 def _worker(endpoint: Any) -> Worker:
@@ -88,10 +98,10 @@ def _worker(endpoint: Any) -> Worker:
     return Worker(url if isinstance(url, str) else "", uid, _count(endpoint, "outstanding"))
 
 
-def _count(thing: Any, name: str) -> int:
+def _count(thing: Any, name: str, most: int = _MOST) -> int:
     count: int = _part(thing, name, int)
-    if isinstance(count, bool) or not 0 <= count <= _MOST:
-        raise ValueError(f"{name} is not a number from 0 to {_MOST}")
+    if isinstance(count, bool) or not 0 <= count <= most:
+        raise ValueError(f"{name} is not a number from 0 to {most}")
     return count
 
 

@@ -14,7 +14,16 @@ from fastchat_operator.kube.kind import MODEL_DEPLOYMENT
 logger = logging.getLogger(__name__)
 
 EVENT = Kind("v1", "Event", "events")
-_GOOD_REASONS = {"Ready", "Loading", "ScaledToZero", "GatewayNotReady", "ScaledUp", "ScaledDown"}
+_GOOD_REASONS = {
+    "Ready",
+    "Loading",
+    "ScaledToZero",
+    "GatewayNotReady",
+    "ScaledUp",
+    "ScaledDown",
+    "RolledOut",
+    "WorkersStopped",
+}
 
 
 async def tell(api: Api, deployment: ModelDeployment, reason: str, message: str) -> None:

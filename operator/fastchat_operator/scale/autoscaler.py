@@ -21,6 +21,7 @@ from fastchat_operator.reconcile.applier import Applier
 from fastchat_operator.reconcile.contest import Subject
 from fastchat_operator.scale.decision import Decision, History, begin, decide
 from fastchat_operator.scale.listener import Listeners
+from fastchat_operator.scale.moves import Moves
 from fastchat_operator.store import Store
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class _Scaled:
 
 
 class Autoscaler:
-    """Scales the ModelDeployments with `autoscaling`, and no others."""
+    """Scales the ModelDeployments with `autoscaling`, and no others; of all of them it tells what `moves`."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Autoscaler:
         self._news: set[str] = set()
         self._has_news = asyncio.Event()
         self._listeners = Listeners(tokens.find, self._note)
+        self._moves = Moves(applier, store, self._listeners)
         self._scaled: dict[ModelKey, _Scaled] = {}
 
     def cause(self, key: ModelKey) -> Cause | None:
@@ -89,8 +91,8 @@ class Autoscaler:
                     if time.monotonic() >= due:
                         due = time.monotonic() + _LOOK_SECONDS
                         news = {key.namespace for key in models}
-                        self._follow(news)
                         self._forget(self._scaled.keys() - models.keys())
+                        await self._look_at_all()
                     await asyncio.gather(*[self._try(key, models[key]) for key in models if key.namespace in news])
                     await self._wait(due)
         finally:
@@ -118,6 +120,15 @@ class Autoscaler:
         if not self._know(_key(deployment).namespace):
             return False
         return not any(name == deployment.name for name, _ in self._store.name_conflicts(deployment))
+
+    async def _look_at_all(self) -> None:
+        """Listen to the gateways of all models, scaled or not, and tell what became of responses."""
+        keys = [key for each in self._store.all_models() if self._know((key := _key(each)).namespace)]
+        self._follow({key.namespace for key in keys})
+        try:
+            await self._moves.look(keys)
+        except Exception:  # it only tells; what it was is logged
+            logger.exception("what became of responses cannot be told: the operator is at fault")
 
     def _follow(self, namespaces: Iterable[str]) -> None:
         pods = (pod for namespace in namespaces for pod in self._store.pods(GatewayKey(namespace)))

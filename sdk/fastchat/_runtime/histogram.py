@@ -23,6 +23,11 @@ class Histogram:
         self.sum += value * times
 
     @property
+    def count(self) -> int:
+        """Of all values."""
+        return sum(self._counts)
+
+    @property
     def buckets(self) -> list[tuple[str, float]]:
         """(bound, count of the values up to it), the last bound being +Inf: `buckets` of a HistogramMetricFamily."""
         bounds = [*(str(float(bound)) for bound in self._bounds), "+Inf"]

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from fastchat.demand import LONGEST_LINE_BYTES, Demand, Worker, check_length, decode, encode
 
 COUNTS = st.integers(0, 1_000_000)
+EVER = st.integers(0, 2**53)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=128)
 DEMANDS = st.dictionaries(
     TEXTS,
-    st.builds(Demand, COUNTS, st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS), max_size=4).map(tuple)),
+    st.builds(Demand, COUNTS, st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS), max_size=4).map(tuple), EVER, EVER),
     max_size=4,
 )
 
@@ -44,6 +45,8 @@ def test_what_is_written_is_read_back(demands):
 def test_a_line_is_compact_json_and_nothing_else(demands):
     models = {
         name: {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
+        | ({"moved": demand.moved} if demand.moved else {})
+        | ({"cut": demand.cut} if demand.cut else {})
         for name, demand in demands.items()
     }
     assert encode(demands) == msgspec.json.encode({"models": models}) + b"\n"
@@ -66,6 +69,7 @@ NONSENSE = {
     "400 digits": b'{"models":{"m":{"held":1' + 400 * b"0" + b',"endpoints":[]}}}',
     "an endpoint without uid": b'{"models":{"m":{"held":0,"endpoints":[{"outstanding":1}]}}}',
     "an endless uid": b'{"models":{"m":{"held":0,"endpoints":[{"outstanding":1,"uid":"' + 1000 * b"u" + b'"}]}}}',
+    "less than none moved": b'{"models":{"m":{"held":0,"endpoints":[],"moved":-1}}}',
     "depth": b'{"models":' + 100_000 * b"[" + 100_000 * b"]" + b"}",
 }
 

@@ -114,7 +114,7 @@ def _add_demand(app: FastAPI, gateway: Gateway) -> None:
     async def tell_demand(request: Request) -> Response:
         """Requests held and in flight, for the autoscaler: a line of JSON for every change, without end."""
         gateway.drain.in_flight.discard(request["exchange"])  # it ends when everything else has
-        said = lines(gateway.context.catalog, gateway.is_over)
+        said = lines(gateway.context.catalog, gateway.context.metrics, gateway.is_over)
         return StreamingResponse(said, media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 
 

@@ -26,6 +26,8 @@ async def collect(context: RelayContext, call: Call, model: Model) -> tuple[int,
 class _Collected:
     """A sink that keeps a whole response for whoever awaits it."""
 
+    request_id = b"of a page"
+
     def __init__(self) -> None:
         self.future: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         self._status = 0

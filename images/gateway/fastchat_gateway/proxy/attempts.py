@@ -72,7 +72,7 @@ class Attempts:
         """Since when nothing is generated for a response that has begun, and why."""
         if call.progress is not None and self._resumption is not None:
             self._resumption.restore(call.progress)
-            self._paused = time.monotonic(), "reconnected"
+            self._pause(time.monotonic(), "reconnected")
         # Not a default of the class: mypyc (2.4) leaves None out there where the type is a union of more than two.
         self._stage: Waiting | _Connecting | Response | None = None
         """None: between two of them, and when the request is over."""
@@ -138,6 +138,13 @@ class Attempts:
             self._give_up(step)
 
     def _give_up(self, step: GiveUp) -> None:
+        if step.lost:
+            logger.error(
+                "request %s for model %s is given up, for it may be what workers die of: it was lost with %s",
+                self._sink.request_id.decode(),
+                step.model.name,
+                " and ".join(step.lost),
+            )
         if step.silence:
             self._refuse(worker_silent(step.model.name))
         elif step.differs:
@@ -286,6 +293,8 @@ class Attempts:
         if self._paused is not None:
             (since, why), self._paused = self._paused, None
             self._context.metrics.resumed(self._dispatch.model.name, why, time.monotonic() - since)
+            if self._call.trace is not None:
+                self._call.trace.go_on()
         if status == 200 and self._call.hides_usage:
             endpoint.tells_usage = response.asks_usage
 
@@ -302,7 +311,7 @@ class Attempts:
             self._context.metrics.cut(self._dispatch.model.name, "not_resumable")
             self._sink.refuse(worker_lost(self._dispatch.model.name))
             return
-        self._paused = now, "lost"
+        self._pause(now, "lost")
         went_on = self._resumption.went_on()
         ejected = self._dispatch.lost_midway(endpoint, now, went_on=went_on, silent=silent)
         self._try_another(endpoint, reason, now, ejected=ejected)
@@ -311,16 +320,25 @@ class Attempts:
         """The worker stops, and has said what it takes for another one to go on."""
         now = time.monotonic()
         self._release(endpoint)
-        self._paused = now, "handed_over"
+        self._pause(now, "handed_over")
         if self._call.trace is not None:
             self._call.trace.failed(endpoint.url, "handed over")
         self._dispatch.handed_over(endpoint)
         self._advance(now)
 
+    def _pause(self, now: float, why: Resumed) -> None:
+        """Nothing is generated from now on, or from when that began."""
+        if self._paused is None:
+            self._paused = now, why
+            if self._call.trace is not None:
+                self._call.trace.pause(why)
+
     def _on_different(self, endpoint: Endpoint) -> None:
         """The worker cannot go on with what another one began; a response that is no stream it can begin anew."""
         if self._resumption is not None and self._resumption.drop():
             self._paused = None  # what this worker says from here on is of a request like any other
+            if self._call.trace is not None:
+                self._call.trace.go_on()
             self._open(endpoint, may_ask=True)
             return
         self._release(endpoint)

@@ -26,6 +26,8 @@ _LONGEST_UNIT: Final = 2**20
 class Sink(Protocol):
     """Who gets the response: a whole one, or its beginning, its parts and its end; or a refusal, at any time."""
 
+    request_id: bytes
+
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         """A whole response; `lines` are those of its head."""
 

@@ -31,6 +31,8 @@ class GiveUp:
     model: Model
     silence: bool = False
     differs: bool = False
+    lost: tuple[str, ...] = ()
+    """URLs of the workers that went away or fell silent while they had the request, where that is why."""
 
 
 class Dispatch:
@@ -49,7 +51,8 @@ class Dispatch:
     _in_line = False
     _failed = False
     _rounds = 0
-    _lost = 0
+    _lost: tuple[str, ...] = ()
+    """URLs of the workers that this request may have ended."""
     _full = 0
     _silenced = False
     _differs = False
@@ -76,8 +79,10 @@ class Dispatch:
         model = self._catalog.find(self._name)
         if model is None:
             raise self._catalog.unknown(self._name)
-        if self._silenced or self._lost >= MOST_LOST or self._full >= MOST_FULL:
-            return GiveUp(model, self._silenced)
+        if self._silenced or len(self._lost) >= MOST_LOST:
+            return GiveUp(model, self._silenced, lost=self._lost)
+        if self._full >= MOST_FULL:
+            return GiveUp(model)
         if model.queue.length and not self._in_line and not self._tried:
             return self._wait(model, now)  # behind those who came before
         most = model.most_outstanding(now) if model.spread_until else NO_LIMIT
@@ -108,7 +113,8 @@ class Dispatch:
         self._leave_out(endpoint)
 
     def _began_anew(self) -> None:
-        self._lost = self._rounds = self._full = 0
+        self._lost = ()
+        self._rounds = self._full = 0
         self._silenced = False
         self._deadline = None
 
@@ -119,13 +125,14 @@ class Dispatch:
         """The endpoint responds no more; `suspect`: this request may be why. True: it is ejected now."""
         endpoint.silent = True
         self._silenced = suspect
-        return self.failed(endpoint, now, lost=False)
+        return self.failed(endpoint, now, lost=suspect)
 
     def failed(self, endpoint: Endpoint, now: float, *, lost: bool) -> bool:
         """The endpoint did not serve the request; `lost`: it went away while it had it. True: it is ejected now."""
         self._leave_out(endpoint)
         self._failed = True
-        self._lost += lost
+        if lost:
+            self._lost = (*self._lost, endpoint.url)
         return balancer.note_failure(endpoint, now)
 
     def was_full(self, endpoint: Endpoint) -> None:

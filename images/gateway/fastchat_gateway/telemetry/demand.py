@@ -2,35 +2,38 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from fastchat.demand import Demand, Demands, Worker, encode
 from fastchat_gateway.routing.catalog import Catalog
+from fastchat_gateway.telemetry.metrics import Metrics
 
 _LOOK_SECONDS = 0.05
 _CHANGE_SECONDS = 0.25
 _SILENCE_SECONDS = 2.0
 
 
-async def lines(catalog: Catalog, over: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def lines(catalog: Catalog, metrics: Metrics, over: Callable[[], bool]) -> AsyncIterator[bytes]:
     """A whole snapshot per line, until it is `over`. Looking costs nothing while nobody listens."""
     said: Demands | None = None
     said_at = 0.0
     while not over():
-        now, found = time.monotonic(), demands(catalog)
+        now, found = time.monotonic(), demands(catalog, metrics.ends())
         if due(said, found, now - said_at):
             yield encode(found)
             said, said_at = found, now
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def demands(catalog: Catalog) -> Demands:
-    """Every model's demand, in it that of its adapters, which run on its workers."""
+def demands(catalog: Catalog, ends: Mapping[str, tuple[int, int]]) -> Demands:
+    """Every model's demand, in it that of its adapters, which run on its workers; `ends`: as of `Metrics.ends`."""
     found: dict[str, Demand] = {}
     for model in catalog:
         name = model.record.parent or model.name
         workers = tuple(Worker(each.url, each.uid, each.outstanding) for each in model.endpoints)
-        found[name] = Demand(found.get(name, Demand()).held + model.queue.sequences, workers)
+        before, (moved, cut) = found.get(name, Demand()), ends.get(model.name, (0, 0))
+        held = before.held + model.queue.sequences
+        found[name] = Demand(held, workers, before.moved + moved, before.cut + cut)
     return found
 
 

@@ -99,6 +99,18 @@ class Metrics:
         """A response that had begun could not be resumed."""
         self._cut.add((model, reason))
 
+    def ends(self) -> Mapping[str, tuple[int, int]]:
+        """By model: responses that went on at another worker, and those that ended in the middle."""
+        found: dict[str, tuple[int, int]] = {}
+        for (model, reason), pauses in self._resumed.by_labels.items():
+            if reason != "reconnected":
+                moved, cut = found.get(model, (0, 0))
+                found[model] = moved + pauses.count, cut
+        for (model, _), count in self._cut.by_labels.items():
+            moved, cut = found.get(model, (0, 0))
+            found[model] = moved, cut + count
+        return found
+
     def retry(self, model: str, *, ejected: bool) -> None:
         self._retries.add((model,))
         if ejected:

@@ -17,7 +17,8 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 class Trace:
     """Span `gateway request`, under the caller's; below it `queue` while it is held, and an `upstream` for each try.
 
-    What is below takes turns: `held` and `sent` end what there was.
+    What is below takes turns: `held` and `sent` end what there was. Beside them is a `pause` for each time that a
+    response that had begun waited for another worker to go on with it.
     """
 
     def __init__(self, tracer: Tracer, headers: Mapping[bytes, bytes]) -> None:
@@ -27,6 +28,7 @@ class Trace:
         self._tracer = tracer
         self._span = tracer.start_span("gateway request", _PROPAGATOR.extract(caller), SpanKind.SERVER)
         self._below: Span | None = None
+        self._pause: Span | None = None
         self._sent = 0.0
 
     @property
@@ -53,6 +55,18 @@ class Trace:
             self._below.set_status(Status(StatusCode.ERROR))
         self._leave()
 
+    def pause(self, reason: str) -> None:
+        """Nothing is generated from now on for a response that has begun."""
+        self._pause = self._tracer.start_span(
+            "pause", set_span_in_context(self._span), attributes={"fastchat.reason": reason}
+        )
+
+    def go_on(self) -> None:
+        """The response goes on, or begins anew."""
+        if self._pause:
+            self._pause.end()
+        self._pause = None
+
     def end(self, route: str, status: int, outcome: str, model: str = "", key: str = "", endpoint: str = "") -> None:
         """It has its response; `status` is that, `key` the name of the API key."""
         if endpoint and self._below:
@@ -68,11 +82,12 @@ class Trace:
         self._span.set_attributes({name: value for name, value in known.items() if value})
         if status >= 500 or outcome == "broken":
             self._fail()
+        self.go_on()
         self._leave()
         self._span.end()
 
     def _fail(self) -> None:
-        for span in filter(None, (self._span, self._below)):
+        for span in filter(None, (self._span, self._below, self._pause)):
             span.set_status(Status(StatusCode.ERROR))
 
     def _begin(self, name: str, kind: SpanKind) -> None:

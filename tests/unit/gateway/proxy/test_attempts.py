@@ -86,6 +86,8 @@ class Worker:
 class Client:
     """A sink: what the client gets."""
 
+    request_id = b"the-request"
+
     def __init__(self) -> None:
         self.status = 0
         self.body = b""

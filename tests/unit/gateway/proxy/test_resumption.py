@@ -46,6 +46,8 @@ def chunk(data: bytes) -> bytes:
 class Client:
     """A sink."""
 
+    request_id = b"the-request"
+
     def __init__(self) -> None:
         self.body = b""
         self.over = ""
@@ -183,11 +185,18 @@ async def test_a_stream_goes_on_where_it_was_and_ends_once() -> None:
     assert scene.model.in_flight == 0
 
 
-async def test_a_request_at_which_two_workers_die_without_a_token_is_given_up() -> None:
+async def test_a_request_at_which_two_workers_die_without_a_token_is_given_up_and_named_in_the_log(caplog) -> None:
     scene = Scene(3)
-    scene.busy.data_received(HEAD + chunk(OPENING) + chunk(unit(1)))
+    first = scene.busy
+    first.data_received(HEAD + chunk(OPENING) + chunk(unit(1)))
     scene.lose()
+    second = scene.busy
     scene.lose()
+    (named,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert named == (
+        "request the-request for model m is given up, for it may be what workers die of: "
+        f"it was lost with {first.url} and {second.url}"
+    )
     assert scene.client.over == "workers_failed"
     assert b'fastchat_gateway_cut_total{model="m",reason="workers_failed"} 1.0' in scene.metrics.render()
 

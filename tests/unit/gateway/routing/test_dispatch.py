@@ -77,6 +77,7 @@ def test_a_request_under_which_two_workers_died_gets_no_third() -> None:
     step = dispatch.next(0)
     assert isinstance(step, GiveUp)
     assert not step.silence
+    assert len(set(step.lost)) == 2
 
 
 def test_a_request_that_may_have_silenced_its_worker_gets_no_second() -> None:
@@ -87,6 +88,7 @@ def test_a_request_that_may_have_silenced_its_worker_gets_no_second() -> None:
     given_up = dispatch.next(0)
     assert isinstance(given_up, GiveUp)
     assert given_up.silence
+    assert given_up.lost == (step.url,)
 
 
 def test_any_other_request_of_a_silent_worker_goes_to_another_and_no_new_one_to_it() -> None:

@@ -54,7 +54,7 @@ def test_a_line_is_a_snapshot_of_every_model_by_its_own_name() -> None:
     catalog.update([ModelRecord("m", ("m", "alias"), (worker,)), ModelRecord("asleep", ("asleep",))])
     (model,) = (each for each in catalog if each.name == "m")
     model.endpoints[0].outstanding = 2
-    assert json.loads(encode(demands(catalog))) == {
+    assert json.loads(encode(demands(catalog, {}))) == {
         "models": {
             "m": {"held": 0, "endpoints": [{"url": "http://10.0.0.9:8000", "uid": "pod", "outstanding": 2}]},
             "asleep": {"held": 0, "endpoints": []},
@@ -70,4 +70,10 @@ def test_what_waits_for_an_adapter_waits_for_its_model() -> None:
     adapter.endpoints[0].outstanding = 2
     for model, waiting in zip(catalog, (3, 4), strict=True):
         model.queue.sequences = waiting
-    assert demands(catalog) == {"m": busy(2, held=7)}
+    assert demands(catalog, {}) == {"m": busy(2, held=7)}
+
+
+def test_what_became_of_an_adapters_responses_became_of_its_models() -> None:
+    catalog = Catalog()
+    catalog.update([ModelRecord("m", ("m",)), ModelRecord("sql", ("sql",), parent="m")])
+    assert demands(catalog, {"m": (3, 1), "sql": (2, 0)}) == {"m": Demand(moved=5, cut=1)}

@@ -93,6 +93,32 @@ def test_each_try_is_a_span_and_one_that_failed_says_why(spans):
     assert spans["gateway request"].status.is_unset
 
 
+def test_the_pause_of_a_response_lasts_from_its_workers_end_until_it_goes_on_whatever_is_tried_meanwhile(spans):
+    trace = spans.begin()
+    trace.mark("sent")
+    trace.pause("lost")
+    trace.failed("http://10.0.0.1:8000", "the connection was closed")
+    trace.mark("held")
+    trace.mark("sent")
+    trace.go_on()
+    trace.end(CHAT, 200, "ok")
+    pause, queue = spans["pause"], spans["queue"]
+    assert spans.names == ["upstream", "queue", "pause", "upstream", "gateway request"]
+    assert pause.attributes == {"fastchat.reason": "lost"}
+    assert pause.parent.span_id == spans["gateway request"].context.span_id
+    assert pause.start_time <= queue.start_time <= queue.end_time <= pause.end_time
+    assert pause.status.is_unset
+
+
+def test_a_pause_that_ends_with_its_response_is_an_error(spans):
+    trace = spans.begin()
+    trace.mark("sent")
+    trace.pause("handed_over")
+    trace.end(CHAT, 200, "broken")
+    assert not spans["pause"].status.is_ok
+    assert spans.names == ["pause", "upstream", "gateway request"]
+
+
 def test_attributes_name_model_key_and_outcome(spans):
     spans.begin().end(CHAT, 200, "ok", model="m", key="alice")
     assert dict(spans["gateway request"].attributes) == {
