@@ -3,9 +3,10 @@
     python benchmarks/worker/mixed_load.py [--minutes 10] [--clients 32] [--seed 0]
 
 Chats and completions, whole and streamed, with and without seeds, penalties and log probabilities; invalid ones; ones
-that the client leaves; a JSON schema; embeddings. Each minute a line with the worker's memory, threads and open files.
-Fails where a request has no end or another than it should, or where something grows from the second minute on, when
-the cache has been written once, to the last: memory by over 64 MiB, threads or, once nobody calls, files by over two.
+that the client leaves; a JSON schema; two adapters beside their base; embeddings. Each minute a line with the worker's
+memory, threads and open files. Fails where a request has no end or another than it should, where tokens of the cache
+are in use once nobody calls, or where something grows from the second minute on, when the cache has been written once,
+to the last: memory by over 64 MiB, threads or, once nobody calls, files by over two.
 """
 
 import argparse
@@ -26,8 +27,16 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from support.models.adapters import write_adapter
 from support.workers import SMOLLM2, WorkerProcess
+from transformers import LlamaConfig, LlamaForCausalLM
 
+ADAPTERS = ("sql", "law")
+SHAPE = LlamaConfig(
+    hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
+    vocab_size=49_152, tie_word_embeddings=True,
+)  # fmt: skip
+"""SmolLM2-135M's, as far as adapters depend on it."""
 SECONDS = 300
 """A request without an end after that has none."""
 MEMORY, OTHERS = 64, 2
@@ -158,13 +167,19 @@ async def schema(client: Client, draw: random.Random) -> str:
     return "schema"
 
 
+async def adapted(client: Client, draw: random.Random) -> str:
+    body = chat(draw, **sampling(draw)) | {"model": draw.choice(ADAPTERS)}
+    await answered(client, "/v1/chat/completions", body)
+    return "adapter"
+
+
 async def embeddings(client: Client, draw: random.Random) -> str:
     texts = [text(draw, draw.randrange(1, 30)) for _ in range(draw.randrange(1, 6))]
     await answered(client, "/v1/embeddings", {"model": "m", "input": texts})
     return "embeddings"
 
 
-REQUESTS: tuple[Request, ...] = (whole, streamed, completion, left, invalid, schema, embeddings)
+REQUESTS: tuple[Request, ...] = (whole, streamed, completion, left, invalid, schema, adapted, embeddings)
 
 
 async def call(url: str, number: int, until: float, ends: Counter[str]) -> None:
@@ -210,29 +225,42 @@ def grown(states: list[State], idle: State) -> list[str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+def start(folder: Path) -> WorkerProcess:
+    """A worker that serves SmolLM2 as m, beside it two adapters of random weights, and is ready."""
+    model = LlamaForCausalLM(SHAPE)
+    adapters = [write_adapter(folder / name, model, seed=at, rank=16) for at, name in enumerate(ADAPTERS)]
+    options = ["--model-name", "m", "--model-path", SMOLLM2, "--max-model-len", "1024"]
+    options += [f"--adapter={adapter.name}={adapter}" for adapter in adapters]
+    return WorkerProcess(folder, *options, fresh=True)
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """What is wrong after the load."""
     with tempfile.TemporaryDirectory() as folder:
-        worker = WorkerProcess(
-            Path(folder), "--model-name", "m", "--model-path", SMOLLM2, "--max-model-len", "1024", fresh=True
-        )
+        worker = start(Path(folder))
         try:
             worker.wait_ready(300)
             print(f"ready: {state_of(worker.process.pid)}", flush=True)
             states, ends = asyncio.run(load(worker, options))
             worker.wait_for(lambda: worker.gauge("sequences_running") + worker.gauge("sequences_waiting") == 0)
-            idle = state_of(worker.process.pid)
+            idle, in_use = state_of(worker.process.pid), worker.gauge("cache_tokens_in_use")
         finally:
             worker.stop()
     print(f"idle: {idle}; " + ", ".join(f"{kind} {count}" for kind, count in sorted(ends.items())))
     wrong = grown(states, idle) if len(states) > 1 else []
     if ends["failed"]:
         wrong.append(f"{ends['failed']} requests failed")
-    sys.exit("; ".join(wrong) or None)
+    if in_use:
+        wrong.append(f"{in_use:.0f} tokens of the cache are in use by nobody")
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    sys.exit("; ".join(run(parser.parse_args())) or None)
 
 
 if __name__ == "__main__":
