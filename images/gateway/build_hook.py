@@ -15,6 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "images/gateway/fastchat_gateway"
 MODULES = (
+    "access/internal",
     "access/keyring",
     "access/limits",
     "clock",

@@ -16,6 +16,7 @@ from fastchat_gateway.discovery.probe import Probe
 from fastchat_gateway.discovery.protocol import Discovery
 from fastchat_gateway.discovery.static import StaticDiscovery
 from fastchat_gateway.pages import app as pages
+from fastchat_gateway.pages.web import read_files
 from fastchat_gateway.proxy.context import RelayContext
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway, ServerLimits
@@ -45,16 +46,16 @@ def build(settings: Settings) -> Server:
     keyring = Keyring(settings.key_digests, settings.keys_dir, required=settings.require_api_keys)
     access_log = AccessLog() if settings.access_log else None
     tracer = tracing.start()
-    resuming = ResumeBudget(settings.max_resume_bytes) if settings.max_resume_bytes else None
+    web = read_files() if settings.page else {}
     gateway = Gateway(
-        RelayContext(catalog, pool, metrics, settings.comment_seconds, settings.internal_token, resuming),
+        _context(settings, catalog, pool, metrics),
         clock=clock,
         drain=Drain(settings.grace_period_seconds),
         keyring=keyring,
         meter=meter,
         access_log=access_log,
         limits=_limits(settings),
-        open_paths=("/metrics",) if settings.open_metrics else (),
+        open_paths=[*web, *(["/metrics"] if settings.open_metrics else [])],
         hosts=settings.allowed_hosts,
         cors=_cors(settings),
         tracer=tracer,
@@ -78,7 +79,12 @@ def build(settings: Settings) -> Server:
             access_log.flush()
         await asyncio.to_thread(tracer.close)
 
-    return Server(gateway, pages.create(gateway, discovery, lifespan))
+    return Server(gateway, pages.create(gateway, discovery, lifespan, web))
+
+
+def _context(settings: Settings, catalog: Catalog, pool: Pool, metrics: Metrics) -> RelayContext:
+    resuming = ResumeBudget(settings.max_resume_bytes) if settings.max_resume_bytes else None
+    return RelayContext(catalog, pool, metrics, settings.comment_seconds, settings.internal_token, resuming)
 
 
 def _cors(settings: Settings) -> Cors | None:

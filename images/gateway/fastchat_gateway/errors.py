@@ -78,7 +78,8 @@ def expired_api_key(name: str, when: datetime) -> RefusedError:
 def not_internal(path: str) -> RefusedError:
     message = (
         f"{path} needs the internal token: set {INTERNAL_TOKEN_VARIABLE} for the gateway and send it as "
-        "'Authorization: Bearer TOKEN'; --open-metrics opens /metrics to all."
+        "'Authorization: Bearer TOKEN'. /metrics and what the page shows operators are also for API keys made with "
+        "`fastchat keys create --operator`; --open-metrics opens /metrics to all."
     )
     return _unauthorized(message, "invalid_internal_token")
 

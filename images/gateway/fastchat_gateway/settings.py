@@ -64,6 +64,8 @@ class Settings:
     """Of models of static discovery."""
     open_metrics: bool = False
     """/metrics is for everyone, instead of for who knows the internal token."""
+    page: bool = True
+    """A page to chat on at `/`."""
     allowed_hosts: tuple[str, ...] = ()
     """Hosts that requests may name, without a port; none: any."""
     allowed_origins: tuple[str, ...] = ()
@@ -115,6 +117,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
             access_log=args.access_log,
             load_balancing=args.load_balancing,
             open_metrics=args.open_metrics,
+            page=args.page,
             allowed_hosts=() if "*" in args.allowed_hosts else tuple(args.allowed_hosts),
             allowed_origins=tuple(args.allowed_origins),
             allowed_methods=tuple(args.allowed_methods or Settings.allowed_methods),
@@ -156,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--access-log", action=argparse.BooleanOptionalAction, default=True, help="one JSON line per request on stdout")
     add("--load-balancing", choices=get_args(LoadBalancing), default="LeastRequests", help="among --worker")
     add("--open-metrics", action="store_true", help=f"/metrics is for all, not only for {INTERNAL_TOKEN_VARIABLE}")
+    add("--page", action=argparse.BooleanOptionalAction, default=True, help="a page to chat on at /")
     _add_list(parser, "hosts", _HOST, "localhost", "that requests may name; *, or none: any")
     _add_list(parser, "origins", _ORIGIN, "https://chat.example.com", "whose web pages may ask; *: all; none: no other")
     _add_list(parser, "methods", _NAME, "POST", "by which they may; *, or none: all there are")

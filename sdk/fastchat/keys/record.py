@@ -27,6 +27,8 @@ class KeyRecord(Part):
     """Requests at the same time."""
     expires: Annotated[AwareDatetime, Field(strict=False)] | None = None
     """From then on it opens nothing."""
+    operator: bool | None = None
+    """It may see what operators see: all models, workers, keys and metrics."""
 
 
 def new_key() -> str:

@@ -52,6 +52,8 @@ PROXIES = {
     "haproxy": "haproxy",
 }
 
+BROWSER = {"chromium": "chromium"}
+
 BASE = ("apt", "git", "make")
 """Packages that are there before a checkout is, beside those without which Debian is none: the essential ones."""
 

@@ -3,7 +3,7 @@
 import hmac
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,8 @@ class Key:
     max_concurrent: int | None = None
     expires: float | None = None
     """Unix time."""
+    operator: bool = False
+    """It may see all models, workers, keys and metrics."""
 
     @property
     def is_limited(self) -> bool:
@@ -68,13 +70,26 @@ class Keyring:
             return NO_KEY
         if bearer is None:
             raise missing_api_key()
-        # The time of the look-up tells about the digest, which nobody can steer towards a known one.
-        key = self._keys.get(bearer)
-        if key is None or not hmac.compare_digest(key.digest, bearer):
+        key = self._look_up(bearer)
+        if key is None:
             raise invalid_api_key()
         if key.expires is not None and key.expires <= now:
             raise expired_api_key(key.name, datetime.fromtimestamp(key.expires, UTC))
         return key
+
+    def known(self, bearer: bytes, now: float) -> Key | None:
+        """The key whose SHA-256 this is, unless it has expired."""
+        key = self._look_up(bearer)
+        return None if key is None or (key.expires is not None and key.expires <= now) else key
+
+    def __iter__(self) -> Iterator[Key]:
+        """All that are configured, expired ones too."""
+        return iter(self._keys.values())
+
+    def _look_up(self, bearer: bytes) -> Key | None:
+        # The time of the look-up tells about the digest, which nobody can steer towards a known one.
+        key = self._keys.get(bearer)
+        return key if key is not None and hmac.compare_digest(key.digest, bearer) else None
 
     def reload(self) -> bool:
         """Take over what changed in the folder; False where nothing did. What cannot be read stays as it was.
@@ -145,6 +160,7 @@ def _read(path: Path) -> Key:
         record.tokens_per_minute,
         record.max_concurrent,
         None if record.expires is None else record.expires.timestamp(),
+        bool(record.operator),
     )
 
 

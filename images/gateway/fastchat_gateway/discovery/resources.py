@@ -6,13 +6,14 @@ EndpointSlice: https://kubernetes.io/docs/reference/kubernetes-api/service-resou
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
 from fastchat._kube.kind import Kind, Object
 from fastchat._kube.watch import Selection
-from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment
+from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment, Status
 from fastchat.v1alpha1.model import Adapter
 from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, claims
 from fastchat_gateway.routing.catalog import EndpointRecord, ModelRecord, QueueLimits
@@ -58,6 +59,7 @@ class _Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
 class _ModelDeployment(msgspec.Struct, rename="camel"):
     metadata: _Metadata
     spec: dict[str, object]
+    status: dict[str, object] | None = None
 
 
 def read_model_deployment(thing: Object) -> ModelDeployment:
@@ -69,12 +71,21 @@ def read_model_deployment(thing: Object) -> ModelDeployment:
         read = msgspec.convert(thing, type=_ModelDeployment)
         known = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ModelDeployment", "spec": read.spec}
         known["metadata"] = msgspec.to_builtins(read.metadata)
-        return ModelDeployment.model_validate(known, by_alias=True, by_name=False, extra="ignore")
+        deployment = ModelDeployment.model_validate(known, by_alias=True, by_name=False, extra="ignore")
+        return deployment.model_copy(update={"status": _status(read.status)})
     except ValidationError as error:
         reasons = (f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors())
         raise UnreadableError("; ".join(reasons)) from error
     except msgspec.ValidationError as error:
         raise UnreadableError(str(error)) from error
+
+
+def _status(told: dict[str, object] | None) -> Status | None:
+    """It is only shown: one that makes no sense takes nothing away from what is served."""
+    try:
+        return None if told is None else Status.model_validate(told, by_alias=True, by_name=False, extra="ignore")
+    except ValidationError:
+        return None
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -224,4 +235,11 @@ def _record(
         queue=QueueLimits(spec.queue.max_requests, spec.queue.timeout_seconds),
         load_balancing=spec.load_balancing,
         replaced_in_place=spec.surge == 0,
+        status=_shown(deployment.status),
     )
+
+
+def _shown(status: Status | None) -> Mapping[str, Any] | None:
+    if status is None:
+        return None
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True, include={"conditions", "progress"})

@@ -1,6 +1,6 @@
 """Every route off the hot path, and the description of all of them."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
@@ -19,7 +19,9 @@ from fastchat_gateway.access.limits import visible
 from fastchat_gateway.discovery.protocol import Contact, Discovery
 from fastchat_gateway.errors import RefusedError, method_not_allowed, no_route, server_error
 from fastchat_gateway.http.headers import pairs
+from fastchat_gateway.pages.overview import add_overview
 from fastchat_gateway.pages.token_check import TokenCheck
+from fastchat_gateway.pages.web import WebFile, add_page
 from fastchat_gateway.proxy.drain import Drain
 from fastchat_gateway.proxy.gateway import Gateway
 from fastchat_gateway.telemetry.demand import lines
@@ -32,8 +34,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAPI:
-    """The pages of a gateway."""
+def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan, web: Mapping[str, WebFile]) -> FastAPI:
+    """The pages of a gateway. `web`: URL path → file of the page to chat on; empty: there is none."""
     app = FastAPI(
         title="FastChat gateway",
         lifespan=lifespan,
@@ -50,8 +52,11 @@ def create(gateway: Gateway, discovery: Discovery, lifespan: Lifespan) -> FastAP
     _add_probes(app, discovery, gateway.drain)
     _add_metrics(app, gateway)
     _add_demand(app, gateway)
+    add_overview(app, gateway, discovery)
     _describe_hot_path(app)
     _add_docs(app)
+    if web:
+        add_page(app, web)
     return app
 
 

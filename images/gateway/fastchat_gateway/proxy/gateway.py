@@ -1,18 +1,16 @@
 """What holds for every request: who may send it, which worker or page it is for, and what is reported in the end."""
 
 import asyncio
-import hmac
 import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from fastchat import demand
 from fastchat._runtime.resuming import RESUME_HEADER
 from fastchat.api.routes import ENGINE_EMBEDDINGS
-from fastchat.keys.record import digest
 from fastchat_gateway.access.cors import Cors
+from fastchat_gateway.access.internal import INTERNAL, InternalAccess
 from fastchat_gateway.access.keyring import Key, Keyring
 from fastchat_gateway.access.limits import Meter, may_use
 from fastchat_gateway.clock import Clock, timestamp
@@ -20,7 +18,6 @@ from fastchat_gateway.errors import (
     RefusedError,
     host_not_allowed,
     model_not_allowed,
-    not_internal,
     overloaded,
     server_error,
     shutting_down,
@@ -45,9 +42,6 @@ logger = logging.getLogger(__name__)
 
 PROBES = frozenset({"/health", "/ready"})
 """Open to everyone, served even while the gateway stops, not reported."""
-
-INTERNAL = frozenset({demand.PATH, "/metrics"})
-"""For who knows the token that the gateway shares with operator and workers, and for nobody where there is none."""
 
 _RESUME = RESUME_HEADER.encode()
 _REPORT_SECONDS = 0.1
@@ -105,7 +99,7 @@ class Gateway:
         self._meter = meter
         self._access_log = access_log
         self._tracer = tracer
-        self._token = None if context.token is None else digest(context.token)
+        self._internal = InternalAccess(context.token, keyring)
         self._open_paths = PROBES.union(open_paths)
         self._hosts = frozenset(host.lower().encode() for host in hosts)
         self._cors = cors
@@ -194,8 +188,8 @@ class Gateway:
             return
         if path not in INTERNAL:
             exchange.key = self.keyring.find(bearer, exchange.came)
-        elif self._token is None or not hmac.compare_digest(bearer or b"", self._token):
-            raise not_internal(path)
+        else:
+            exchange.key = self._internal.admit(path, bearer, exchange.came)
 
     def _check_host(self, host: bytes) -> None:
         """A web page whose name has come to mean this machine (DNS rebinding) sends its own; raises RefusedError."""

@@ -4,7 +4,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
@@ -60,6 +60,8 @@ class ModelRecord:
     load_balancing: LoadBalancing = "LeastRequests"
     replaced_in_place: bool = False
     """A worker's successor can only start once it has gone."""
+    status: Mapping[str, Any] | None = field(default=None, compare=False)
+    """What its ModelDeployment's status says, for people: `conditions` with the root cause, `progress`."""
 
 
 NO_LIMIT = sys.maxsize

@@ -5,8 +5,9 @@ from fastapi import FastAPI
 from support.routes import DOCS, TABLE, documented, method_and_path, served
 
 from fastchat.api.routes import ROUTES
+from fastchat_gateway.access.internal import INTERNAL
 from fastchat_gateway.app import build
-from fastchat_gateway.proxy.gateway import INTERNAL, PROBES
+from fastchat_gateway.proxy.gateway import PROBES
 from fastchat_gateway.routing.paths import INFERENCE
 from fastchat_gateway.settings import Settings
 
@@ -19,7 +20,7 @@ def app() -> FastAPI:
 
 
 def test_the_routes_are_those_of_the_table_and_the_gateways_own(app):
-    own = {("GET", path) for path in PROBES | INTERNAL} | DOCS
+    own = {("GET", path) for path in {*PROBES, *INTERNAL, "/", "/web/{_:path}"}} | DOCS
     assert served(app) == {method_and_path(route) for route in ROUTES} | own
 
 
