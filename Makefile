@@ -27,6 +27,8 @@ SPLITS = $(addprefix tests/unit/worker/,chat/test_reasoning.py chat/tools/test_d
 # One thread for each model: two that compute beside a cluster wait for each other more than they compute.
 COMPUTES = OMP_NUM_THREADS=1 nice -n 5 $(BIN)/pytest
 CLUSTER = PYTHONPATH=tests $(BIN)/python -m cluster
+# Pages of docs/ that are generated; they look at metrics as tests do.
+PAGES = PYTHONPATH=.ci:tests $(BIN)/python -m pages
 
 BUILDER = $(if $(shell docker info >/dev/null 2>&1 && echo up),docker build,$(if \
 	$(shell command -v podman),podman build,$(if $(shell command -v buildah),buildah bud --layers)))
@@ -35,7 +37,7 @@ PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test compiler waiting serving machine rest gateway compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds lock clean
+.PHONY: help demo test compiler waiting serving machine rest gateway compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds pages docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -101,6 +103,7 @@ lint: $(INSTALLED) ## ruff, mypy, import contracts, sizes, drift of what is gene
 	$(BIN)/python -m fastchat.v1alpha1.crd | diff - $(CRD)
 	diff $(CRD) charts/fastchat/files/modeldeployments.fastchat.io.yaml
 	$(BIN)/python -m fastchat.v1alpha1.reference | diff - docs/modeldeployment.md
+	$(PAGES) --check
 	$(CLUSTER) helm lint --strict charts/fastchat
 
 images: ## build the images with docker, podman or buildah, whichever is there
@@ -143,6 +146,12 @@ crds: $(INSTALLED) ## write what is generated from the types: CRD, the chart's c
 	cp $(CRD) charts/fastchat/files/
 	$(BIN)/python -m fastchat.v1alpha1.reference > docs/modeldeployment.md
 
+pages: $(INSTALLED) ## write what is generated of the docs: values, metrics, settings, the chart's README
+	$(PAGES)
+
+docs: $(INSTALLED) ## the site of docs/, in build/docs
+	$(BIN)/zensical build --strict --clean
+
 lock: $(BIN)/uv ## resolve the dependencies anew
 	$(COMPILE) pyproject.toml --all-extras --group build --upgrade -o requirements/all.lock
 	$(LOCK) pyproject.toml --extra operator -o requirements/operator.lock
@@ -152,7 +161,7 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 	$(LOCK) --group build -o requirements/build.lock
 
 clean: ## remove what make made
-	rm -rf $(VENV) .*_cache .hypothesis build dist $(NATIVE)
+	rm -rf $(VENV) .*_cache .cache .hypothesis build dist $(NATIVE)
 
 $(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py images/gateway/fastchat_gateway/*/*.py)
 	@$(CLUSTER) compiler

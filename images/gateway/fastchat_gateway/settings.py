@@ -96,7 +96,7 @@ class Settings:
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings of a command line; exits with 2 and one clear line where it is wrong."""
-    parser = _parser()
+    parser = command_line()
     args = parser.parse_args(argv)
     try:
         return Settings(
@@ -135,7 +135,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Setti
         parser.error(str(wrong))
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser of all options."""
     parser = argparse.ArgumentParser(
         prog="python -m fastchat_gateway",
         description="OpenAI-compatible gateway in front of model workers.",

@@ -196,6 +196,14 @@ class Settings:
 
 def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings of a command line and the environment; exits with 2 and one clear line where it is wrong."""
+    parser = command_line()
+    args = parser.parse_args(argv)
+    _check_adapters(parser, args)
+    return Settings(**vars(args), internal_token=environ.get(INTERNAL_TOKEN_VARIABLE, ""))
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The parser of all options."""
     parser = argparse.ArgumentParser(
         prog="python -m fastchat_worker",
         description="Serves one model by OpenAI's API.",
@@ -205,9 +213,7 @@ def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
     for option in filter(lambda option: option.metadata, fields(Settings)):
         default = {"required": True} if option.name in ("model_name", "model_path") else {"default": option.default}
         parser.add_argument("--" + option.name.replace("_", "-"), **option.metadata, **default)
-    args = parser.parse_args(argv)
-    _check_adapters(parser, args)
-    return Settings(**vars(args), internal_token=environ.get(INTERNAL_TOKEN_VARIABLE, ""))
+    return parser
 
 
 def _check_adapters(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -1,33 +1,20 @@
 """What the chart makes for Prometheus and Grafana, held against what operator, gateways and workers really count."""
 
-import asyncio
 import json
 import re
 import subprocess
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from cluster.skips import or_skip
 from cluster.tools.binaries import tools
 from prometheus_client.parser import text_string_to_metric_families
+from support.monitoring import samples
 
 from fastchat.v1alpha1.deployment import ModelDeployment
-from fastchat_gateway.discovery.protocol import Contact
-from fastchat_gateway.routing.catalog import Catalog, EndpointRecord, ModelRecord
-from fastchat_gateway.telemetry.metrics import Metrics as GatewayMetrics
-from fastchat_operator.key import Key, ModelKey
-from fastchat_operator.kube.kind import DEPLOYMENT
-from fastchat_operator.kube.scopes import Scopes
-from fastchat_operator.metrics import Metrics as OperatorMetrics
 from fastchat_operator.plan import gateway, worker
-from fastchat_operator.reconcile.contest import Contests, Subject
 from fastchat_operator.settings import Settings
-from fastchat_worker.engine.loop import Engine
-from fastchat_worker.engine.scheduler import Scheduler
-from fastchat_worker.kv.slots import SlotCache
-from fastchat_worker.telemetry.metrics import Metrics as WorkerMetrics
 
 MONITORS, ALERTS, DASHBOARD = (f"--set=monitoring.{part}=true" for part in ("podMonitors", "alerts", "dashboard"))
 OF_TARGETS = {"namespace", "pod", "container", "endpoint", "job", "instance"}
@@ -84,52 +71,13 @@ def counted() -> dict[str, set[str]]:
     """Every metric that operator, gateways and workers can show, and its labels."""
     families = [
         family
-        for text in (gateway_text(), worker_text(), operator_text())
+        for text in (samples.of_gateway(), samples.of_worker(), samples.of_operator())
         for family in text_string_to_metric_families(text)
     ]
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, set()).update(sample.labels)
     return found
-
-
-def gateway_text() -> str:
-    catalog = Catalog()
-    catalog.update([ModelRecord("m", ("m",), (EndpointRecord("http://worker:8000", ready=True),))])
-    metrics = GatewayMetrics(catalog, SimpleNamespace(contact=Contact(connected=True, seconds=0.0)))
-    metrics.request("m", "/v1/completions", 200, "ok", "alice")
-    metrics.times("m", "/v1/completions", 0.1, 0.2)
-    metrics.tokens("m", "alice", 1, 1)
-    metrics.held("m", 1)
-    metrics.queue_refused("m", "full")
-    metrics.retry("m", ejected=True)
-    for name in ("keys", "open_connections", "streams"):
-        metrics.watch(name, lambda: 1)
-    return metrics.render().decode()
-
-
-def worker_text() -> str:
-    metrics = WorkerMetrics()
-    metrics.watch_engine(Engine(None, Scheduler(SlotCache(1), 1, 1)), 256)
-    metrics.requests.labels("/v1/completions", "200").inc()
-    metrics.tokens.labels("prompt").inc()
-    metrics.first_token.observe(1)
-    return metrics.render().decode()
-
-
-def operator_text() -> str:
-    async def reconcile(key: Key) -> None:
-        metrics.decided(key, 1, 1)
-
-    metrics, scopes, contests = OperatorMetrics(), Scopes(["team-a"]), Contests()
-    subject = Subject(DEPLOYMENT, "team-a", "m-worker")
-    for _ in range(9):
-        contests.wrote(subject, "same", "field manager 'x'")
-    metrics.show(scopes, contests)
-    metrics.scaled("up")
-    asyncio.run(metrics.counted(reconcile)(ModelKey("team-a", "m")))
-    with scopes.leading():
-        return metrics.render().decode()
 
 
 def test_nothing_of_it_is_there_by_default(helm):
