@@ -1,4 +1,4 @@
-"""What the client raises.
+"""What the client and `fastchat.deployments` raise.
 
 * FastChatError
   x APIConnectionError            no response, or not all of it
@@ -12,6 +12,12 @@
     + InternalServerError         500 and above
       - ServiceUnavailableError   503: most often no worker is ready
   x APIResponseError              2xx, but not what the API describes
+  x KubernetesError               the Kubernetes API refused, or was not reached
+    + DeploymentNotFoundError     404
+    + DeploymentConflictError     409: it is there already, or somebody else has changed it
+    + DeploymentInvalidError      the manifest has to change
+  x DeploymentFailedError         a ModelDeployment cannot work, for the reason that its status gives
+  x DeploymentTimeoutError        a ModelDeployment was not ready in time
 
 An argument that can never work (a base URL without a scheme, a timeout of 0) is a ValueError, before anything is sent.
 The names are those of OpenAI's Python library wherever it has one.
@@ -113,6 +119,54 @@ class InternalServerError(APIStatusError):
 
 class ServiceUnavailableError(InternalServerError):
     """503: no worker is ready; `retry_after` says when to come back."""
+
+
+class KubernetesError(FastChatError):
+    """The Kubernetes API refused, or was not reached.
+
+    Attributes:
+        status_code: HTTP status; 0 where there was no response.
+        reason: the API server's word for it, such as `AlreadyExists`; empty where it gave none.
+    """
+
+    def __init__(self, message: str, *, status_code: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.reason = reason
+
+
+class DeploymentNotFoundError(KubernetesError):
+    """There is no ModelDeployment of that name in the namespace."""
+
+
+class DeploymentConflictError(KubernetesError):
+    """There is one of that name already, or somebody else owns what was to be changed."""
+
+
+class DeploymentInvalidError(KubernetesError):
+    """What was given is no ModelDeployment that the cluster takes; the message names the fields."""
+
+
+class DeploymentFailedError(FastChatError):
+    """A ModelDeployment cannot work.
+
+    Attributes:
+        reason: the root cause in one word, such as `ModelLoadFailed`: docs/operator.md has them all.
+        deployment: the ModelDeployment as it was last seen.
+    """
+
+    def __init__(self, message: str, *, reason: str, deployment: Any) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.deployment = deployment
+
+
+class DeploymentTimeoutError(FastChatError):
+    """A ModelDeployment was not ready in time; `deployment` is it as it was last seen."""
+
+    def __init__(self, message: str, *, deployment: Any) -> None:
+        super().__init__(message)
+        self.deployment = deployment
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {

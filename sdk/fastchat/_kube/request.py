@@ -46,22 +46,33 @@ def get(kind: Kind, namespace: str | None, name: str) -> Request:
 
 
 def listing(
-    kind: Kind, namespace: str | None, selector: str = "", *, limit: int | None = None, following: str = ""
+    kind: Kind,
+    namespace: str | None,
+    selector: str = "",
+    *,
+    fields: str = "",
+    limit: int | None = None,
+    following: str = "",
 ) -> Request:
-    """All objects of a kind, or so many of them; `following`: the page after the one that said so."""
-    query = {"labelSelector": selector, "limit": "" if limit is None else str(limit), "continue": following}
+    """All objects of a kind, or so many of them; `following`: the page after the one that said so.
+
+    `selector` is by label, `fields` by field, such as `metadata.name=NAME`.
+    """
+    query = {"labelSelector": selector, "fieldSelector": fields}
+    query |= {"limit": "" if limit is None else str(limit), "continue": following}
     return Request("GET", kind.path(namespace), _without_empty(query))
 
 
-def watch(kind: Kind, namespace: str | None, selector: str, version: str, seconds: int) -> Request:
+def watch(kind: Kind, namespace: str | None, selector: str, version: str, seconds: int, *, fields: str = "") -> Request:
     """What happens after this version of the listing, for so many seconds, with bookmarks."""
     query = {"watch": "1", "resourceVersion": version, "allowWatchBookmarks": "1", "timeoutSeconds": str(seconds)}
-    return Request("GET", kind.path(namespace), _without_empty(query | {"labelSelector": selector}))
+    chosen = {"labelSelector": selector, "fieldSelector": fields}
+    return Request("GET", kind.path(namespace), _without_empty(query | chosen))
 
 
-def apply(kind: Kind, desired: Object, manager: str, subresource: str | None = None) -> Request:
-    """Server-side apply, which takes over what another field manager has set."""
-    query = {"fieldManager": manager, "force": "true"}
+def apply(kind: Kind, desired: Object, manager: str, subresource: str | None = None, *, force: bool = True) -> Request:
+    """Server-side apply; `force` takes over what another field manager has set, else that is refused with 409."""
+    query = {"fieldManager": manager} | ({"force": "true"} if force else {})
     return Request("PATCH", _path(kind, desired, subresource), query, desired, _APPLY)
 
 

@@ -1,12 +1,14 @@
 """Requests to the Kubernetes API by a thread that waits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import httpx
 
 from fastchat._kube import response
 from fastchat._kube.access import Access
-from fastchat._kube.errors import UnreachableError
+from fastchat._kube.errors import ApiError, UnreachableError
 from fastchat._kube.request import Request
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -34,22 +36,47 @@ class Client:
 
     def send(self, request: Request) -> dict[str, Any]:
         """What the API server says; raises ApiError, CredentialsError."""
+        with self._opened(request, _TIMEOUT) as found:
+            return response.decode(found.read())
+
+    @contextmanager
+    def stream(self, request: Request, silence: float) -> Iterator[Iterator[bytes]]:
+        """The pieces of a response as they arrive, which ends in ApiError after so many seconds without one.
+
+        Raises ApiError, CredentialsError.
+        """
+        with self._opened(request, httpx.Timeout(silence, connect=10.0)) as found:
+            yield found.iter_bytes()
+
+    @contextmanager
+    def _opened(self, request: Request, timeout: httpx.Timeout) -> Iterator[httpx.Response]:
+        """A response of status 2xx, its body not read yet; raises ApiError, also for what breaks while it is read."""
         value = self._access.credentials.authorization()
-        headers = request.headers | ({"Authorization": value} if value else {})
-        name = self._access.server_name
         try:
-            found = self._http.request(
-                request.method,
-                f"{self._access.server}{request.target}",
-                content=request.content,
-                headers=headers,
-                extensions={"sni_hostname": name} if name else {},
-            )
+            with self._http.stream(**arguments(self._access, request, value), timeout=timeout) as found:
+                if found.status_code >= 300:
+                    found.read()
+                    raise refusal(self._access, found)
+                yield found
         except (httpx.HTTPError, OSError) as error:
             raise UnreachableError.of(error) from error
-        if found.status_code < 300:
-            return response.decode(found.content)
-        if found.status_code == 401:
-            self._access.credentials.forget()
-        lower = {name.lower(): value for name, value in found.headers.items()}
-        raise response.refusal(found.status_code, found.reason_phrase, lower, found.content)
+
+
+def arguments(access: Access, request: Request, authorization: str | None) -> dict[str, Any]:
+    """A request in httpx's words."""
+    name = access.server_name
+    return {
+        "method": request.method,
+        "url": f"{access.server}{request.target}",
+        "content": request.content,
+        "headers": request.headers | ({"Authorization": authorization} if authorization else {}),
+        "extensions": {"sni_hostname": name} if name else {},
+    }
+
+
+def refusal(access: Access, found: httpx.Response) -> ApiError:
+    """The error for a response that was read and is not 2xx."""
+    if found.status_code == 401:
+        access.credentials.forget()
+    lower = {name.lower(): value for name, value in found.headers.items()}
+    return response.refusal(found.status_code, found.reason_phrase, lower, found.content)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from fastchat import _notebook
 from fastchat.api.common import Refused, Request, Response, Sampling, Usage
 from fastchat.api.formats import Formatted
 from fastchat.api.logprobs import ChatLogprobs
@@ -149,6 +150,20 @@ class ChatCompletion(Response):
     choices: list[ChatChoice] = Field(default_factory=list)
     usage: Usage | None = None
     prompt_token_ids: list[int] | None = None
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        note = f"{self.model}, {self.usage.in_words()}" if self.usage else self.model
+        if len(self.choices) == 1:
+            return _notebook.text(_said(self.choices[0].message), note)
+        rows = [(each.index, _said(each.message), each.finish_reason or "") for each in self.choices]
+        return _notebook.table(("index", f"message of {note}", "ended by"), rows)
+
+
+def _said(message: ChatMessage) -> str:
+    """Its text, then its calls of tools."""
+    calls = [f"{call.function.name}({call.function.arguments})" for call in message.tool_calls or ()]
+    return "\n".join(filter(None, [message.content, message.refusal, *calls]))
 
 
 class ChatChunkChoice(Response):

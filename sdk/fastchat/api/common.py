@@ -18,6 +18,11 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from fastchat import _notebook
+
+_LONGEST_SHOWN = 300
+"""Characters of a text in `repr`."""
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -207,6 +212,11 @@ class Response(BaseModel):
     def __str__(self) -> str:
         return self.to_json().decode()
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What `repr` shows: fields that are set, long texts by their beginning."""
+        for name, value in self._shallow().items():
+            yield name, _notebook.shortened(value, _LONGEST_SHOWN) if isinstance(value, str) else value
+
     def keys(self) -> KeysView[str]:
         return self._shallow().keys()
 
@@ -257,3 +267,7 @@ class Usage(Response):
     total_tokens: int = 0
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
+
+    def in_words(self) -> str:
+        """For people: `12 tokens in, 34 out`."""
+        return f"{self.prompt_tokens} tokens in, {self.completion_tokens} out"

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from fastchat import _notebook
 from fastchat.api.common import Refused, Response, Sampling, Texts, Usage, as_list
 from fastchat.api.formats import Formatted
 from fastchat.api.logprobs import CompletionLogprobs
@@ -60,3 +61,11 @@ class Completion(Response):
     model: str = ""
     choices: list[CompletionChoice] = Field(default_factory=list)
     usage: Usage | None = None
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        note = f"{self.model}, {self.usage.in_words()}" if self.usage else self.model
+        if len(self.choices) == 1:
+            return _notebook.text(self.choices[0].text, note)
+        rows = [(each.index, each.text, each.finish_reason or "") for each in self.choices]
+        return _notebook.table(("index", f"text of {note}", "ended by"), rows)

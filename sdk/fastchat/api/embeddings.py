@@ -1,10 +1,11 @@
 """`/v1/embeddings`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
+from fastchat import _notebook
 from fastchat.api.common import Name, Request, Response, Text, Tokens, Usage, as_list
 
 InputType = Literal["query", "search_query", "document", "passage", "search_document", "classification", "clustering"]
@@ -97,6 +98,10 @@ class EmbeddingData(Response):
     index: int = 0
     embedding: list[float] | str = Field(default_factory=list)
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield "index", self.index
+        yield "embedding", _notebook.Plain(_shown(self.embedding))
+
 
 class EmbeddingResponse(Response):
     """Response of `POST /v1/embeddings`."""
@@ -105,3 +110,26 @@ class EmbeddingResponse(Response):
     data: list[EmbeddingData] = Field(default_factory=list)
     model: str = ""
     usage: Usage | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield "model", self.model
+        yield "data", _notebook.Plain(f"[{_count(len(self.data), 'vector')}]")
+        yield "usage", self.usage
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [(each.index, _shown(each.embedding)) for each in self.data[:_ROWS]]
+        more = [("…", f"{len(self.data) - _ROWS} more")] if len(self.data) > _ROWS else []
+        return _notebook.table(("index", f"vector of {self.model}"), [*rows, *more])
+
+
+_ROWS = 10
+"""Of a table in a notebook."""
+
+
+def _shown(embedding: list[float] | str) -> str:
+    return f"base64, {len(embedding)} characters" if isinstance(embedding, str) else _notebook.numbers(embedding)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

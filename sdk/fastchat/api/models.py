@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from fastchat import _notebook
 from fastchat.api.common import Response
 
 Task = Literal["Generate", "Embed", "Rerank"]
@@ -29,3 +30,8 @@ class ModelList(Response):
 
     object: str = "list"
     data: list[ModelCard] = Field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = [(each.id, each.task or "", each.max_model_len or "", each.root or "") for each in self.data]
+        return _notebook.table(("model", "task", "context in tokens", "root"), rows)

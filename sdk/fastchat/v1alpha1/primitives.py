@@ -185,7 +185,7 @@ class EnvVar(Part):
     name: str = Field(
         max_length=256, pattern="^[-._a-zA-Z][-._a-zA-Z0-9]*$", description="Name of the environment variable."
     )
-    value: str | None = Field(None, max_length=32768, description="Value of the variable.")
+    value: str | None = Field(None, max_length=32768, repr=False, description="Value of the variable.")
     value_from: dict[str, JsonValue] | None = Field(
         None, description="Where its value comes from: secretKeyRef, configMapKeyRef, fieldRef or resourceFieldRef."
     )
