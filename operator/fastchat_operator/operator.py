@@ -58,7 +58,8 @@ class Operator:
         applier = Applier(api, self._store, tokens, contests, self._queue.add)
         self._autoscaler = Autoscaler(applier, self._store, tokens, metrics, scopes.know, self._queue.add)
         gateways = GatewayReconciler(api, applier, self._store, settings, tokens, self._queue.add)
-        models = ModelReconciler(applier, self._store, settings, gateways.trouble, self._autoscaler.cause)
+        scaler = self._autoscaler
+        models = ModelReconciler(applier, self._store, settings, gateways.trouble, scaler.cause, scaler.loads)
         self._reconciler = Reconciler(applier, models, gateways)
         metrics.show(scopes, contests)
         self._tasks: list[asyncio.Task[None]] = []

@@ -6,12 +6,16 @@ A line of JSON is the whole state, and the last line counts:
 
 `moved` and `cut`, which are left out while they are 0, count since the gateway began what became of responses whose
 worker stopped or was lost.
+
+An endpoint that still loads also has `"loading": {"phase": "Downloading", "done": 1, "total": 2, "seconds": 3}`, bytes
+and seconds that are left; what is not known is left out.
+
 Gateway and operator may be of different releases. A reader ignores what it does not know and needs no `url`; it refuses
 what cannot be true, so that a broken gateway is not taken for an idle one.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic_core import from_json, to_json
 
@@ -24,7 +28,23 @@ _MOST_EVER = 2**53
 """Of what is counted since the gateway began."""
 _LONGEST_UID = 128
 
+_MOST_BYTES = 2**53
+_MOST_SECONDS = 10**9
+
 _T = TypeVar("_T")
+
+LoadPhase = Literal["Downloading", "Loading", "WarmingUp"]
+LOAD_PHASES: tuple[LoadPhase, ...] = get_args(LoadPhase)
+"""In their order."""
+
+
+class Loading(NamedTuple):
+    """How far a worker is that still loads: bytes of its phase, and seconds until that is over; None: not known."""
+
+    phase: LoadPhase
+    done: int | None = None
+    total: int | None = None
+    seconds: int | None = None
 
 
 class Worker(NamedTuple):
@@ -33,6 +53,8 @@ class Worker(NamedTuple):
     url: str
     uid: str
     outstanding: int
+    loading: Loading | None = None
+    """None: it does not load, or does not say."""
 
 
 class Demand(NamedTuple):
@@ -67,8 +89,16 @@ def encode(demands: Demands) -> bytes:
 
 
 def _said(demand: Demand) -> dict[str, Any]:
-    said: dict[str, Any] = {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
+    said: dict[str, Any] = {"held": demand.held, "endpoints": [_endpoint(worker) for worker in demand.workers]}
     return said | {name: count for name, count in (("moved", demand.moved), ("cut", demand.cut)) if count}
+
+
+def _endpoint(worker: Worker) -> dict[str, Any]:
+    about = {"url": worker.url, "uid": worker.uid, "outstanding": worker.outstanding}
+    if worker.loading is None:
+        return about
+    known = {name: value for name, value in worker.loading._asdict().items() if value is not None}
+    return {**about, "loading": known}
 
 
 def decode(line: bytes) -> Demands:
@@ -95,7 +125,24 @@ def _worker(endpoint: Any) -> Worker:
     if len(uid) > _LONGEST_UID:
         raise ValueError(f"a uid has {len(uid)} characters")
     url = endpoint.get("url")
-    return Worker(url if isinstance(url, str) else "", uid, _count(endpoint, "outstanding"))
+    outstanding = _count(endpoint, "outstanding")
+    return Worker(url if isinstance(url, str) else "", uid, outstanding, read_loading(endpoint.get("loading")))
+
+
+def read_loading(said: Any) -> Loading | None:
+    """What a worker or a gateway says of a load; None for what is not understood, which costs nothing but its display.
+
+    A number that cannot be true counts as not known.
+    """
+    if not isinstance(said, dict) or said.get("phase") not in LOAD_PHASES:
+        return None
+    total = _at_most(said.get("total"), _MOST_BYTES)
+    done = _at_most(said.get("done"), _MOST_BYTES if total is None else total)
+    return Loading(said["phase"], done, total, _at_most(said.get("seconds"), _MOST_SECONDS))
+
+
+def _at_most(value: Any, most: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else None
 
 
 def _count(thing: Any, name: str, most: int = _MOST) -> int:

@@ -65,6 +65,7 @@ class Worker:
     behaviour: Behaviour | None = None
     cards: list[dict[str, Any]] = field(default_factory=lambda: [{"id": "m", "task": "Generate", "max_model_len": 64}])
     ready_status: int = 200
+    ready_body: Any = None
     health_status: int = 200
     host: str = "127.0.0.1"
     port: int = 0
@@ -178,7 +179,7 @@ class Worker:
         if request.path == "/v1/models":
             connection.answer(200, {"object": "list", "data": self.cards})
         elif request.path == "/ready":
-            connection.answer(self.ready_status)
+            connection.answer(self.ready_status, self.ready_body)
         elif request.path == "/health":
             self.questions += 1
             await (self.freezes if self.is_frozen else self.says(self.health_status))(connection)

@@ -29,6 +29,7 @@ from fastchat_gateway.telemetry.access_log import AccessLog
 from fastchat_gateway.telemetry.metrics import Metrics
 from fastchat_gateway.workers.handover import Handover
 from fastchat_gateway.workers.heartbeat import Heartbeat
+from fastchat_gateway.workers.loading import LoadWatch
 from fastchat_gateway.workers.pool import Pool
 
 _RELOAD_SECONDS = 1.0
@@ -68,6 +69,7 @@ def build(settings: Settings) -> Server:
             discovery,
             Heartbeat(pool, probe, settings.silence_seconds),
             Handover(catalog, pool, probe),
+            LoadWatch(catalog, probe),
         ):
             reloading = asyncio.create_task(_reload(keyring)) if settings.keys_dir else None
             yield

@@ -81,6 +81,19 @@ def pod_cause(pod: Object) -> Cause | None:
     return _waiting(container) or _ended(container) or _running(container, unready_since)
 
 
+def is_pulling(pod: Object) -> bool:
+    """Whether its node fetches the worker's image: the pod has its network and its volumes, and no container yet.
+
+    Nothing else is said of a pull but in Events, which an operator may only write.
+    """
+    status = pod.get("status", {})
+    containers = status.get("containerStatuses", [])
+    worker = next((each for each in containers if each["name"] == _WORKER), {})
+    waits = worker.get("state", {}).get("waiting", {}).get("reason") == "ContainerCreating"
+    has_all = _condition(status, "PodReadyToStartContainers").get("status") == "True"
+    return waits and has_all and not worker.get("lastState") and not pod["metadata"].get("deletionTimestamp")
+
+
 def _is_ready(pod: Object) -> bool:
     return _condition(pod.get("status", {}), "Ready").get("status") == "True"
 

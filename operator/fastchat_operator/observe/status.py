@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fastchat._kube.kind import Object
-from fastchat.v1alpha1.deployment import Condition, ModelDeployment, Status
+from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat.v1alpha1.names import gateway_url
+from fastchat.v1alpha1.status import Condition, LoadProgress, Status
 from fastchat_operator.kube.meta import worker_labels
 from fastchat_operator.observe.cause import Cause, root_cause
 from fastchat_operator.plan.workloads import workload_for
@@ -36,6 +37,8 @@ class Observed:
     """What keeps one of its objects from being as it should be: the API server refused it, or somebody contests it."""
     gateway_trouble: Cause | None = None
     """The same of the gateway's."""
+    progress: LoadProgress | None = None
+    """How far workers are that are being started."""
     scaling: Cause | None = None
     """Why the autoscaler leaves it as it is; None: it has not said yet, and what was said before holds."""
 
@@ -52,6 +55,7 @@ def status_of(seen: Observed, now: Callable[[], datetime] = lambda: datetime.now
         ready_replicas=ready,
         ready=f"{ready}/{wanted}",
         selector=",".join(f"{name}={value}" for name, value in sorted(selector.items())),
+        progress=seen.progress,
         conditions=[_since(condition, seen.deployment, now) for condition in conditions],
     )
 

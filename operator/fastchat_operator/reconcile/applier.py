@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from fastchat._kube import request
 from fastchat._kube.errors import ApiError
 from fastchat._kube.kind import Object
-from fastchat.v1alpha1.deployment import ModelDeployment, Status
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.status import Status
 from fastchat_operator.key import Key, ModelKey
 from fastchat_operator.kube.api import FIELD_MANAGER, Api
 from fastchat_operator.kube.events import tell

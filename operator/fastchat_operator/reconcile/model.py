@@ -1,17 +1,21 @@
 """One ModelDeployment: its workers, its status, and Events where a person would want to know."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fastchat.v1alpha1.deployment import Condition, ModelDeployment, Status
+from fastchat.demand import Loading
+from fastchat.v1alpha1.deployment import ModelDeployment
+from fastchat.v1alpha1.status import Condition, Status
 from fastchat_operator.key import GatewayKey, ModelKey
 from fastchat_operator.observe.cause import Cause
+from fastchat_operator.observe.progress import furthest_behind
 from fastchat_operator.observe.status import Observed, status_of
 from fastchat_operator.plan import worker
 from fastchat_operator.plan.workloads import progress
 from fastchat_operator.reconcile.applier import Applier
 from fastchat_operator.reconcile.contest import Subject
+from fastchat_operator.reconcile.pace import Pace
 from fastchat_operator.settings import Settings
 from fastchat_operator.store import Store
 
@@ -31,18 +35,25 @@ class ModelReconciler:
         settings: Settings,
         gateway_trouble: Callable[[str], Cause | None],
         scaling: Callable[[ModelKey], Cause | None],
+        loads: Callable[[ModelKey], Mapping[str, Loading]],
     ) -> None:
-        """`gateway_trouble` of a namespace; `scaling` says why the autoscaler leaves a model as it is."""
+        """`gateway_trouble` of a namespace; `scaling` says why the autoscaler leaves a model as it is.
+
+        `loads` says how far a model's workers are that load, by their pods' UIDs.
+        """
         self._applier = applier
         self._store = store
         self._settings = settings
         self._gateway_trouble = gateway_trouble
         self._scaling = scaling
+        self._loads = loads
+        self._pace = Pace()
 
     async def reconcile(self, key: ModelKey) -> None:
         """Apply what is planned and write the status; raises ApiError, also for an object that was refused."""
         deployment = self._store.model(key)
         if deployment is None or deployment.metadata.deletion_timestamp:
+            self._pace.show(key, None)
             return  # owner references take the children along
         conflicts = self._store.name_conflicts(deployment)
         served = all(name != deployment.name for name, _ in conflicts)
@@ -68,6 +79,7 @@ class ModelReconciler:
             name_conflicts=conflicts,
             trouble=trouble,
             gateway_trouble=self._gateway_trouble(key.namespace),
+            progress=self._pace.show(key, furthest_behind(self._store.pods(key), self._loads(key))),
             scaling=self._scaling(key),
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fastchat._kube.errors import ApiError
 from fastchat._kube.kind import Object
-from fastchat.demand import Demand
+from fastchat.demand import Demand, Loading
 from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.key import GatewayKey, Key, ModelKey
 from fastchat_operator.kube.token import Tokens
@@ -21,6 +21,7 @@ from fastchat_operator.reconcile.applier import Applier
 from fastchat_operator.reconcile.contest import Subject
 from fastchat_operator.scale.decision import Decision, History, begin, decide
 from fastchat_operator.scale.listener import Listeners
+from fastchat_operator.scale.loads import Loads
 from fastchat_operator.scale.moves import Moves
 from fastchat_operator.store import Store
 
@@ -73,12 +74,17 @@ class Autoscaler:
         self._has_news = asyncio.Event()
         self._listeners = Listeners(tokens.find, self._note)
         self._moves = Moves(applier, store, self._listeners)
+        self._loads = Loads(store, self._listeners, wake)
         self._scaled: dict[ModelKey, _Scaled] = {}
 
     def cause(self, key: ModelKey) -> Cause | None:
         """Why a ModelDeployment has as many workers as it has; None: nothing is known yet."""
         scaled = self._scaled.get(key)
         return scaled.cause if scaled else None
+
+    def loads(self, key: ModelKey) -> Mapping[str, Loading]:
+        """How far the workers of a ModelDeployment are that load, by their pods' UIDs."""
+        return self._loads.of(key)
 
     async def run(self) -> None:
         """Scale until cancelled: at once in a namespace whose demand has changed, everywhere twice a second."""
@@ -122,9 +128,10 @@ class Autoscaler:
         return not any(name == deployment.name for name, _ in self._store.name_conflicts(deployment))
 
     async def _look_at_all(self) -> None:
-        """Listen to the gateways of all models, scaled or not, and tell what became of responses."""
+        """Listen to the gateways of all models, scaled or not: how far loads are, what became of responses."""
         keys = [key for each in self._store.all_models() if self._know((key := _key(each)).namespace)]
         self._follow({key.namespace for key in keys})
+        self._loads.look(keys)
         try:
             await self._moves.look(keys)
         except Exception:  # it only tells; what it was is logged

@@ -22,6 +22,7 @@ _COLUMNS = [
     {"name": "Engine", "type": "string", "jsonPath": ".spec.engine.type"},
     {"name": "Ready", "type": "string", "jsonPath": ".status.ready"},
     {"name": "Reason", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].reason'},
+    {"name": "Progress", "type": "string", "jsonPath": ".status.progress.summary"},
     {"name": "Name", "type": "string", "jsonPath": ".spec.model.name", "priority": 1},
     {"name": "Aliases", "type": "string", "jsonPath": ".spec.model.aliases", "priority": 1},
     {"name": "URL", "type": "string", "jsonPath": ".status.url", "priority": 1},

@@ -1,10 +1,11 @@
 """`ModelDeployment`: one model, served to one namespace. The CRD in `crds/` is generated from these types."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import Field, JsonValue
 
+from fastchat import _notebook
 from fastchat.v1alpha1.model import Adapter, Model
 from fastchat.v1alpha1.primitives import (
     QUALIFIED_NAME,
@@ -20,6 +21,7 @@ from fastchat.v1alpha1.primitives import (
     Volume,
     VolumeMount,
 )
+from fastchat.v1alpha1.status import Condition, Status
 
 GROUP = "fastchat.io"
 VERSION = "v1alpha1"
@@ -274,51 +276,6 @@ class Spec(Part):
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Status
-# --------------------------------------------------------------------------------------------------------------------
-
-
-class Condition(Part):
-    """One observation about a deployment, in Kubernetes' shape."""
-
-    type: Literal["Ready", "Progressing", "GatewayReady", "Autoscaling"] = Field(
-        description="Ready: requests are served. Progressing: workers are being started or replaced. "
-        "GatewayReady: the namespace's gateway serves. Autoscaling: the number of workers follows the demand."
-    )
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
-    reason: str = Field(
-        max_length=1024,
-        pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
-        description="The cause in one word, such as Unschedulable or ModelLoadFailed.",
-    )
-    message: str = Field("", max_length=32768, description="The cause in words for people.")
-    last_transition_time: Annotated[AwareDatetime, Field(strict=False)] = Field(
-        description="Since when the status is what it is."
-    )
-    observed_generation: int | None = Field(None, ge=0, description="Generation of the resource that this is about.")
-
-
-class Status(Part):
-    """What the operator observes."""
-
-    observed_generation: int | None = Field(None, ge=0, description="Generation of the resource that this is about.")
-    url: str | None = Field(
-        None, max_length=1024, description="Base URL of the OpenAI API in the cluster, ending in /v1."
-    )
-    replicas: int = Field(0, ge=0, description="Workers that exist.")
-    ready_replicas: int = Field(0, ge=0, description="Workers that have loaded the model and serve it.")
-    ready: str | None = Field(None, max_length=32, description="Ready and wanted workers for people, such as 1/2.")
-    selector: str | None = Field(
-        None, max_length=1024, description="Label selector of the worker pods, for the scale subresource."
-    )
-    conditions: Annotated[list[Condition], Unique("type")] = Field(
-        default_factory=list,
-        max_length=8,
-        description="Ready, Progressing, GatewayReady and Autoscaling, with the root cause.",
-    )
-
-
-# --------------------------------------------------------------------------------------------------------------------
 # The resource
 # --------------------------------------------------------------------------------------------------------------------
 
@@ -364,3 +321,37 @@ class ModelDeployment(Part):
         """Every name under which something is served: the model's own first, its aliases, its adapters'."""
         model = self.spec.model
         return (self.name, *model.aliases, *(adapter.name for adapter in model.adapters))
+
+    @property
+    def ready(self) -> Condition | None:
+        """The condition `Ready`, with the root cause; None: the operator has not looked at it yet."""
+        conditions = self.status.conditions if self.status else []
+        return next((each for each in conditions if each.type == "Ready"), None)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        """What it is and how it is; nothing of its variables, which may hold secrets."""
+        yield None, self.metadata.name
+        if self.metadata.namespace:
+            yield "namespace", self.metadata.namespace
+        yield "source", str(self.spec.model.source)
+        if self.status:
+            yield "ready", self.status.ready
+            yield "reason", self.ready.reason if self.ready else None
+        if self.status and self.status.progress:
+            yield "progress", self.status.progress.summary
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        status, ready = self.status or Status(), self.ready
+        rows = [
+            ("ModelDeployment", self.metadata.name),
+            ("namespace", self.metadata.namespace or ""),
+            ("model", self.spec.model.source),
+            ("engine", self.spec.engine.type),
+            ("GPUs per worker", self.spec.gpus),
+            ("workers ready", status.ready or ""),
+            ("state", f"{ready.reason}: {ready.message}" if ready else "the operator has not looked at it yet"),
+            ("progress", status.progress.summary if status.progress else ""),
+            ("URL", status.url or ""),
+        ]
+        return _notebook.table((), [(name, value) for name, value in rows if value != ""])

@@ -7,14 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastchat.demand import LONGEST_LINE_BYTES, Demand, Worker, check_length, decode, encode
+from fastchat.demand import (
+    LOAD_PHASES,
+    LONGEST_LINE_BYTES,
+    Demand,
+    Loading,
+    Worker,
+    check_length,
+    decode,
+    encode,
+    read_loading,
+)
 
 COUNTS = st.integers(0, 1_000_000)
 EVER = st.integers(0, 2**53)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=128)
+BYTES = st.none() | st.integers(0, 2**40)
+LOADS = st.none() | st.builds(Loading, st.sampled_from(LOAD_PHASES), BYTES, BYTES, st.none() | COUNTS).filter(
+    lambda load: load.total is None or load.done is None or load.done <= load.total
+)
 DEMANDS = st.dictionaries(
     TEXTS,
-    st.builds(Demand, COUNTS, st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS), max_size=4).map(tuple), EVER, EVER),
+    st.builds(
+        Demand, COUNTS, st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS, LOADS), max_size=4).map(tuple), EVER, EVER
+    ),
     max_size=4,
 )
 
@@ -44,12 +60,42 @@ def test_what_is_written_is_read_back(demands):
 @given(DEMANDS)
 def test_a_line_is_compact_json_and_nothing_else(demands):
     models = {
-        name: {"held": demand.held, "endpoints": [worker._asdict() for worker in demand.workers]}
+        name: {"held": demand.held, "endpoints": [_as_written(worker) for worker in demand.workers]}
         | ({"moved": demand.moved} if demand.moved else {})
         | ({"cut": demand.cut} if demand.cut else {})
         for name, demand in demands.items()
     }
     assert encode(demands) == msgspec.json.encode({"models": models}) + b"\n"
+
+
+def _as_written(worker):
+    about = {"url": worker.url, "uid": worker.uid, "outstanding": worker.outstanding}
+    load = {
+        name: value for name, value in (worker.loading or Loading("Loading"))._asdict().items() if value is not None
+    }
+    return about | ({"loading": load} if worker.loading else {})
+
+
+def test_a_worker_that_loads_says_how_far_it_is():
+    line = b'{"models":{"m":{"held":0,"endpoints":[{"uid":"one","outstanding":0,"loading":%s}]}}}'
+    load = b'{"phase":"Downloading","done":1,"total":4,"seconds":3,"new":0}'
+    [worker] = decode(line % load)["m"].workers
+    assert worker.loading == Loading("Downloading", 1, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        (None, None),
+        ([], None),
+        ({"phase": "Thinking", "done": 1}, None),
+        ({"phase": ["Loading"]}, None),
+        ({"phase": "Loading", "done": -1, "total": True, "seconds": "3"}, Loading("Loading")),
+        ({"phase": "Loading", "done": 5, "total": 4, "seconds": 10**400}, Loading("Loading", None, 4, None)),
+    ],
+)
+def test_a_load_that_makes_no_sense_is_not_known_and_spoils_nothing(said, understood):
+    assert read_loading(said) == understood
 
 
 @pytest.mark.parametrize("url", ["", ',"url":null', ',"url":7', ',"zone":{"a":[1]}'])

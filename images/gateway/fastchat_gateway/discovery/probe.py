@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import aiohttp
 import msgspec
 
 from fastchat._runtime.resuming import HANDOVER_PATH
 from fastchat.api.routes import MODELS
+from fastchat.demand import Loading, read_loading
 from fastchat_gateway import descriptors
 
 READY_PATHS = ("/ready", "/health")
@@ -43,6 +44,7 @@ class _State(msgspec.Struct):
     """What is read of a worker's `GET /ready`."""
 
     digest: _Text | None = None
+    loading: Any = None
 
 
 class Probe:
@@ -104,11 +106,20 @@ class Probe:
 
     async def digest(self, url: str) -> str | None:
         """What model a worker has, whether it is ready or not; None where it does not say."""
+        state = await self._state(url)
+        return state and state.digest
+
+    async def loading(self, url: str) -> Loading | None:
+        """How far a worker is that still loads; None where it does not, or does not say."""
+        state = await self._state(url)
+        return read_loading(state.loading) if state else None
+
+    async def _state(self, url: str) -> _State | None:
         try:
             async with asyncio.timeout(self._timeout), self._get(f"{url}/ready") as response:
                 body = await _read(response)
-            return None if body is None else msgspec.json.decode(body, type=_State).digest
-        except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None if body is None else msgspec.json.decode(body, type=_State)
+        except (aiohttp.ClientError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     async def hand_over(self, url: str) -> bool:

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from fastchat.api import ModelCard, Task
+from fastchat.demand import Loading
 from fastchat_gateway.errors import RefusedError, model_not_found, not_discovered
 from fastchat_gateway.routing.queue import RequestQueue
 
@@ -81,6 +82,7 @@ class Endpoint:
         "ejections",
         "failures",
         "generation",
+        "loading",
         "on_trial",
         "outstanding",
         "ready",
@@ -107,6 +109,8 @@ class Endpoint:
         self.silent = False
         """It has left probes without a response since discovery last confirmed it."""
         self.on_trial = False
+        self.loading: Loading | None = None
+        """How far it is where it still loads, as it has said last."""
         self.generation = next(_GENERATIONS)
         """A new number each time that the worker came back, or was seen ready after a failure."""
         self.seed = int.from_bytes(blake2b(f"{url} {uid}".encode(), digest_size=8).digest())
@@ -250,6 +254,10 @@ class Catalog:
         """Ready workers that have failed a request since discovery last confirmed them."""
         return [endpoint for endpoint in self._endpoints.values() if endpoint.suspect and endpoint.ready]
 
+    def unready(self) -> list[Endpoint]:
+        """Workers that take no requests: they load, stop, or are broken."""
+        return [endpoint for endpoint in self._endpoints.values() if not endpoint.ready]
+
     def confirm(self, url: str, uid: str = "") -> None:
         """Discovery has just seen this worker ready: requests that it failed may try it again."""
         endpoint = self._endpoints.get((url, uid))
@@ -270,6 +278,7 @@ class Catalog:
             if record.ready and not endpoint.ready:
                 endpoint.renew()
                 endpoint.reset()
+                endpoint.loading = None
                 renewed.add(endpoint)
             endpoint.ready = record.ready
         return renewed

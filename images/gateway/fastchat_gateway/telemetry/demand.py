@@ -30,7 +30,7 @@ def demands(catalog: Catalog, ends: Mapping[str, tuple[int, int]]) -> Demands:
     found: dict[str, Demand] = {}
     for model in catalog:
         name = model.record.parent or model.name
-        workers = tuple(Worker(each.url, each.uid, each.outstanding) for each in model.endpoints)
+        workers = tuple(Worker(each.url, each.uid, each.outstanding, each.loading) for each in model.endpoints)
         before, (moved, cut) = found.get(name, Demand()), ends.get(model.name, (0, 0))
         held = before.held + model.queue.sequences
         found[name] = Demand(held, workers, before.moved + moved, before.cut + cut)

@@ -1,6 +1,6 @@
 """Cross-encoders: models that read two texts together and say how well they match."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastchat_worker.model.measure import Measure, longest_token
 from fastchat_worker.model.sentence_model import load_cross_encoder
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
+from fastchat_worker.telemetry.progress import Report
 
 _UNLIMITED = 512
 """Tokens of a pair where neither the model nor an option bounds it."""
@@ -24,7 +25,7 @@ _UNLIMITED = 512
 class CrossEncoder:
     """A cross-encoder as sentence-transformers runs it: its scores are those of `CrossEncoder.predict`."""
 
-    def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
+    def __init__(self, files: ModelFiles, settings: Settings, report: Report) -> None:
         report("loading the weights")
         self._model: Any = load_cross_encoder(files, settings)
         if self._model.num_labels != 1:

@@ -1,6 +1,6 @@
 """Embedding models in sentence-transformers' layout."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from fastchat_worker.model.measure import Measure, longest_token
 from fastchat_worker.model.sentence_model import load_sentence_model
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import ModelFiles
+from fastchat_worker.telemetry.progress import Report
 
 _UNLIMITED = 512
 """Tokens of a text where neither the model nor an option bounds it."""
@@ -30,7 +31,7 @@ class SentenceEmbedder:
     Its vectors are those of `encode`, and of `encode_query` and `encode_document` for texts that have a task.
     """
 
-    def __init__(self, files: ModelFiles, settings: Settings, report: Callable[[str], None]) -> None:
+    def __init__(self, files: ModelFiles, settings: Settings, report: Report) -> None:
         report("loading the weights")
         self._model: Any = load_sentence_model(files, settings)
         self._features = Features(self._model)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -66,8 +67,10 @@ def _add_probes(app: FastAPI, service: Service) -> None:
 
     @app.get("/ready", responses={503: {"description": "loading, draining or broken"}})
     async def ready() -> JSONResponse:
-        """The model is loaded and requests are taken."""
-        body = {"status": service.phase, "detail": service.detail, "digest": service.models.digest}
+        """The model is loaded and requests are taken; until then, how far it is."""
+        body: dict[str, Any] = {"status": service.phase, "detail": service.detail, "digest": service.models.digest}
+        if service.phase == "loading":
+            body["loading"] = service.progress.told()._asdict()
         return JSONResponse(body, 200 if service.phase == "ready" else 503)
 
     @app.get("/metrics", response_class=Response)

@@ -1,6 +1,6 @@
 """Loads a language model: its weights, its tokenizer, and what its configuration says of both."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,10 @@ from fastchat_worker.model.weights import exact_weights
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.digest import files_digest
 from fastchat_worker.sources.files import ModelFiles
+from fastchat_worker.telemetry.progress import Report
 
 
-def load(
-    files: ModelFiles, settings: Settings, report: Callable[[str], None], unread: Collection[str] = ()
-) -> LanguageModel:
+def load(files: ModelFiles, settings: Settings, report: Report, unread: Collection[str] = ()) -> LanguageModel:
     """The model in memory on its device, as transformers has it.
 
     unread: names of classes whose weights may stay in their files on the CPU.

@@ -54,8 +54,11 @@ class NativeModel:
         if handle := getattr(self, "_handle", None):
             self._library.fc_model_free(handle)
 
-    def take_weights(self) -> None:
-        """Lays out the weights, and lets go of those of the model that this was made of, layer by layer."""
+    def take_weights(self, taken: Callable[[float], None] = lambda _: None) -> None:
+        """Lays out the weights, and lets go of those of the model that this was made of, layer by layer.
+
+        taken: hears which share of the layers is laid out.
+        """
         description, tied = self._description, self._description.tied
         self._set_norm(0, NormName.FINAL, description.final_norm())
         for index in range(self.layers):
@@ -64,6 +67,7 @@ class NativeModel:
             parts = list(description.linears(index))
             self._set_linears(index, parts, self._mixture.of_layer(index, self.layers, parts, description.read))
             _let_go(part.linear for part in parts)
+            taken((index + 1) / self.layers)
         head = description.model.lm_head
         self._set_linears(0, [Part(LinearName.HEAD, head)], [self._mixture.of_head(head.weight, description.read)])
         if not tied:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from fastchat.api import now
 from fastchat_worker.engine.adapters import AdapterLoader, LoadedAdapter
 from fastchat_worker.errors import LoadError
 from fastchat_worker.sources.files import locate_adapter
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
 _MOST = 64
@@ -39,7 +40,7 @@ class ServedAdapters:
     def get(self, name: str) -> ServedAdapter | None:
         return self._served.get(name)
 
-    def load(self, name: str, source: str, report: Callable[[str], None]) -> ServedAdapter:
+    def load(self, name: str, source: str, report: Report) -> ServedAdapter:
         """Serves what a source has under a name from here on, in place of what had that name before.
 
         Raises: LoadError, which says what to change; what was served before is served still.

@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fastchat_worker.errors import LoadError
 from fastchat_worker.serving.adapters import ServedAdapters
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY = 1  # seconds
@@ -36,7 +36,7 @@ class AdaptersFile:
         self._own: set[str] = set()
         """Adapters that are served because of it; others are none of its business."""
 
-    def load(self, report: Callable[[str], None]) -> None:
+    def load(self, report: Report) -> None:
         """Serves what it says. Raises: LoadError for the first adapter that cannot be had."""
         self._content = self._read()
         self._apply(self._content, report)
@@ -62,7 +62,7 @@ class AdaptersFile:
                 failed = time.monotonic()
                 logger.exception("the adapters of %s could not all be loaded", self._path)
 
-    def _apply(self, content: bytes, report: Callable[[str], None]) -> None:
+    def _apply(self, content: bytes, report: Report) -> None:
         """Raises: LoadError for the first that cannot be had; all others are served nevertheless."""
         wanted = {entry.name: entry.source for entry in self._entries(content)}
         for name in self._own - wanted.keys():

@@ -42,10 +42,10 @@ from fastchat_worker.settings import Settings
 from fastchat_worker.sources.digest import ModelDigest, digest
 from fastchat_worker.sources.files import ModelFiles
 from fastchat_worker.telemetry.metrics import Metrics
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
-
-Report = Callable[[str], None]
+_LAYOUT = "laying out the weights"
 
 
 def load(
@@ -113,8 +113,8 @@ def _serve(
     metrics: Metrics,
     report: Report,
 ) -> ServedModel:
-    report("laying out the weights")
-    runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, settings)
+    report(_LAYOUT)
+    runner = ParallelRunner(Runner(model.model), group) if group else _executor(model, settings, report)
     if settings.speculative_ngram and not isinstance(runner, NativeRunner):
         raise LoadError("--speculative-ngram is for the native executor, and torch runs this model: leave it out")
     if settings.cuda_graphs == "on":
@@ -179,8 +179,9 @@ def _tell(room: Room, kept: int, token_bytes: int) -> None:
     )  # fmt: skip
 
 
-def _executor(model: LanguageModel, settings: Settings) -> Runner | NativeRunner:
-    executor = select(model.model, settings.executor, settings.quantization, model.weights, model.file)
+def _executor(model: LanguageModel, settings: Settings, report: Report) -> Runner | NativeRunner:
+    taken = partial(report, _LAYOUT)
+    executor = select(model.model, settings.executor, settings.quantization, model.weights, model.file, taken)
     model.weights = ModelWeights()  # the file's are read, and need not stay mapped
     return executor
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from fastchat_worker.serving.models import ServedModels
 from fastchat_worker.settings import Settings
 from fastchat_worker.sources.files import locate
 from fastchat_worker.telemetry.metrics import Metrics
+from fastchat_worker.telemetry.progress import LoadProgress, Transfer, following_transformers
 from fastchat_worker.telemetry.start import StartPhases
 from fastchat_worker.telemetry.tracing import Tracer
 
@@ -35,7 +37,7 @@ class Service:
 
     detail: what goes on while the model is loaded, or why it is broken. in_flight: the requests that SIGTERM waits for.
     fail: ends the process, with the reason as its last line.
-    start: how long it took to be ready.
+    start: how long it took to be ready. progress: how far it is until then.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class Service:
     detail: str = "starting"
     in_flight: int = 0
     start: StartPhases = field(default_factory=StartPhases)
+    progress: LoadProgress = field(default_factory=LoadProgress)
     models: ServedModels = field(init=False)
     _resumable: set[Generation] = field(default_factory=set)
     _handing_over: bool = False
@@ -62,8 +65,10 @@ class Service:
         check_option(self.settings.chat_template)
         calling.check_option(self.settings.tool_call_parser)
         files = locate(self.settings.model_path, Path(self.settings.cache_dir), self._report)
+        self.progress.begin_weights(files.weight_bytes)
         try:
-            self.models.add(load(files, self.settings, self.metrics, self._report, self.fail))
+            with following_transformers(partial(self._report, "loading the weights")):
+                self.models.add(load(files, self.settings, self.metrics, self._report, self.fail))
         except (LoadError, MemoryError):
             raise
         except Exception:  # transformers raises nearly anything for a broken model
@@ -154,6 +159,7 @@ class Service:
             self.phase, self.detail, self._broken_deadline = "broken", reason, now + _LAST_WORDS
         return reason if not self.in_flight or now >= self._broken_deadline else ""
 
-    def _report(self, detail: str) -> None:
+    def _report(self, detail: str, far: Transfer | float | None = None, /) -> None:
         self.detail = detail
         self.start.report(detail)
+        self.progress.report(detail, far)

@@ -8,16 +8,18 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from fastchat_worker.errors import LoadError
+from fastchat_worker.telemetry.progress import Report, Transfer
 
 logger = logging.getLogger(__name__)
 _LOG_EVERY = 5  # seconds
 _RATE_OVER = 5  # seconds
+_REST_OVER = 20  # seconds whose rate tells how long the rest takes: it is to be steady
 
 
 class Download:
@@ -26,7 +28,7 @@ class Download:
     total: bytes of all files. done: bytes that are here already. report: called with the progress each second.
     """
 
-    def __init__(self, name: str, total: int, done: int, report: Callable[[str], None]) -> None:
+    def __init__(self, name: str, total: int, done: int, report: Report) -> None:
         self._name, self._total, self._report = name, total, report
         self._done = self._began_with = done
         self._adding = threading.Lock()
@@ -43,7 +45,7 @@ class Download:
         logger.info(
             "downloading %s, %.2f GB; %.2f GB are here already", self._name, self._total / 1e9, self._done / 1e9
         )
-        self._report(self._text(0))
+        self._report(self._text(0), Transfer(self._done, self._total))
         self._ticker.start()
         return self
 
@@ -55,19 +57,26 @@ class Download:
             logger.info("downloaded %s, %.2f GB in %.0f s", self._name, (self._done - self._began_with) / 1e9, seconds)
 
     def _tick(self) -> None:
-        recent = deque([(self._began, self._done)], maxlen=_RATE_OVER + 1)
+        recent = deque([(self._began, self._done)], maxlen=_REST_OVER + 1)
         logged = self._began
         while not self._ended.wait(1):
             recent.append((time.monotonic(), self._done))
-            (start, before), (now, done) = recent[0], recent[-1]
-            text = self._text((done - before) / (now - start))
-            self._report(text)
+            now, done = recent[-1]
+            text = self._text(_rate(list(recent)[-_RATE_OVER - 1 :]))
+            rate = _rate(recent)
+            self._report(text, Transfer(done, self._total, (self._total - done) / rate if rate > 0 else None))
             if now - logged >= _LOG_EVERY:
                 logger.info(text)
                 logged = now
 
     def _text(self, rate: float) -> str:
         return f"downloading {self._name}: {self._done / 1e9:.2f} of {self._total / 1e9:.2f} GB, {rate / 1e6:.0f} MB/s"
+
+
+def _rate(looks: Sequence[tuple[float, int]]) -> float:
+    """Bytes a second from the first to the last of (time, bytes)."""
+    (start, before), (now, done) = looks[0], looks[-1]
+    return (done - before) / (now - start)
 
 
 def require_room(folder: Path, need: int, name: str, setting: str) -> None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from fastchat_worker.sources import hub, s3
 from fastchat_worker.sources.diagnosis import unreadable
 from fastchat_worker.sources.integrity import Cached, corrupt, discard
 from fastchat_worker.sources.layout import adapter_layout, layout_of, refuse_split
+from fastchat_worker.telemetry.progress import Report
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?(:[^:]+)?")
 
@@ -19,6 +20,7 @@ _READ = frozenset(
     (".json", ".jinja", ".model", ".txt", ".tiktoken", ".vocab", ".py", ".safetensors", ".bin", ".pt", ".pth")
 )
 """Suffixes of what models in transformers' layout are read from."""
+_WEIGHTS = frozenset((".safetensors", ".bin", ".pt", ".pth", ".gguf"))
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,15 @@ class ModelFiles:
         read = (file for file in self.folder.rglob("*") if file.suffix in _READ and file.is_file())
         return layout_of((str(file.relative_to(self.folder)) for file in read), self.folder).files
 
-    def explain_failure(self, report: Callable[[str], None]) -> None:
+    @property
+    def weight_bytes(self) -> int:
+        """Of the files that hold weights; 0 where they cannot be looked at."""
+        weights = (name for name in self.names if Path(name).suffix in _WEIGHTS)
+        with suppress(OSError):
+            return sum((self.folder / name).stat().st_size for name in weights)
+        return 0
+
+    def explain_failure(self, report: Report) -> None:
         """Called when the model could not be loaded: looks for a broken file, and removes it from a cache.
 
         Raises: LoadError where there is one; returns where all files are as they should be.
@@ -54,7 +64,7 @@ class ModelFiles:
             raise LoadError(f"cannot load {self.folder}: {broken_file}")
 
 
-def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
+def locate(model_path: str, cache_dir: Path, report: Report) -> ModelFiles:
     """The files of `--model-path`, downloaded where it is a source elsewhere.
 
     cache_dir: where files of s3:// are kept. report: called with the progress.
@@ -64,7 +74,7 @@ def locate(model_path: str, cache_dir: Path, report: Callable[[str], None]) -> M
     return _inspect(source) if isinstance(source, Path) else _fetch(source, cache_dir, report)
 
 
-def locate_adapter(source: str, cache_dir: Path, report: Callable[[str], None]) -> Path:
+def locate_adapter(source: str, cache_dir: Path, report: Report) -> Path:
     """The folder of an adapter, given as a model is. Raises: LoadError as `locate` does."""
     found = _source(source, "adapter")
     if isinstance(found, ModelSource) and found.scheme in ("hf", "s3"):
@@ -92,7 +102,7 @@ def _source(text: str, what: str) -> ModelSource | Path:
         raise LoadError(f"{what} {text}: {wrong}") from None
 
 
-def _fetch(source: ModelSource, cache_dir: Path, report: Callable[[str], None]) -> ModelFiles:
+def _fetch(source: ModelSource, cache_dir: Path, report: Report) -> ModelFiles:
     match source.scheme:
         case "hf":
             return _fetched(hub.fetch(source, report), source.file)

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import escape
@@ -27,10 +27,14 @@ from fastchat_worker.sources.download import Download, disk_refusal, require_roo
 from fastchat_worker.sources.integrity import Cached, Record, corrupt, discard, named_by_digest
 from fastchat_worker.sources.layout import LayoutOf, layout_of
 from fastchat_worker.sources.lock import Lock
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 10  # seconds, for the first response: the library itself would wait for ever
 _ABANDONED = 600  # seconds without a byte
+constants.DOWNLOAD_CHUNK_SIZE = (
+    1 << 20
+)  # bytes after which it tells of them; its own are 10 MiB, a minute of a slow line
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class _Files:
         return _cached(Path(self.snapshot(**options)), self.names)
 
 
-def fetch(source: ModelSource, report: Callable[[str], None], layout: LayoutOf = layout_of) -> Cached:
+def fetch(source: ModelSource, report: Report, layout: LayoutOf = layout_of) -> Cached:
     """A model's files as the hub has them; where it cannot be reached, as they were last downloaded.
 
     Raises: LoadError, which says what to change.
@@ -71,7 +75,7 @@ def fetch(source: ModelSource, report: Callable[[str], None], layout: LayoutOf =
         ) from error
 
 
-def _fetch(source: ModelSource, name: str, report: Callable[[str], None], layout: LayoutOf) -> Cached:
+def _fetch(source: ModelSource, name: str, report: Report, layout: LayoutOf) -> Cached:
     report(f"looking for {name}")
     try:
         info = model_info(source.root, revision=source.revision or constants.DEFAULT_REVISION, timeout=_PATIENCE)
@@ -97,7 +101,7 @@ def _fetch(source: ModelSource, name: str, report: Callable[[str], None], layout
         lock.release()
 
 
-def _verified(files: _Files, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+def _verified(files: _Files, name: str, cache: Path, report: Report) -> Cached:
     """Downloads missing files, and once more those that are broken. Raises: LoadError where they still are."""
     cached = _download(files, name, cache, report)
     if broken := cached.broken(report):
@@ -111,7 +115,7 @@ def _verified(files: _Files, name: str, cache: Path, report: Callable[[str], Non
     return cached
 
 
-def _download(wanted: _Files, name: str, cache: Path, report: Callable[[str], None]) -> Cached:
+def _download(wanted: _Files, name: str, cache: Path, report: Report) -> Cached:
     files = wanted.snapshot(dry_run=True)  # again: another worker may have fetched them meanwhile
     total = sum(file.file_size or 0 for file in files)
     need = sum(file.file_size or 0 for file in files if file.will_download)
@@ -128,7 +132,7 @@ def _download(wanted: _Files, name: str, cache: Path, report: Callable[[str], No
             raise
 
 
-def _last_downloaded(source: ModelSource, error: Exception, report: Callable[[str], None], layout: LayoutOf) -> Cached:
+def _last_downloaded(source: ModelSource, error: Exception, report: Report, layout: LayoutOf) -> Cached:
     """What an earlier start downloaded, where the hub cannot be reached. Raises: the error where there is nothing."""
     try:
         folder = _Files(source, frozenset()).fetch(local_files_only=True).folder

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from fastchat_worker.errors import LoadError
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
 _PIECE = 1 << 20  # bytes
@@ -58,7 +59,7 @@ class Record:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def broken(self, files: Sequence[File], report: Callable[[str], None], *, thorough: bool = False) -> list[File]:
+    def broken(self, files: Sequence[File], report: Report, *, thorough: bool = False) -> list[File]:
         """The files that are missing or have another digest. Raises: OSError where one cannot be read."""
         known = self._read()
         unread = [file for file in files if thorough or not _unchanged(file, known.get(file.key))]
@@ -101,7 +102,7 @@ class Cached:
     files: Sequence[File]
     record: Record
 
-    def broken(self, report: Callable[[str], None], *, thorough: bool = False) -> list[File]:
+    def broken(self, report: Report, *, thorough: bool = False) -> list[File]:
         """The files that are not what was fetched. Raises: LoadError where one cannot be read."""
         try:
             return self.record.broken(self.files, report, thorough=thorough)

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import time
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fastchat_worker.errors import LoadError
+from fastchat_worker.telemetry.progress import Report, Transfer
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5  # seconds
@@ -59,30 +61,37 @@ class Lock:
             )
         return True
 
-    def wait(self, attempt: Callable[[], bool], report: Callable[[str], None]) -> None:
+    def wait(self, attempt: Callable[[], bool], report: Report) -> None:
         """Returns once the attempt succeeds; until then reports the holder's progress."""
         logged = False
         while not attempt():
-            text = f"another worker is {self._published() or 'at it'}"
+            said, transfer = self._published()
+            text = f"another worker is {said or 'at it'}"
             if not logged:
                 logger.info("waiting for %s: %s", self._path, text)
                 logged = True
-            report(text)
+            report(text, transfer)
             time.sleep(_LOOK_EVERY)
 
-    def publishing(self, report: Callable[[str], None]) -> Callable[[str], None]:
+    def publishing(self, report: Report) -> Report:
         """For the holder: a `report` that the processes that wait read as well."""
 
-        def publish(text: str) -> None:
+        def publish(text: str, far: Transfer | float | None = None, /) -> None:
+            written = (f"{text}\n{json.dumps(far)}" if isinstance(far, Transfer) else text).encode()
             with suppress(OSError):  # a full disk ends the download, not its report
-                os.pwrite(self._file, text.encode(), 0)
-                os.ftruncate(self._file, len(text.encode()))
-            report(text)
+                os.pwrite(self._file, written, 0)
+                os.ftruncate(self._file, len(written))
+            report(text, far)
 
         return publish
 
     def release(self) -> None:
         os.close(self._file)
 
-    def _published(self) -> str:
-        return os.pread(self._file, 1000, 0).decode(errors="replace")
+    def _published(self) -> tuple[str, Transfer | None]:
+        """What the holder has reported: a line of text, and of a download how far it is."""
+        text, _, numbers = os.pread(self._file, 1000, 0).decode(errors="replace").partition("\n")
+        try:
+            return text, Transfer(*json.loads(numbers)) if numbers else None
+        except (ValueError, TypeError):  # it is being written
+            return text, None

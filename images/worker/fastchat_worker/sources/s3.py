@@ -1,7 +1,6 @@
 """Models of `s3://bucket/prefix`, kept in the cache."""
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from fastchat_worker.sources.integrity import Cached, corrupt, discard
 from fastchat_worker.sources.layout import LayoutOf, layout_of
 from fastchat_worker.sources.lock import Lock
 from fastchat_worker.sources.snapshot import Snapshot, snapshot_of, snapshots
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
 
 
-def fetch(source: ModelSource, cache: Path, report: Callable[[str], None], layout: LayoutOf = layout_of) -> Cached:
+def fetch(source: ModelSource, cache: Path, report: Report, layout: LayoutOf = layout_of) -> Cached:
     """The files of a prefix as they are now; where S3 cannot be reached, as they were last downloaded.
 
     Raises: LoadError, which says what to change.
@@ -39,9 +39,7 @@ def fetch(source: ModelSource, cache: Path, report: Callable[[str], None], layou
     return cached
 
 
-def _current(
-    source: ModelSource, home: Path, report: Callable[[str], None], layout: LayoutOf
-) -> tuple[Snapshot, Cached]:
+def _current(source: ModelSource, home: Path, report: Report, layout: LayoutOf) -> tuple[Snapshot, Cached]:
     report(f"looking for {source}")
     bucket = Bucket(source.root)
     items = bucket.objects(source.path.strip("/"))
@@ -66,7 +64,7 @@ def _current(
     return snapshot, cached
 
 
-def _latest(home: Path, unreachable: UnreachableError, report: Callable[[str], None]) -> tuple[Snapshot, Cached]:
+def _latest(home: Path, unreachable: UnreachableError, report: Report) -> tuple[Snapshot, Cached]:
     whole = [snapshot for snapshot in snapshots(home) if snapshot.complete and snapshot.items]
     if not whole:
         raise unreachable

@@ -19,6 +19,7 @@ from fastchat_worker.sources.download import Download, disk_refusal, require_roo
 from fastchat_worker.sources.integrity import Cached, File, Record
 from fastchat_worker.sources.lock import Lock
 from fastchat_worker.sources.parts import PART, Marks, Part, by_file, split
+from fastchat_worker.telemetry.progress import Report
 
 logger = logging.getLogger(__name__)
 _STREAMS = 16
@@ -66,7 +67,7 @@ class Snapshot:
         with suppress(OSError):  # a volume mounted read-only
             os.utime(self.folder / "lock")
 
-    def hold(self, fetch: Callable[[Lock], None], report: Callable[[str], None]) -> None:
+    def hold(self, fetch: Callable[[Lock], None], report: Report) -> None:
         """Returns once it is complete and locked against removal until this process ends; `fetch` completes it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(self.folder / "lock")
@@ -79,7 +80,7 @@ class Snapshot:
             lock.release()
             raise
 
-    def download(self, bucket: Bucket, items: Sequence[Object], name: str, report: Callable[[str], None]) -> None:
+    def download(self, bucket: Bucket, items: Sequence[Object], name: str, report: Report) -> None:
         """Downloads what is missing; the caller holds the lock."""
         self._partial.mkdir(exist_ok=True)
         self._listing.write_text(_listing(items))
@@ -99,7 +100,7 @@ class Snapshot:
         return Cached(self.files, [self._file(parts) for parts in by_file(split(items))], self._record)
 
     def repair(self, broken: Sequence[File], bucket: Bucket, items: Sequence[Object], name: str,
-               report: Callable[[str], None]) -> None:  # fmt: skip
+               report: Report) -> None:  # fmt: skip
         """Downloads broken files again, beside the old ones, which stay readable for processes that have them open."""
         keys = {file.key for file in broken}
         parts = [part for part in split(items) if part.item.path in keys]
@@ -153,7 +154,7 @@ class Snapshot:
 
         _in_parallel(check, by_file(parts))
 
-    def _reuse(self, parts: Sequence[Part], report: Callable[[str], None]) -> None:
+    def _reuse(self, parts: Sequence[Part], report: Report) -> None:
         """Links to unchanged files of other snapshots, where the volume has links."""
         for other in filter(lambda other: other.complete, self.others()):
             with suppress(OSError, LoadError):

@@ -112,6 +112,30 @@ async def test_a_request_that_is_held_is_told_as_such(start_gateway, start_worke
         await demand.until(lambda said: said["held"] == 0)
 
 
+async def test_how_far_a_worker_is_that_loads_is_told_until_it_is_ready(start_gateway, start_worker) -> None:
+    load = {"phase": "Downloading", "done": 1, "total": 4, "seconds": 3}
+    worker = await start_worker(ready_status=503, ready_body={"status": "loading", "loading": load})
+    gateway = await start_gateway(worker, internal_token=TOKEN)
+    async with listening(gateway) as demand:
+        said = await demand.until(lambda said: any("loading" in each for each in said.get("endpoints", [])))
+        assert said["endpoints"][0]["loading"] == load
+        worker.ready_status = 200
+        await demand.until(lambda said: not any("loading" in each for each in said["endpoints"]))
+
+
+@pytest.mark.parametrize("body", [None, [], {"loading": {"phase": "Odd"}}, {"loading": 7}, "x" * 2_000_000])
+async def test_a_worker_that_says_nonsense_of_its_load_is_passed_over(start_gateway, start_worker, body) -> None:
+    other = {"loading": {"phase": "Loading"}}
+    workers = [await start_worker(ready_status=503, ready_body=said) for said in (body, other)]
+    gateway = await start_gateway(*workers, internal_token=TOKEN)
+    async with listening(gateway) as demand:
+        said = await demand.until(lambda said: any("loading" in each for each in said.get("endpoints", [])))
+    assert {each["url"]: each.get("loading") for each in said["endpoints"]} == {
+        workers[0].url: None,
+        workers[1].url: {"phase": "Loading"},
+    }
+
+
 async def test_an_idle_gateway_says_so_every_two_seconds(gateway) -> None:
     async with listening(gateway) as demand:
         await demand.next()

@@ -12,7 +12,7 @@ from fastchat_worker.sources.files import locate
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
 settings = parse(["--model-name", "m", "--model-path", sys.argv[1]])
 try:
-    locate(settings.model_path, Path(settings.cache_dir), lambda text: logging.info("report: %s", text))
+    locate(settings.model_path, Path(settings.cache_dir), lambda text, *_: logging.info("report: %s", text))
 except LoadError as error:
     sys.exit(f"refused: {error}")
 logging.info("here")

@@ -1,6 +1,7 @@
 """Which executor runs a model, and why: the native one where it computes what transformers does, else torch's."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,17 @@ _TOLERANCES = {Weights.FLOAT32: 1e-3, Weights.BFLOAT16: 0.1, Weights.INT8: 0.25,
 
 
 def select(
-    model: Any, wanted: str, quantization: str, numbers: ModelWeights | None = None, file: Path | None = None
+    model: Any,
+    wanted: str,
+    quantization: str,
+    numbers: ModelWeights | None = None,
+    file: Path | None = None,
+    taken: Callable[[float], None] = lambda _: None,
 ) -> Runner | NativeRunner:
     """The executor of a model, which it owns from here on.
 
     wanted: auto, native or torch. quantization: none, int8, int4 or gguf. numbers: of a model that has none yet.
-    file: the GGUF file that the model is from.
+    file: the GGUF file that the model is from. taken: hears which share of the weights is laid out.
     Raises: LoadError where what is wanted cannot be had.
     """
     if quantization == "gguf" and file is None:
@@ -46,7 +52,7 @@ def select(
     if obstacle is None:
         obstacle = _mismatch(model, numbers, weights)
         if obstacle is None:
-            return _native(model, numbers, _mixture(weights, quantization, file))
+            return _native(model, numbers, _mixture(weights, quantization, file), taken)
         logger.warning("the native executor computes something else than torch (%s)", obstacle)
     if weights.quantized or wanted == "native":
         option = f"--quantization {quantization}" if weights.quantized else "--executor native"
@@ -94,12 +100,12 @@ def _mismatch(model: Any, numbers: ModelWeights, weights: Weights) -> str | None
     return None if off <= most else f"logits of a trial are off by {off:.2g} of their length, more than {most:g}"
 
 
-def _native(model: Any, numbers: ModelWeights, mixture: Mixture) -> NativeRunner:
+def _native(model: Any, numbers: ModelWeights, mixture: Mixture, taken: Callable[[float], None]) -> NativeRunner:
     if mixture.weights == Weights.INT4_BLOCKS:
         numbers.fill()
         mixture = replace(mixture, importances=_importances(model))
     native = NativeModel(model, numbers.read, weights=mixture)
-    native.take_weights()
+    native.take_weights(taken)
     logger.info(
         "executor: native, %s kernels, weights in %s, %d MiB, %d threads",
         kernels(), _said(mixture), native.weight_bytes >> 20, torch.get_num_threads(),
