@@ -64,13 +64,8 @@ def build(settings: Settings) -> Server:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with (
-            probe,
-            discovery,
-            Heartbeat(pool, probe, settings.silence_seconds),
-            Handover(catalog, pool, probe),
-            LoadWatch(catalog, probe),
-        ):
+        heartbeat, handover = Heartbeat(pool, probe, settings.silence_seconds), Handover(catalog, pool, probe)
+        async with probe, discovery, heartbeat, handover, LoadWatch(catalog, probe):
             reloading = asyncio.create_task(_reload(keyring)) if settings.keys_dir else None
             yield
             if reloading is not None:

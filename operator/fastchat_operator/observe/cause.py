@@ -88,7 +88,7 @@ def is_pulling(pod: Object) -> bool:
     """
     status = pod.get("status", {})
     containers = status.get("containerStatuses", [])
-    worker = next((each for each in containers if each["name"] == _WORKER), {})
+    worker: Mapping[str, Any] = next((each for each in containers if each["name"] == _WORKER), {})
     waits = worker.get("state", {}).get("waiting", {}).get("reason") == "ContainerCreating"
     has_all = _condition(status, "PodReadyToStartContainers").get("status") == "True"
     return waits and has_all and not worker.get("lastState") and not pod["metadata"].get("deletionTimestamp")

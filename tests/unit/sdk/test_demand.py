@@ -26,6 +26,7 @@ BYTES = st.none() | st.integers(0, 2**40)
 LOADS = st.none() | st.builds(Loading, st.sampled_from(LOAD_PHASES), BYTES, BYTES, st.none() | COUNTS).filter(
     lambda load: load.total is None or load.done is None or load.done <= load.total
 )
+WORKERS = st.builds(Worker, TEXTS, TEXTS, COUNTS, LOADS)
 DEMANDS = st.dictionaries(
     TEXTS,
     st.builds(

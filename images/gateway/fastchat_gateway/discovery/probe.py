@@ -107,7 +107,7 @@ class Probe:
     async def digest(self, url: str) -> str | None:
         """What model a worker has, whether it is ready or not; None where it does not say."""
         state = await self._state(url)
-        return state and state.digest
+        return state.digest if state else None
 
     async def loading(self, url: str) -> Loading | None:
         """How far a worker is that still loads; None where it does not, or does not say."""

@@ -66,7 +66,7 @@ def main() -> None:
 
 def _load(membership: Membership) -> Share:
     membership.join()
-    model = loader.load(membership.files, membership.settings, lambda _: None)
+    model = loader.load(membership.files, membership.settings, lambda *_: None)
     return Share(model.model)
 
 
