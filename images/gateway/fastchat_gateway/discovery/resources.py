@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from fastchat._kube.kind import Kind, Object
 from fastchat._kube.watch import Selection
-from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment, Status
+from fastchat.v1alpha1.deployment import GROUP, VERSION, ModelDeployment
 from fastchat.v1alpha1.model import Adapter
 from fastchat.v1alpha1.names import GATEWAY, MODEL_LABEL, claims
+from fastchat.v1alpha1.status import Status
 from fastchat_gateway.routing.catalog import EndpointRecord, ModelRecord, QueueLimits
 
 _MODEL_DEPLOYMENT = Kind(f"{GROUP}/{VERSION}", "ModelDeployment", "modeldeployments")

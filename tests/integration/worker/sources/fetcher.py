@@ -12,7 +12,7 @@ from support.processes.warm import ForkedProcess, warm_python
 
 _PROGRAM = str(Path(__file__).with_name("fetch.py"))
 _WARM = ((("fastchat_worker.sources.files",), ()), (("gguf", "httpx", "obstore"), ("HF_",)))
-"""What is imported before a process begins, and variables that are not read by then: the hub's library reads its own."""
+"""What is imported before a process begins, and variables that are not read by then, as the hub's library does."""
 
 
 class Fetcher:
