@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Self
 
 from fastchat_gateway.discovery.probe import Probe
 from fastchat_gateway.routing.catalog import Catalog, Model
 from fastchat_gateway.workers.pool import Pool
+from fastchat_gateway.workers.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ _LOOK_SECONDS = 0.1
 _AGAIN_SECONDS = 1.0
 
 
-class Handover:
+class Handover(Watch[list[str]]):
     """Asks each worker that takes no new requests, and has some of this gateway's, to hand them over.
 
     It is asked once another one is ready that has the same model, by its digest, and at once where none is ready and
@@ -24,31 +24,14 @@ class Handover:
     """
 
     def __init__(self, catalog: Catalog, pool: Pool, probe: Probe) -> None:
+        super().__init__(_LOOK_SECONDS)
         self._catalog = catalog
         self._pool = pool
         self._probe = probe
         self._served: Mapping[str, Model] = {}
         """URL → the model that its worker has, or had when it was last seen with a request."""
-        self._asking: dict[str, asyncio.Task[None]] = {}
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        tasks = [self._task, *self._asking.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            for url, others in self._stopping().items():
-                if url not in self._asking:
-                    self._asking[url] = asyncio.create_task(self._ask(url, others))
-
-    def _stopping(self) -> dict[str, list[str]]:
+    def look(self) -> dict[str, list[str]]:
         """Workers with requests that take no new ones → those that do, of the same model."""
         active = self._pool.active()
         models = {each.url: model for model in self._catalog for each in model.endpoints}
@@ -57,14 +40,11 @@ class Handover:
         in_place = {url for url, model in self._served.items() if model.record.replaced_in_place}
         return {url: others for url, others in ready.items() if url not in others and (others or url in in_place)}
 
-    async def _ask(self, url: str, others: list[str]) -> None:
-        """`others`: ready workers of the same model; empty: it is replaced in place."""
-        try:
-            if (not others or await self._has_equal(url, others)) and await self._probe.hand_over(url):
-                logger.info("worker %s stops and hands over what it has", url)
-            await asyncio.sleep(_AGAIN_SECONDS)
-        finally:
-            del self._asking[url]
+    async def act(self, url: str, found: list[str]) -> None:
+        """`found`: ready workers of the same model; empty: it is replaced in place."""
+        if (not found or await self._has_equal(url, found)) and await self._probe.hand_over(url):
+            logger.info("worker %s stops and hands over what it has", url)
+        await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _has_equal(self, url: str, others: list[str]) -> bool:
         digest = await self._probe.digest(url)

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from typing import Self
+from collections.abc import Mapping
 
 from fastchat_gateway.discovery.probe import Probe
 from fastchat_gateway.workers.pool import Pool
+from fastchat_gateway.workers.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -13,7 +14,7 @@ _LOOK_SECONDS = 0.5
 _PROBES = 3
 
 
-class Heartbeat:
+class Heartbeat(Watch[None]):
     """Gives up what a worker has when three probes in a row get no response; any response is a sign of life.
 
     What may have silenced it is not sent to another: the requests that came after it was last heard and before the
@@ -21,40 +22,26 @@ class Heartbeat:
     """
 
     def __init__(self, pool: Pool, probe: Probe, silence_seconds: float) -> None:
+        super().__init__(_LOOK_SECONDS)
         self._pool = pool
         self._probe = probe
         self._silence_seconds = silence_seconds
-        self._probing: dict[str, asyncio.Task[None]] = {}
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
-        return self
+    def look(self) -> Mapping[str, None]:
+        """Workers that are silent in the middle of a request."""
+        return dict.fromkeys(self._pool.silent(self._silence_seconds))
 
-    async def __aexit__(self, *_: object) -> None:
-        tasks = [self._task, *self._probing.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            for url in self._pool.silent(self._silence_seconds) - self._probing.keys():
-                self._probing[url] = asyncio.create_task(self._probe_until_known(url))
-
-    async def _probe_until_known(self, url: str) -> None:
+    async def act(self, url: str, found: None) -> None:  # noqa: ARG002  # nothing is known
+        """Probe it until it is known whether it lives."""
         began, sign = self._pool.clock.now, "silent"
-        try:
-            for _ in range(_PROBES):
-                sign = await self._probe.sign(url)
-                if sign == "alive":
-                    self._pool.note_life(url)
-                    await asyncio.sleep(self._silence_seconds)  # it may well think for longer
-                    return
-            logger.warning("worker %s does not respond any more", url)
-            if sign == "gone":
-                self._pool.lose(url, "its port refuses connections")
-            else:
-                self._pool.give_up(url, began, "it is silent and does not respond to /health")
-        finally:
-            del self._probing[url]
+        for _ in range(_PROBES):
+            sign = await self._probe.sign(url)
+            if sign == "alive":
+                self._pool.note_life(url)
+                await asyncio.sleep(self._silence_seconds)  # it may well think for longer
+                return
+        logger.warning("worker %s does not respond any more", url)
+        if sign == "gone":
+            self._pool.lose(url, "its port refuses connections")
+        else:
+            self._pool.give_up(url, began, "it is silent and does not respond to /health")
