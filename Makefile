@@ -9,6 +9,8 @@ LOCK = $(COMPILE) --constraint requirements/all.lock
 
 CRD = crds/modeldeployments.fastchat.io.yaml
 FLEET = tests/e2e/kubernetes/fleet
+# Those of a cluster, and 500 streams of real workers.
+FLEETS = $(FLEET) tests/integration/resuming/test_many_streams.py
 # The fleets and the sources take long; `make test` has them.
 KUBERNETES = tests/e2e/kubernetes --ignore=$(FLEET) --ignore=tests/e2e/kubernetes/test_sources.py
 # What waits for API servers, clusters and images; what serves models; the gateway; what has no server of its own is all
@@ -84,8 +86,9 @@ e2e-cluster: $(INSTALLED)
 e2e-machine: $(INSTALLED)
 	nice -n 15 $(MAKE) --no-print-directory machine
 
-fleet: $(INSTALLED) ## a cluster's fleets: from zero and back, five minutes of everything that breaks
-	FASTCHAT_FLOORS=1 FASTCHAT_CHAOS_SECONDS=300 $(BIN)/pytest $(FLEET) -s
+fleet: $(INSTALLED) native ## fleets: from zero and back, five minutes of everything that breaks, 500 streams that lose workers
+	FASTCHAT_FLOORS=1 FASTCHAT_CHAOS_SECONDS=300 FASTCHAT_STREAMS=500 OMP_NUM_THREADS=1 $(BIN)/pytest $(FLEETS) \
+		tests/e2e/kubernetes/test_resuming.py -s
 
 fuzz: $(INSTALLED) ## 100,000 random requests to the gateway's parser; 10,000 splits of what models write, for every parser
 	FASTCHAT_FUZZ_CASES=100000 $(BIN)/pytest tests/integration/gateway/server/test_fuzz.py

@@ -2,8 +2,10 @@
 
 import os
 
+FLOORS = bool(os.environ.get("FASTCHAT_FLOORS"))
+
 
 def assert_floor(seconds: float, at_most: float) -> None:
     """Fail where it took longer, if floors are asserted here; beside other tests nothing is said of speed."""
-    if os.environ.get("FASTCHAT_FLOORS"):
+    if FLOORS:
         assert seconds < at_most, f"{seconds:.2f} s, and may be {at_most} s at most"

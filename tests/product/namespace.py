@@ -1,7 +1,9 @@
 """A team's namespace: its models, and a pod from which they are called."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -77,6 +79,40 @@ class Namespace:
             self.wait(partial(self.condition, model), lambda seen: seen.get("reason") == "Ready", seconds)
         if self._has_client:
             self.wait(lambda: self.ask(_REACHES), bool)
+
+    def roll_out(self, model: str, *arguments: str) -> None:
+        """Give a model's engine other arguments, and return when all its pods are other ones and ready."""
+        before = {pod["metadata"]["name"] for pod in self.pods(model)}
+        patch = {"spec": {"engine": {"args": list(arguments)}}}
+        self.kubectl("patch", "md", model, "--type=merge", f"--patch={json.dumps(patch)}")
+        self.wait(
+            lambda: {pod["metadata"]["name"] for pod in self.pods(model)},
+            lambda now: len(now) == len(before) and not now & before,
+            240,
+        )
+        self.wait_ready(model)
+
+    def drain(self, pod: dict[str, Any]) -> float:
+        """Evict a pod from its node by `kubectl drain`, and have the node take pods again; seconds until it is gone."""
+        name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
+        self.kubectl("label", "pod", name, "drained=yes")
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            drained = pool.submit(
+                self.cluster.kubectl, "drain", node, "--pod-selector=drained=yes", "--delete-emptydir-data"
+            )
+            try:
+                self.wait(lambda: self.kubectl("get", "pods", "--output=name"), lambda pods: f"pod/{name}" not in pods)
+                took = time.monotonic() - began
+                drained.result()
+            finally:
+                self.cluster.kubectl("uncordon", node)
+        return took
+
+    def events(self, model: str) -> list[tuple[str, str]]:
+        """(reason, message) of the Events on a ModelDeployment."""
+        found = self.get("events", f"--field-selector=involvedObject.name={model}")["items"]
+        return [(each["reason"], each["message"]) for each in found]
 
     def pods(self, model: str) -> list[dict[str, Any]]:
         """Worker pods of a model that are not on their way out."""

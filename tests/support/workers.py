@@ -26,7 +26,7 @@ _WARM = ((("fastchat_worker.http.server",), ()), (("torch",), ("HF_",)))
 class WorkerProcess:
     """`python -m fastchat_worker` on a free port, its log in a file. program: what is run in place of it.
 
-    fresh: it imports all that it needs itself, as it does outside of tests.
+    fresh: it imports all that it needs itself, as it does outside of tests. port: of another one that has ended.
     """
 
     def __init__(
@@ -36,8 +36,9 @@ class WorkerProcess:
         env: dict[str, str] | None = None,
         program: Sequence[str] = ("-m", "fastchat_worker"),
         fresh: bool = False,
+        port: int = 0,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"worker-{self.port}.log"
         self._http = httpx.Client(base_url=self.url, timeout=30)  # one: making its TLS context takes longer than a call

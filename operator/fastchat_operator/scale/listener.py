@@ -150,6 +150,11 @@ class Listeners:
                 found[pod["metadata"]["name"]] = None
         return found
 
+    def heard(self, pods: Iterable[Object]) -> Mapping[str, Demands]:
+        """By name of each of these pods that says it: the demand for all models."""
+        found = {pod["metadata"]["name"]: self._all.get(address) for pod in pods if (address := _address(pod))}
+        return {name: each.models for name, each in found.items() if each is not None and each.models is not None}
+
     def _listen(self, address: Address) -> None:
         namespace, _, ip = address
         host = f"[{ip}]" if ":" in ip else ip

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fastchat._kube.kind import Object
-from fastchat.demand import Demand
+from fastchat.demand import Demand, Demands
 from fastchat_operator.key import GatewayKey, ModelKey
 from fastchat_operator.plan.workloads import progress
 from fastchat_operator.reconcile.applier import Applier
@@ -84,21 +84,27 @@ class Moves:
         """Look at these models, which are all that there are, and tell which changes are over."""
         found = {key: self._known.get(key) or _Known() for key in keys}
         self._known = found
+        heard = {each: self._heard(each) for each in {key.namespace for key in found}}
         for key, known in found.items():
-            change = self._follow(key, known)
+            change = self._follow(key, known, heard[key.namespace])
             told = change.told(known.ends) if change is not None else None
             deployment = self._store.model(key)
             if told is not None and deployment is not None:
                 await self._applier.tell(deployment, *told)
 
-    def _follow(self, key: ModelKey, known: _Known) -> Change | None:
+    def _heard(self, namespace: str) -> Mapping[str, Demands]:
+        return self._listeners.heard(self._store.pods(GatewayKey(namespace)))
+
+    def _follow(self, key: ModelKey, known: _Known, heard: Mapping[str, Demands]) -> Change | None:
         """The change that is over now."""
         pods = self._store.pods(key)
         staying = frozenset(pod["metadata"]["uid"] for pod in pods if not _is_leaving(pod))
         stopped, known.workers = known.workers - staying, staying
         if stopped and known.change is None:
             known.change = Change(self._clock(), dict(known.ends))
-        known.ends.update(self._ends(key))
+        known.ends.update(
+            {gateway: _end(demands[key.name]) for gateway, demands in heard.items() if key.name in demands}
+        )
         if known.change is None:
             return None
         state = progress(self._store.workload(key))
@@ -109,11 +115,6 @@ class Moves:
         change = known.change
         known.change = None if over else change
         return change if over else None
-
-    def _ends(self, key: ModelKey) -> Ends:
-        pods = self._store.pods(GatewayKey(key.namespace))
-        demands = self._listeners.demands(pods, key.name)
-        return {name: _end(demand) for name, demand in demands.items() if demand is not None}
 
 
 def _is_leaving(pod: Object) -> bool:

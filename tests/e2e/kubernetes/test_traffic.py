@@ -21,16 +21,8 @@ def team(make_namespace):
 
 
 def test_new_arguments_are_rolled_out_without_a_failed_request(team):
-    before = {pod["metadata"]["name"] for pod in team.pods("smollm2")}
     with Traffic(team, "smollm2") as traffic:
-        patch = {"spec": {"engine": {"args": ["--max-batch-size=8"]}}}
-        team.kubectl("patch", "md", "smollm2", "--type=merge", f"--patch={json.dumps(patch)}")
-        team.wait(
-            lambda: {pod["metadata"]["name"] for pod in team.pods("smollm2")},
-            lambda now: len(now) == 1 and not now & before,
-            240,
-        )
-        team.wait_ready("smollm2")
+        team.roll_out("smollm2", "--max-batch-size=8")
         traffic.wait_for(16)
         seen = traffic.stop()
     assert seen["failures"] + seen["cut"] == []

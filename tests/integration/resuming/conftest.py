@@ -24,10 +24,10 @@ def start_worker(small, tmp_path) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts a worker, which is ready when this returns; it takes further options."""
     workers: list[WorkerProcess] = []
 
-    def start(*options: str, model: Path = small) -> WorkerProcess:
+    def start(*options: str, model: Path | str = small, port: int = 0) -> WorkerProcess:
         own = ("--model-name=small", f"--model-path={model}", "--max-model-len=2048", "--prefix-caching=off")
-        workers.append(WorkerProcess(tmp_path, *own, *options))
-        return workers[-1].wait_ready()
+        workers.append(worker := WorkerProcess(tmp_path, *own, *options, port=port))
+        return worker.wait_ready()
 
     yield start
     for worker in workers:
@@ -36,15 +36,15 @@ def start_worker(small, tmp_path) -> Iterator[Callable[..., WorkerProcess]]:
 
 @pytest.fixture
 async def start_gateway() -> AsyncIterator[Callable[..., object]]:
-    """Starts a gateway before workers."""
+    """Starts a gateway before workers. patience: seconds without a sign of life after which it probes one."""
     async with AsyncExitStack() as stack:
 
-        async def start(*workers: WorkerProcess) -> Running:
+        async def start(*workers: WorkerProcess, patience: float = 0.5) -> Running:
             settings = Settings(
                 workers=tuple(worker.url for worker in workers),
                 poll_seconds=0.1,
-                silence_seconds=0.5,
-                poll_timeout_seconds=0.5,
+                silence_seconds=patience,
+                poll_timeout_seconds=patience,
                 grace_period_seconds=0.1,
                 access_log=False,
                 open_metrics=True,

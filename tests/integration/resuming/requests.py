@@ -4,10 +4,12 @@ import asyncio
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 
 QUESTION = [{"role": "user", "content": "What will the weather be in Paris for the next three days?"}]
 TOKENS = 120
@@ -15,6 +17,9 @@ _IDS = re.compile(r"\b(chatcmpl|cmpl|resp|msg|call|toolu|fc|rs|ctc)([-_])[0-9a-z
 _TIMES = re.compile(r'"(created|created_at|completed_at)":\d+')
 _SIGNATURES = re.compile(r'"signature":"[0-9a-f-]{32,}"')
 _NUMBERS = re.compile(r'"(logprob|token_logprobs|top_logprobs)":(-?[\d.e-]+|\[[^\]]*\])')
+
+Kind = tuple[str, dict[str, Any]]
+"""Path and body of a request."""
 
 PERSON = {
     "type": "object",
@@ -29,19 +34,19 @@ PERSON = {
 TOOL = {"type": "function", "function": {"name": "note", "description": "Notes.", "parameters": PERSON}}
 
 
-def chat(**more: Any) -> tuple[str, dict[str, Any]]:
+def chat(**more: Any) -> Kind:
     return "/v1/chat/completions", {
         "model": "small", "messages": QUESTION, "max_tokens": TOKENS, "temperature": 0, **more,
     }  # fmt: skip
 
 
-def completion(**more: Any) -> tuple[str, dict[str, Any]]:
+def completion(**more: Any) -> Kind:
     return "/v1/completions", {
         "model": "small", "prompt": "Once upon a time", "max_tokens": TOKENS, "temperature": 0, **more,
     }  # fmt: skip
 
 
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+KINDS: dict[str, Kind] = {
     "greedy": chat(ignore_eos=True),
     "seeded": chat(temperature=1, seed=7, ignore_eos=True),
     "three choices": chat(temperature=1, seed=29, n=3, ignore_eos=True),
@@ -80,14 +85,22 @@ class Received:
     text: str = ""
 
 
-async def ask(client: httpx.AsyncClient, kind: str, received: Received, *, stream: bool) -> Received:
+async def ask(
+    client: httpx.AsyncClient,
+    kind: str,
+    received: Received,
+    *,
+    stream: bool,
+    kinds: Mapping[str, Kind] = KINDS,
+    headers: Mapping[str, str] | None = None,
+) -> Received:
     """Fills in what comes, as it comes. Raises AssertionError where the response has an error in it."""
-    path, body = KINDS[kind]
+    path, body = kinds[kind]
     clock = asyncio.get_running_loop().time
     heard = clock()
     if not stream:
         body = {name: value for name, value in body.items() if name != "stream_options"}
-    async with client.stream("POST", path, json={**body, "stream": stream}) as response:
+    async with client.stream("POST", path, json={**body, "stream": stream}, headers=headers) as response:
         received.status = response.status_code
         async for part in response.aiter_text():
             received.longest_pause = max(received.longest_pause, clock() - heard)
@@ -96,6 +109,13 @@ async def ask(client: httpx.AsyncClient, kind: str, received: Received, *, strea
     assert received.status == 200, received.text
     _read(received, stream=stream)
     return received
+
+
+def check_equal(received: Received, expected: Received, which: str) -> None:
+    for choice, events in expected.events.items():
+        assert received.events[choice] == events, f"{which}, choice {choice}"
+    assert received.events.keys() == expected.events.keys(), which
+    assert received.numbers == pytest.approx(expected.numbers, abs=1e-3), which
 
 
 def _read(received: Received, *, stream: bool) -> None:

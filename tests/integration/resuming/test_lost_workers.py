@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import re
 import signal
-from collections.abc import Sequence
+import time
 
 import pytest
-from integration.resuming.requests import KINDS, Received, ask
+from integration.resuming.faults import busiest, freeze, kill, stop
+from integration.resuming.requests import KINDS, Received, ask, chat, check_equal
+from product.floors import assert_floor
 from support.eventually import eventually_async
 from support.gateways import Running
 from support.workers import WorkerProcess
 
+LONG = 1900
 COPIES = 2
 """Responses of each kind at a time."""
 
@@ -58,28 +62,9 @@ async def undisturbed(gateway: Running, *, stream: bool) -> dict[str, Received]:
     return {kind: each for (kind, _), each in received.items()}
 
 
-def check_equal(received: dict[tuple[str, int], Received], expected: dict[str, Received]) -> None:
+def check_all_equal(received: dict[tuple[str, int], Received], expected: dict[str, Received]) -> None:
     for (kind, copy), each in received.items():
-        for choice, events in expected[kind].events.items():
-            assert each.events[choice] == events, f"{kind}, choice {choice}, {copy}"
-        assert each.numbers == pytest.approx(expected[kind].numbers, abs=1e-3), kind
-
-
-def busiest(workers: Sequence[WorkerProcess]) -> WorkerProcess:
-    """The one that computes most sequences."""
-    return max(workers, key=lambda worker: worker.gauge("sequences_running"))
-
-
-def kill(worker: WorkerProcess) -> None:
-    os.kill(worker.process.pid, signal.SIGKILL)
-
-
-def freeze(worker: WorkerProcess) -> None:
-    os.kill(worker.process.pid, signal.SIGSTOP)
-
-
-def stop(worker: WorkerProcess) -> None:
-    os.kill(worker.process.pid, signal.SIGTERM)
+        check_equal(each, expected[kind], f"{kind}, {copy}")
 
 
 @pytest.mark.parametrize("fault", [kill, freeze, stop])
@@ -90,7 +75,7 @@ async def test_streams_of_every_kind_go_on_at_the_other_worker(start_worker, sta
     traffic = Traffic(gateway, stream=True)
     await traffic.under_way()
     fault(busiest(workers))
-    check_equal(await traffic.ended(), expected)
+    check_all_equal(await traffic.ended(), expected)
     reason = "handed_over" if fault is stop else "lost"
     assert await gateway.metric("resumed_seconds_count", model="small", reason=reason) > 0
     assert await gateway.metric("cut_total", model="small") == 0
@@ -106,7 +91,7 @@ async def test_streams_that_lose_two_workers_go_on_at_the_third(start_worker, st
     workers.remove(first)
     await traffic.each_went_on()
     kill(busiest(workers))
-    check_equal(await traffic.ended(), expected)
+    check_all_equal(await traffic.ended(), expected)
 
 
 @pytest.mark.parametrize("fault", [kill, stop])
@@ -117,18 +102,32 @@ async def test_whole_responses_of_every_kind_go_on_at_the_other_worker(start_wor
     traffic = Traffic(gateway, stream=False)
     await eventually_async(lambda: busiest(workers).gauge("sequences_running") > 0)
     fault(busiest(workers))
-    check_equal(await traffic.ended(), expected)
+    check_all_equal(await traffic.ended(), expected)
 
 
-async def test_a_worker_that_stops_ends_as_soon_as_another_has_its_streams(start_worker, start_gateway) -> None:
+async def test_a_worker_that_stops_with_long_streams_is_gone_at_once_and_another_ends_them(
+    start_worker, start_gateway
+) -> None:
     workers: list[WorkerProcess] = [start_worker(), start_worker()]
     gateway: Running = await start_gateway(*workers)
-    traffic = Traffic(gateway, stream=True)
-    await traffic.under_way()
-    stop(stopped := busiest(workers))
+    received = [Received() for _ in range(8)]
+    long = {"long": chat(ignore_eos=True, max_tokens=LONG)}
+    tasks = [asyncio.create_task(ask(gateway.client, "long", each, stream=True, kinds=long)) for each in received]
+    await eventually_async(lambda: all(each.text.count("\n\n:t") > 2 for each in received))
+    stopped = busiest(workers)
+    taken = stopped.gauge("sequences_running")
+    began = time.monotonic()
+    stop(stopped)
     await asyncio.to_thread(stopped.process.wait)
-    assert not all(received.text.endswith("[DONE]\n\n") for received in traffic.received.values())
-    await traffic.ended()
+    took = time.monotonic() - began
+    assert not any(task.done() for task in tasks)
+    await asyncio.gather(*tasks)
+    print(f"\ngone with {taken:.0f} streams {took:.2f} s after SIGTERM")
+    for each in received:
+        tokens = [token for line in re.findall(r"^:t 0 ([\d,]+)", each.text, re.MULTILINE) for token in line.split(",")]
+        assert len(tokens) == LONG
+        assert '"finish_reason":"length"' in each.text
+    assert_floor(took, 3)
 
 
 async def test_streams_wait_for_the_worker_that_takes_the_only_ones_place(start_worker, start_gateway) -> None:
@@ -143,7 +142,7 @@ async def test_streams_wait_for_the_worker_that_takes_the_only_ones_place(start_
     stop(worker)
     await asyncio.to_thread(worker.process.wait)
     os.kill(later.process.pid, signal.SIGCONT)
-    check_equal(await traffic.ended(), expected)
+    check_all_equal(await traffic.ended(), expected)
 
 
 async def test_a_stream_is_never_made_of_two_models(start_worker, start_gateway, tmp_path) -> None:

@@ -51,8 +51,11 @@ class Chaos:
         self._cluster.signal(container, signal.SIGCONT)
 
     def take_a_worker_away(self):
-        """As a node is drained."""
         self._team.kubectl("delete", "pod", self._worker()["metadata"]["name"], "--wait=false")
+
+    def drain_a_workers_node(self):
+        """Of that worker: the others are there to stay."""
+        self._team.drain(self._worker())
 
     def delete_a_gateway_pod(self):
         gateways = self._team.gateways()
@@ -79,7 +82,7 @@ class Chaos:
 
     @property
     def everything(self):
-        yield from (self.kill_a_worker, self.freeze_a_worker, self.take_a_worker_away)
+        yield from (self.kill_a_worker, self.freeze_a_worker, self.take_a_worker_away, self.drain_a_workers_node)
         yield from (
             self.delete_a_gateway_pod,
             self.delete_the_operators,
@@ -102,5 +105,5 @@ def test_whatever_breaks_no_request_fails_and_no_stream_is_cut(team, release, lo
                 break
         team.wait_ready("sim")
         seen = traffic.stop()
-    print(f"\n{seen['answers']} answers, longest stall {seen['longest']} s")
+    print(f"\n{seen['answers']} answers, longest {seen['longest']} s, longest pause {seen['pause']} s")
     assert seen["failures"] + seen["cut"] == []

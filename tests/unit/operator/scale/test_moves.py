@@ -27,8 +27,11 @@ class Scene:
         self._store = Store()
         self._store.see(MODEL_DEPLOYMENT, resource())
         applier: Any = SimpleNamespace(tell=self._tell)
-        listeners: Any = SimpleNamespace(demands=lambda pods, model: self.ends)
+        listeners: Any = SimpleNamespace(heard=self._heard)
         self._moves = Moves(applier, self._store, listeners, lambda: self.now)
+
+    def _heard(self, pods: Any) -> dict[str, dict[str, Demand]]:  # noqa: ARG002  # the same for all
+        return {gateway: {"vicuna": demand} for gateway, demand in self.ends.items()}
 
     async def _tell(self, deployment: Any, reason: str, message: str) -> None:
         assert deployment.metadata.name == "vicuna"
