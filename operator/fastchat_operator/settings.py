@@ -73,6 +73,7 @@ class Gateway(Part):
     allowed_origins: list[Origin] = Field(
         default_factory=list, description="Origins whose web pages may call gateways, `*` for all; none: no other."
     )
+    page: bool = Field(True, description="Whether gateways have a page to chat on at `/`.")
     args: list[str] = Field(default_factory=list, description="Arguments added to its command line.")
     env: Annotated[list[Annotated[EnvVar, _not_one_of(RESERVED_IN_GATEWAYS)]], Unique("name")] = Field(
         default_factory=list, description="Environment variables of gateways."

@@ -155,6 +155,7 @@ def _container(settings: Settings) -> dict[str, Any]:
         f"--keys-dir={_KEYS_DIR}",
         *(["--require-api-keys"] if wanted.require_api_keys else []),
         *([f"--allowed-origins={','.join(wanted.allowed_origins)}"] if wanted.allowed_origins else []),
+        *([] if wanted.page else ["--no-page"]),
         *wanted.args,
     ]
     return {

@@ -113,6 +113,11 @@ def test_origins_of_web_pages_arrive(helm, tmp_path):
     assert settings(helm, tmp_path).gateway.allowed_origins == []
 
 
+def test_that_gateways_have_no_page_arrives(helm, tmp_path):
+    assert not settings(helm, tmp_path, "--set=gateway.page=false").gateway.page
+    assert settings(helm, tmp_path).gateway.page
+
+
 def test_that_gateways_require_keys_arrives(helm, tmp_path):
     assert settings(helm, tmp_path, "--set=gateway.requireApiKeys=true").gateway.require_api_keys
     assert not settings(helm, tmp_path).gateway.require_api_keys

@@ -113,6 +113,8 @@ def test_a_gateway_serves_a_simulator_and_both_end_on_sigterm(start):
     body = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}]}
     answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body).raise_for_status().json()
     assert answer["choices"][0]["message"]["content"] == "hello"
+    for path, content in (("/", "<title>FastChat"), ("/web/main.js", "import "), ("/web/page.css", ":root")):
+        assert content in httpx.get(f"http://127.0.0.1:{port}{path}").raise_for_status().text
     assert gateway.terminate() == 0, gateway.log.read_text()
     assert "(compiled)" in gateway.log.read_text()
     assert simulator.terminate() == 0, simulator.log.read_text()

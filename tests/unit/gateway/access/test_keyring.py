@@ -241,3 +241,17 @@ def test_a_folder_that_cannot_be_read_opens_nothing(tmp_path: Path, caplog: pyte
         assert not keyring.reload()
     assert name_of(keyring, ALICE) == "alice"
     assert [record.message.startswith("cannot read the API keys") for record in caplog.records] == [True, True]
+
+
+def test_a_key_is_an_operators_only_where_its_entry_says_so(tmp_path):
+    (tmp_path / "alice").write_text(entry(ALICE, operator=True))
+    (tmp_path / "bob").write_text(entry(BOB))
+    keyring = Keyring(folder=tmp_path)
+    known = [keyring.known(bearer(key), NOW) for key in (ALICE, BOB)]
+    assert [key and key.operator for key in known] == [True, False]
+    assert keyring.known(bearer("another"), NOW) is None
+
+
+def test_an_operators_key_that_has_expired_is_none(tmp_path):
+    (tmp_path / "alice").write_text(entry(ALICE, operator=True, expires="2020-01-01T00:00:00Z"))
+    assert Keyring(folder=tmp_path).known(bearer(ALICE), NOW) is None

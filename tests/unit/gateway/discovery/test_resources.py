@@ -195,3 +195,34 @@ def test_a_name_that_an_older_deployment_has_is_no_adapters() -> None:
 def test_adapters_of_a_deployment_that_serves_nothing_are_not_served() -> None:
     known = [adapted("m", "sql", deleted=True)]
     assert adapter_records(known, records(known, [], {})) == []
+
+
+# What only people read
+
+
+def _with_status(status: Any) -> ModelDeployment:
+    metadata = {"name": "m", "namespace": "team", "creationTimestamp": "2026-01-02T03:04:00Z"}
+    spec = {"model": {"source": "hf://org/m"}}
+    return read_model_deployment({"metadata": metadata, "spec": spec, "status": status})
+
+
+def test_the_root_cause_that_the_operator_found_is_kept_for_people() -> None:
+    condition = {"type": "Ready", "status": "False", "reason": "Unschedulable", "message": "no GPU is free"}
+    found = _with_status({"replicas": 1, "conditions": [condition | {"lastTransitionTime": "2026-01-02T03:04:05Z"}]})
+    status = records([found], [], {})["m"].status
+    assert status is not None
+    assert status["conditions"][0].items() >= condition.items()
+
+
+@pytest.mark.parametrize("status", [None, {}, {"conditions": "none"}, {"conditions": [{"type": "Ready"}]}])
+def test_a_status_that_makes_no_sense_takes_no_model_away(status: Any) -> None:
+    record = records([_with_status(status)], [], {})["m"]
+    assert record.names == ("m",)
+    assert not (record.status or {}).get("conditions")
+
+
+def test_a_status_alone_wakes_nobody_who_waits() -> None:
+    condition = {"type": "Ready", "status": "False", "reason": "A", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+    before, after = (records([_with_status(each)], [], {})["m"] for each in ({}, {"conditions": [condition]}))
+    assert (before, before.status) != (after, after.status)
+    assert before == after

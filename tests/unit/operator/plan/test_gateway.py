@@ -110,6 +110,11 @@ def test_a_gateway_that_requires_keys_is_told_so():
     assert "--require-api-keys" not in container()["args"]
 
 
+def test_a_gateway_without_a_page_is_told_so():
+    assert "--no-page" in container(gateway={"page": False})["args"]
+    assert pod(gateway={"page": True}) == pod()
+
+
 def test_origins_of_web_pages_reach_it_and_without_any_its_pods_are_as_they_were():
     allowed = container(gateway={"allowedOrigins": ["https://a.example", "http://localhost:3000"], "args": ["--x"]})
     assert allowed["args"][-2:] == ["--allowed-origins=https://a.example,http://localhost:3000", "--x"]

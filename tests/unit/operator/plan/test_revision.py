@@ -123,6 +123,7 @@ CHANGED: dict[str, Any] = {
     "gateway.replicas": 5,
     "gateway.requireApiKeys": True,
     "gateway.allowedOrigins": ["https://chat.example"],
+    "gateway.page": False,
     "gateway.args": ["--no-access-log"],
     "gateway.env": [{"name": "A", "value": "1"}],
     "gateway.resources": {"limits": {"memory": "1Gi"}},
