@@ -92,8 +92,13 @@ class Formula {
 
   /** A group in braces, or the next sign. */
   argument() {
-    if (this.tokens[this.at] === undefined) throw new NotServedError("nothing follows");
-    if (this.tokens[this.at] !== "{") return this.atom() ?? this.argument();
+    const token = this.tokens[this.at];
+    if (token === undefined) throw new NotServedError("nothing follows");
+    if (/^\d./.test(token)) {
+      this.tokens[this.at] = token.slice(1); // without braces it is one digit
+      return mathml("mn", {}, token[0]);
+    }
+    if (token !== "{") return this.atom() ?? this.argument();
     return this.#group();
   }
 
