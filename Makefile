@@ -166,7 +166,8 @@ lock: $(BIN)/uv ## resolve the dependencies anew
 clean: ## remove what make made
 	rm -rf $(VENV) .*_cache .cache .hypothesis build dist $(NATIVE)
 
-$(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py images/gateway/fastchat_gateway/*/*.py)
+$(COMPILED): $(INSTALLED) images/gateway/build_hook.py $(wildcard images/gateway/fastchat_gateway/*.py images/gateway/fastchat_gateway/*/*.py \
+		images/gateway/fastchat_gateway/web/* images/gateway/fastchat_gateway/web/*/*)
 	@$(CLUSTER) compiler
 	@rm -rf $@
 	FASTCHAT_COMPILE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --reinstall --target $@ .

@@ -54,6 +54,7 @@ AtOnce = Annotated[
 Expires = Annotated[
     Any, typer.Option("--expires", metavar="WHEN", parser=_expiry, help="2027-01-01 (UTC), or after 30d or 12h")
 ]
+Operator = Annotated[bool, typer.Option("--operator", help="it may see all models, workers, keys and metrics")]
 Replace = Annotated[bool, typer.Option("--replace", help="put it in the place of the one with this name")]
 Last = Annotated[bool, typer.Option("--last", help="even if none is left and everyone is served")]
 
@@ -77,6 +78,7 @@ def create_key(
     tokens_per_minute: Tokens = None,
     max_concurrent: AtOnce = None,
     expires: Expires = None,
+    operator: Operator = False,
     replace: Replace = False,
     folder: Folder = None,
     namespace: options.Namespace = None,
@@ -98,6 +100,7 @@ def create_key(
         tokens_per_minute=tokens_per_minute,
         max_concurrent=max_concurrent,
         expires=expires,
+        operator=operator or None,  # gateways of an older release lock out what they do not know
     )
     store.create(place, name, record, replace=replace)
     say(f"{name}: this is the only time that the key is shown; {place.soon}")

@@ -34,6 +34,7 @@ Hosts = Annotated[
         help="further names that requests may use for this host, *: any (default: on loopback, this machine's own)",
     ),
 ]
+Page = Annotated[bool, typer.Option("--page/--no-page", help="a page to chat on at /")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="show what gateway and workers say")]
 
 
@@ -44,6 +45,7 @@ def up(
     keys_dir: KeysFolder = None,
     allowed_origins: Origins = None,
     allowed_hosts: Hosts = None,
+    page: Page = True,
     verbose: Verbose = False,
 ) -> None:
     """Serve ModelDeployment manifests on this machine.
@@ -56,7 +58,7 @@ def up(
 
     from fastchat.local import supervisor
     from fastchat.local.manifest import read
-    from fastchat.local.plan import check, listen_port, make_plan
+    from fastchat.local.plan import NO_PAGE, check, listen_port, make_plan
     from fastchat.local.progress import Terminal
 
     terminal = Terminal(sys.stderr, shutil.get_terminal_size().columns)
@@ -73,6 +75,7 @@ def up(
         gateway_args=[
             *(word for origins in allowed_origins or () for word in ("--allowed-origins", origins)),
             *(word for hosts in allowed_hosts or () for word in ("--allowed-hosts", hosts)),
+            *([] if page else [NO_PAGE]),
         ],
     )
     asyncio.run(supervisor.run(plan, terminal, show, verbose=verbose))

@@ -1,7 +1,7 @@
 """What `fastchat up` prints once all models are served."""
 
 from fastchat.api.routes import CHAT_COMPLETIONS, EMBEDDINGS, RERANK
-from fastchat.local.plan import API_KEYS, Plan
+from fastchat.local.plan import API_KEYS, NO_PAGE, Plan
 from fastchat.local.progress import table
 
 
@@ -18,7 +18,8 @@ def overview(plan: Plan) -> str:
         for deployment in plan.deployments
     ]
     listing = table(("MODEL", "ALIASES", "TASK", "REPLICAS", "SOURCE"), rows)
-    return f"{listing}\n\nServing on {plan.gateway.url}/v1 – Ctrl-C stops it. Try:\n  {_curl(plan)}"
+    page = "" if NO_PAGE in plan.gateway.argv else f"\nor chat in a browser at {plan.gateway.url}/"
+    return f"{listing}\n\nServing on {plan.gateway.url}/v1 – Ctrl-C stops it. Try:\n  {_curl(plan)}{page}"
 
 
 def _curl(plan: Plan) -> str:

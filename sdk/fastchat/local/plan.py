@@ -18,6 +18,9 @@ from fastchat.v1alpha1.names import INTERNAL_TOKEN_VARIABLE
 API_KEYS = "FASTCHAT_API_KEYS"
 """Environment variable with API keys for the gateway, separated by commas."""
 
+NO_PAGE = "--no-page"
+"""Argument of a gateway without a page to chat on."""
+
 _ONLY_IN_A_CLUSTER = (
     "gpus", "gpu_resource", "resources", "node_selector", "tolerations", "affinity", "runtime_class_name",
     "priority_class_name", "service_account_name", "cache", "volumes", "volume_mounts", "max_surge",

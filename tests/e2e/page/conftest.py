@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page
+from playwright.async_api import Browser, Locator, Page, expect
 from support.clients.browser import DESKTOP, Visit, chromium, visit
 from support.gateways import serving
 
@@ -22,6 +22,8 @@ MODELS = ("alpha", "beta", "gamma", "delta")
 TOKEN = "internal-token"
 OPERATOR, USER = "operators-key", "users-key"
 _MOST_TABS = 90
+_PATIENCE_MS = 60_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @dataclass
@@ -64,7 +66,7 @@ async def look(world: World) -> AsyncIterator[Look]:
 
     async def look(path: str = "/", url: str = "", **options: Any) -> Visit:
         context = await world.browser.new_context(**{"viewport": DESKTOP, **options})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(_PATIENCE_MS)
         visits.append(await visit(context, url or world.url, path))
         return visits[-1]
 
@@ -78,7 +80,7 @@ async def look(world: World) -> AsyncIterator[Look]:
 async def visited(world: World) -> AsyncIterator[Visit]:
     """One tab, which `page` begins anew for each test: a new one takes a second."""
     context = await world.browser.new_context(viewport=DESKTOP)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(_PATIENCE_MS)
     yield await visit(context, world.url)
     await context.close()
 

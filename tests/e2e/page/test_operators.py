@@ -72,5 +72,5 @@ async def test_a_root_cause_and_the_progress_of_loading_are_shown(page: Page, wo
     row = page.locator("#models-rows tr")
     await expect(row).to_contain_text("Unschedulable")
     await expect(row).to_contain_text("no node has a free GPU")
-    await expect(row).to_contain_text("Downloading: 30 %, 95 s left")
+    await expect(row).to_contain_text("Downloading, 30 %, 95 s left")
     await page.unroute("**/internal/overview")

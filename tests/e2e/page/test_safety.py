@@ -23,9 +23,9 @@ FOUND = """(roots) => {
   const leads = ({ name, value }) => name === "href" && /^(https?|mailto):/.test(value);
   const acts = (attribute) => /^on|^src|^style$|href$|action$/.test(attribute.name) && !leads(attribute);
   const inside = [...document.querySelectorAll(roots)].flatMap((root) => [...root.querySelectorAll("*")]);
-  const isMaths = (node) => node.namespaceURI === "http://www.w3.org/1998/Math/MathML";
-  const bad = inside.filter((node) => !isMaths(node) && !allowed.has(node.tagName)).map((node) => node.outerHTML);
-  return [...bad, ...inside.filter((node) => [...node.attributes].some(acts)).map((node) => node.outerHTML)];
+  const isMaths = (element) => element.namespaceURI === "http://www.w3.org/1998/Math/MathML";
+  const isBad = (each) => !(isMaths(each) || allowed.has(each.tagName)) || [...each.attributes].some(acts);
+  return inside.filter(isBad).map((each) => each.outerHTML);
 }"""
 """Elements that Markdown has no name for, and attributes that run or load something."""
 
@@ -94,6 +94,7 @@ async def test_all_of_them_as_names_of_models(look: Look, world: World) -> None:
         assert await page.locator(".assistant .speaker").inner_text() == PAYLOADS[12]
         await _stays_quiet(page, ".text, .speaker, #chat-list")
         await page.locator("#to-operators").click()
+        await expect(page.locator("#key-dialog")).to_be_visible()
         await page.keyboard.type(TOKEN)
         await page.keyboard.press("Enter")
         await expect(page.locator("#models-rows tr")).to_have_count(len(PAYLOADS))

@@ -58,6 +58,7 @@ def _endpoint(endpoint: Endpoint, now: float) -> dict[str, Any]:
         "failures": endpoint.failures,
         "left_out_seconds": max(0.0, endpoint.ejected_until - now) if endpoint.ejections else 0.0,
         "silent": endpoint.silent,
+        "loading": None if endpoint.loading is None else endpoint.loading._asdict(),
     }
 
 

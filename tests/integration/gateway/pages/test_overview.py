@@ -4,10 +4,13 @@ import asyncio
 import itertools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from support.eventually import eventually_async
 
 from fastchat.keys.record import digest
 
@@ -47,13 +50,24 @@ async def test_without_a_token_an_operators_key_still_sees_it(start_gateway, wor
     assert (await gateway.client.get("/internal/overview")).status_code == 401
 
 
+async def overview(gateway, enough: Callable[[dict[str, Any]], bool]) -> httpx.Response | None:
+    """What is shown, once it is enough."""
+    response = await gateway.client.get("/internal/overview", headers=TOKEN)
+    return response if enough(response.json()) else None
+
+
+def loads(said: dict[str, Any]) -> list[Any]:
+    return [endpoint["loading"] for model in said["models"] for endpoint in model["endpoints"]]
+
+
 async def test_models_workers_and_requests_are_told_as_they_are(start_gateway, worker, start_worker) -> None:
-    loading = await start_worker(ready_status=503)
+    load = {"phase": "Downloading", "done": 1, "total": 4, "seconds": 3}
+    loading = await start_worker(ready_status=503, ready_body={"status": "loading", "loading": load})
     worker.behaviour = worker.hangs
     gateway = await start_gateway(worker, loading, aliases={"gpt": "m"}, internal_token=b"token")
     asking = asyncio.create_task(gateway.chat())
     await worker.arrived.wait()
-    response = await gateway.client.get("/internal/overview", headers=TOKEN)
+    response = await eventually_async(lambda: overview(gateway, lambda said: load in loads(said)))
     (model,) = response.json()["models"]
     assert (model["name"], model["aliases"], model["task"]) == ("m", ["gpt"], "Generate")
     assert (model["ready"], model["replicas"], model["in_flight"], model["held"]) == (1, 2, 1, 0)

@@ -146,3 +146,10 @@ def test_without_a_cluster_it_says_what_is_missing(
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     assert main(["keys", "list"]) == 1
     assert "there is no kubeconfig" in capsys.readouterr().err
+
+
+def test_a_key_is_an_operators_only_where_that_was_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, folder, "create", "alice", "--operator")
+    run(capsys, folder, "create", "bob")
+    assert {key.name: key.operator for key in Keyring(folder=folder)} == {"alice": True, "bob": False}
+    assert "operator" not in (folder / "bob").read_text()  # a gateway that does not know it would lock the key out

@@ -10,7 +10,7 @@ import yaml
 from fastchat.cli.main import main
 from fastchat.local.manifest import Manifest, ManifestError, read
 from fastchat.local.overview import overview
-from fastchat.local.plan import Plan, UpError, base_url, check, free_port, listen_port, make_plan
+from fastchat.local.plan import NO_PAGE, Plan, UpError, base_url, check, free_port, listen_port, make_plan
 from fastchat.v1alpha1.deployment import ModelDeployment
 
 TOKEN = "FASTCHAT_INTERNAL_TOKEN"
@@ -228,6 +228,13 @@ def test_what_listens_everywhere_is_reached_here(host: str, url: str) -> None:
 def test_the_line_to_try_asks_an_embedding_model_for_an_embedding() -> None:
     assert "/v1/embeddings" in overview(planned(deployment(model={"task": "Embed"})))
     assert "/v1/chat/completions" in overview(planned(deployment()))
+
+
+def test_the_page_is_named_unless_there_is_none() -> None:
+    served = [ModelDeployment.parse(deployment())]
+    plans = [make_plan(served, "127.0.0.1", 8000, verbose=False, gateway_args=args) for args in ([], [NO_PAGE])]
+    assert ["browser at http://127.0.0.1:8000/" in overview(plan) for plan in plans] == [True, False]
+    assert NO_PAGE in plans[1].gateway.argv
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ export function stateOf(model) {
   if (model.ready >= model.replicas && model.ready > 0) return ["Ready", "good"];
   if (model.ready > 0) return ["Partly ready", "fair"];
   if (!model.replicas && !model.endpoints.length) return ["Asleep", "idle"];
+  if (!ready && model.endpoints.some((endpoint) => endpoint.loading)) return ["Loading", "fair"];
   return [String(ready?.reason ?? "Not ready"), "bad"];
 }
 
@@ -44,16 +45,32 @@ export function causeOf(model) {
   if (silent) return `${silent} of ${model.endpoints.length} workers do not respond.`;
   const leftOut = model.endpoints.filter((endpoint) => endpoint.left_out_seconds > 0).length;
   if (leftOut) return `${leftOut} of ${model.endpoints.length} workers are left out after failures.`;
-  if (!model.ready && model.endpoints.length) return "Its workers are still loading, or away.";
+  if (!model.ready && model.endpoints.length && !progressOf(model)) return "Its workers are still loading, or away.";
   return "";
 }
 
+const PHASES = { Pulling: "Pulling the image", WarmingUp: "Warming up" };
+
+/** How far the workers are that load, as the operator has it, or the one that has said so to the gateway. */
 function progressOf(model) {
-  const progress = model.status?.progress;
-  if (!progress || !Number.isFinite(progress.percent)) return null;
-  const eta = Number.isFinite(progress.etaSeconds) ? `, ${Math.round(progress.etaSeconds)} s left` : "";
-  const text = `${progress.phase ?? "Loading"}: ${Math.round(progress.percent)} %${eta}`;
-  return el("span", { class: "progress" }, el("progress", { max: 100, value: progress.percent, "aria-label": text }), text);
+  const { phase, percent, etaSeconds } = model.status?.progress ?? {};
+  if (phase) return progressBar(phase, percent, etaSeconds);
+  const loading = model.endpoints.find((endpoint) => endpoint.loading);
+  return loading ? loadingOf(loading) : null;
+}
+
+function loadingOf({ loading }) {
+  if (!loading) return null;
+  const { phase, done, total, seconds } = loading;
+  return progressBar(phase, total > 0 ? (100 * done) / total : null, seconds);
+}
+
+function progressBar(phase, percent, seconds) {
+  const parts = [PHASES[phase] ?? String(phase)];
+  if (Number.isFinite(percent)) parts.push(`${Math.round(percent)} %`);
+  if (Number.isFinite(seconds)) parts.push(`${Math.round(seconds)} s left`);
+  const text = parts.join(", ");
+  return el("span", { class: "progress" }, el("progress", { max: 100, value: Number.isFinite(percent) ? percent : null, "aria-label": text }), text);
 }
 
 /** A row of the table. */
@@ -81,6 +98,6 @@ function duration(seconds) {
 export function workerRows(model) {
   return model.endpoints.map((endpoint) => {
     const state = endpoint.silent ? ["Silent", "bad"] : endpoint.left_out_seconds > 0 ? [`Left out for ${Math.ceil(endpoint.left_out_seconds)} s`, "fair"] : endpoint.ready ? ["Ready", "good"] : ["Not ready", "bad"];
-    return el("tr", {}, el("td", {}, model.name), el("th", { scope: "row" }, endpoint.url), el("td", {}, el("span", { class: `state ${state[1]}` }, state[0])), el("td", { class: "number" }, String(endpoint.outstanding)));
+    return el("tr", {}, el("td", {}, model.name), el("th", { scope: "row" }, endpoint.url), el("td", {}, el("span", { class: `state ${state[1]}` }, state[0]), loadingOf(endpoint)), el("td", { class: "number" }, String(endpoint.outstanding)));
   });
 }

@@ -36,7 +36,7 @@ function segments(values, most) {
   const found = [[]];
   values.forEach((value, at) => {
     if (value === null) found.push([]);
-    else found.at(-1).push(`${(((POINTS - values.length + at) * WIDTH) / (POINTS - 1)).toFixed(1)},${(HEIGHT - 2 - ((HEIGHT - 4) * value) / most).toFixed(1)}`);
+    else found.at(-1).push(`${((at * WIDTH) / (POINTS - 1)).toFixed(1)},${(HEIGHT - 2 - ((HEIGHT - 4) * value) / most).toFixed(1)}`);
   });
   return found.filter((points) => points.length).map((points) => (points.length === 1 ? [points[0], points[0]] : points).join(" "));
 }
