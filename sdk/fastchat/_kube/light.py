@@ -42,8 +42,10 @@ class LightAsyncClient:
             return response.decode(await found.aread())
 
     @asynccontextmanager
-    async def stream(self, request: Request, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The pieces of a response as they arrive, which ends in ApiError after so many seconds without one.
+    async def stream(self, request: Request, silence: float | None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The pieces of a response as they arrive.
+
+        It ends in ApiError after `silence` seconds without one; None: never.
 
         Raises ApiError, CredentialsError.
         """

@@ -96,6 +96,20 @@ def delete(kind: Kind, namespace: str | None, name: str) -> Request:
     return Request("DELETE", kind.path(namespace, name), {"propagationPolicy": "Background"})
 
 
+def log(
+    namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None, previous: bool = False
+) -> Request:
+    """What a container has written, as text: all, or the last `tail` lines; `previous`: the one before it restarted.
+
+    What is followed has the time before each line.
+    """
+    query = {"container": container, "tailLines": "" if tail is None else str(tail)}
+    chosen = (("follow", follow), ("timestamps", follow), ("previous", previous))
+    query |= {name: "true" for name, wanted in chosen if wanted}
+    path = Kind("v1", "Pod", "pods").path(namespace, pod, "log")
+    return Request("GET", path, _without_empty(query))
+
+
 def _path(kind: Kind, thing: Object, subresource: str | None = None) -> str:
     meta = thing["metadata"]
     return kind.path(meta.get("namespace"), meta["name"], subresource)

@@ -40,8 +40,10 @@ class Client:
             return response.decode(found.read())
 
     @contextmanager
-    def stream(self, request: Request, silence: float) -> Iterator[Iterator[bytes]]:
-        """The pieces of a response as they arrive, which ends in ApiError after so many seconds without one.
+    def stream(self, request: Request, silence: float | None) -> Iterator[Iterator[bytes]]:
+        """The pieces of a response as they arrive.
+
+        It ends in ApiError after `silence` seconds without one; None: never.
 
         Raises ApiError, CredentialsError.
         """

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fastchat.cli import keys, up
+from fastchat.cli.cluster import deploy, doctor, listing, logs, scale, status
 from fastchat.cli.console import complain, show
 from fastchat.cli.errors import CommandError
 
@@ -21,6 +22,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command("up")(up.up)
+app.command("deploy")(deploy.deploy)
+app.command("list")(listing.list_deployments)
+app.command("status")(status.status)
+app.command("logs")(logs.logs)
+app.command("scale")(scale.scale)
+app.command("delete")(scale.delete)
+app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,5 +1,6 @@
 """`Deployments`: ModelDeployments of a namespace, by calls that block."""
 
+import builtins
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from fastchat._kube.errors import RelistNeeded
 from fastchat._kube.request import Request
 from fastchat._kube.sync import Client
 from fastchat._kube.watch import Backoff
-from fastchat.deployments import readiness
+from fastchat.deployments import logs, readiness
 from fastchat.deployments.calls import MANAGER, Watch, creation, rescaling, several
 from fastchat.deployments.events import DeploymentEvent
 from fastchat.deployments.failures import explained
+from fastchat.deployments.logs import LogLine
 from fastchat.deployments.objects import KIND, Given, body_of, deployment_of
 from fastchat.deployments.readiness import Callback
 from fastchat.deployments.table import DeploymentList
@@ -149,6 +151,39 @@ class Deployments:
                 waiting.missed(error)
             time.sleep(readiness.LOOK_SECONDS)
 
+    def logs(
+        self,
+        name: str | None,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        previous: bool = False,
+    ) -> Iterator[LogLine]:
+        """What the workers of a ModelDeployment have written; of None the namespace's gateway.
+
+        Args:
+            follow: go on with what they write, also those that come later, until the caller stops.
+            tail: only so many of the last lines of each pod.
+            previous: what was written before the container was last restarted.
+
+        Raises:
+            DeploymentNotFoundError: there are no pods, and no ModelDeployment.
+            KubernetesError: refused, not reached, or there is no log yet; why.
+        """
+        namespace, source = self.namespace, logs.source_of(name)
+
+        def find() -> builtins.list[str]:
+            return logs.names(self.send(request.listing(logs.POD, namespace, source.selector)).get("items") or ())
+
+        def read(pod: str, follow: bool) -> Iterator[bytes]:
+            return self._read(
+                request.log(namespace, pod, source.container, follow=follow, tail=tail, previous=previous)
+            )
+
+        if name and not find():
+            self.get(name)
+        yield from logs.Followed(find, read) if follow else logs.written(find(), read)
+
     def close(self) -> None:
         """Close the connections; the next call opens them again."""
         with self._opening:
@@ -169,6 +204,11 @@ class Deployments:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _read(self, wanted: Request) -> Iterator[bytes]:
+        client, access = self._connected()
+        with explained(access.server), client.stream(wanted, None) as pieces:
+            yield from pieces
 
     def _watched(self, watch: Watch) -> Iterator[DeploymentEvent]:
         client, access = self._connected()

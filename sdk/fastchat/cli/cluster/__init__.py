@@ -1,0 +1,1 @@
+"""Commands about ModelDeployments in a cluster, one file for each."""
