@@ -158,9 +158,9 @@ def test_a_watch_of_one_tells_of_no_other(deployments, team):
 def test_a_watch_that_the_api_server_ends_goes_on_and_tells_nothing_twice(deployments, team, monkeypatch):
     monkeypatch.setattr(calls, "_WATCH_SECONDS", 1)
     team.apply(model("vicuna"))
-    timer = threading.Timer(2, team.patch, ("modeldeployments", "vicuna", {"spec": {"replicas": 2}}))
+    timer = threading.Timer(1.3, team.patch, ("modeldeployments", "vicuna", {"spec": {"replicas": 2}}))
     timer.start()
     try:
-        assert told(deployments.watch(timeout=4)) == [("added", "vicuna", 1), ("modified", "vicuna", 2)]
+        assert told(deployments.watch(timeout=2.5)) == [("added", "vicuna", 1), ("modified", "vicuna", 2)]
     finally:
         timer.join()

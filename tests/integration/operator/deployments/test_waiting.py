@@ -20,7 +20,7 @@ BROKEN |= {"state": {"terminated": ENDED}}
 def working(operator, team):
     """A ModelDeployment for which everything is there but its pods' status."""
     team.apply(model("vicuna"))
-    eventually(lambda: team.reason("vicuna"))
+    eventually(lambda: team.reason("vicuna") and team.get("deployments", "fastchat-gateway"))
     return team
 
 

