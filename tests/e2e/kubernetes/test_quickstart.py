@@ -1,6 +1,9 @@
 """The first hour of a team: apply the quickstart, call it from a pod, scale it, delete it."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,11 +78,42 @@ def test_the_sdk_talks_to_both_models_from_a_pod(team):
 
 def test_kubectl_get_shows_what_a_person_wants_to_know(team):
     header, *rows = team.kubectl("get", "md").splitlines()
-    assert header.split() == ["NAME", "MODEL", "ENGINE", "READY", "REASON", "AGE"]
+    assert header.split() == ["NAME", "MODEL", "ENGINE", "READY", "REASON", "PROGRESS", "AGE"]
     assert [row.split()[:1] + row.split()[2:5] for row in rows] == [
         ["all-minilm-l6-v2", "Transformers", "1/1", "Ready"],
         ["smollm2", "Transformers", "1/1", "Ready"],
     ]
+
+
+@pytest.fixture
+def fastchat(team, cluster):
+    """Runs the command in the team's namespace, on this machine; what it prints."""
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "fastchat", *arguments, f"--namespace={team.name}"]
+        done = subprocess.run([*command, f"--kubeconfig={cluster.kubeconfig}"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_doctor_finds_nothing_wrong(team, fastchat):
+    found = json.loads(fastchat("doctor", "--json"))
+    assert {each["what"]: each["state"] for each in found} == dict.fromkeys(
+        ("cluster", "CRD", "rights", "operator", "DNS", "GPUs", "gateway", "models"), "ok"
+    )
+
+
+def test_the_log_of_a_worker_and_of_the_gateway_is_printed_with_their_pods(team, fastchat):
+    assert re.search(r"^smollm2-worker-\S+  .* ready after ", fastchat("logs", "smollm2"), re.M)
+    assert {line.split()[0] for line in fastchat("logs", "--gateway").splitlines()} <= {
+        each["metadata"]["name"] for each in team.gateways()
+    }
+
+
+def test_watching_what_serves_ends_at_once(team, fastchat):
+    assert fastchat("status", "smollm2", "--watch") == "smollm2 1/1 Ready: 1 of 1 workers ready\n"
 
 
 def test_describe_shows_the_address_and_events(team):

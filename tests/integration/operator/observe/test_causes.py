@@ -98,8 +98,8 @@ def shown(team, api_server):
 
     def table():
         head, *lines = api_server.kubectl("get", f"--namespace={team.name}", "md").splitlines()
-        ready, reason, age = (head.index(title) for title in ("READY", "REASON", "AGE"))
-        return {line.split()[0]: (line[ready:reason].strip(), line[reason:age].strip()) for line in lines}
+        ready, reason, progress = (head.index(title) for title in ("READY", "REASON", "PROGRESS"))
+        return {line.split()[0]: (line[ready:reason].strip(), line[reason:progress].strip()) for line in lines}
 
     expected = {name: reason for name, (_, reason, _) in TROUBLE.items()}
     expected |= {"fine": "Ready", "asleep": "ScaledToZero", "half": "Unschedulable", "quota": "PodRefused"}
