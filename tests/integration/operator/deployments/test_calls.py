@@ -130,7 +130,13 @@ def test_the_module_speaks_to_the_cluster_that_kubectl_would(admin, api_server, 
     assert module.list(namespace=team.name) == []
 
 
-# Watching
+# Waiting and watching
+
+
+def test_one_that_no_operator_looks_at_is_not_waited_for_for_ever(deployments, team):
+    team.apply(model("vicuna"))
+    with pytest.raises(errors.DeploymentTimeoutError, match="does FastChat's operator run"):
+        deployments.wait_ready("vicuna", timeout=0.5)
 
 
 def told(events):

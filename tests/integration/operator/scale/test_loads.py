@@ -14,7 +14,7 @@ from integration.worker.sources.test_progress import SMOLLM2
 from support.eventually import eventually
 from support.s3_server import Wire
 
-_SECONDS = 15.0
+_SECONDS = 10.0
 """What the download takes."""
 
 
@@ -113,7 +113,7 @@ def test_the_status_says_how_far_the_download_is_and_when_it_ends(loading, team,
     seen, ended = _seen(team, wire)
     told = [(at, each) for at, each in seen if each["phase"] == "Downloading" and "percent" in each]
     percents = [each["percent"] for _, each in told]
-    assert len(percents) >= 3
+    assert len(percents) >= 2
     assert percents == sorted(percents)
     assert {each["total"] for _, each in told} == {f"{SMOLLM2.stat().st_size / 2**20:.1f}Mi"}
     off = [(ended - at, each) for at, each in told if each["percent"] >= 50 and not _is_near(each, ended - at)]

