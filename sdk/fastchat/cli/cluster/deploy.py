@@ -8,6 +8,7 @@ import typer
 
 from fastchat.cli import options
 from fastchat.cli.cluster.place import opened
+from fastchat.cli.cluster.status import PATIENCE_SECONDS, Patience, follow
 from fastchat.cli.console import say, show, show_json
 from fastchat.cli.errors import CommandError
 
@@ -63,6 +64,7 @@ def deploy(
     arg: EngineArgs = None,
     dry_run: DryRun = False,
     wait: Wait = False,
+    patience: Patience = PATIENCE_SECONDS,
     force: Force = False,
     json: options.AsJson = False,
     namespace: options.Namespace = None,
@@ -77,7 +79,7 @@ def deploy(
     wanted = _wanted(files or [], model, name, spec)
     if dry_run:
         return _print(wanted, namespace, json=json)
-    return _apply(wanted, (namespace, context, kubeconfig), wait=wait, force=force, json=json)
+    return _apply(wanted, (namespace, context, kubeconfig), patience=patience if wait else None, force=force, json=json)
 
 
 def _spec(
@@ -151,20 +153,20 @@ def _apply(
     wanted: "list[ModelDeployment]",
     place: tuple[str | None, str | None, str | None],
     *,
-    wait: bool,
+    patience: float | None,
     force: bool,
     json: bool,
 ) -> None:
+    """`patience`: of who waits until all workers are ready; None: nobody does."""
     from fastchat.cli.cluster.shown import as_json
-    from fastchat.cli.cluster.status import follow
 
     for each in wanted:
         namespace = _namespace(each, place[0])
         with opened(namespace, *place[1:]) as there:
             applied = there.apply(each, force=force)
             name = applied.metadata.name
-            if wait:
-                follow(there, name, json=json)
+            if patience is not None:
+                follow(there, name, json=json, patience=patience)
             elif json:
                 show_json(as_json(applied))
             else:

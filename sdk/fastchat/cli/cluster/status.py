@@ -19,11 +19,22 @@ if TYPE_CHECKING:
 Watch = Annotated[
     bool, typer.Option("--watch", "-w", help="go on until all workers are ready; ends with 1 where they cannot be")
 ]
+Patience = Annotated[
+    int,
+    typer.Option(
+        "--patience",
+        metavar="SECONDS",
+        parser=options.whole_number(0),
+        help="how long it may be in trouble before that is believed; where nodes are made on demand, what one takes",
+    ),
+]
+PATIENCE_SECONDS = 10
 
 
 def status(
     name: Name,
     watch: Watch = False,
+    patience: Patience = PATIENCE_SECONDS,
     json: options.AsJson = False,
     namespace: options.Namespace = None,
     context: options.Context = None,
@@ -32,7 +43,7 @@ def status(
     """Show a ModelDeployment: its workers, the root cause where not all are ready, and how far a load is."""
     with opened(namespace, context, kubeconfig) as there:
         if watch:
-            follow(there, name, json=json)
+            follow(there, name, json=json, patience=patience)
         elif json:
             show_json(as_json(there.get(name)))
         else:
@@ -46,25 +57,31 @@ def print_details(deployment: "ModelDeployment") -> None:
         show("\n".join(f"{what:<12} {words}" for what, words, _ in details(deployment)))
 
 
-def follow(there: "Deployments", name: str, *, json: bool = False, timeout: float = math.inf) -> None:
+def follow(there: "Deployments", name: str, *, json: bool, patience: float) -> None:
     """Show it whenever it has changed, until it is ready; a terminal has it in one place.
 
     Raises:
-        FastChatError: it cannot get ready, or not in time.
+        FastChatError: it cannot get ready.
     """
-    if json:
-        there.wait_ready(name, timeout=timeout, progress=lambda each: show_json(as_json(each)))
-    elif is_terminal(sys.stdout):
-        _follow_live(there, name, timeout)
-    else:
-        there.wait_ready(name, timeout=timeout, progress=lambda each: show(line(each)))
+    if is_terminal(sys.stdout) and not json:
+        return _follow_live(there, name, patience)
+
+    def tell(deployment: "ModelDeployment") -> None:
+        show_json(as_json(deployment)) if json else show(line(deployment))
+
+    there.wait_ready(name, timeout=math.inf, patience=patience, progress=tell)
+    return None
 
 
-def _follow_live(there: "Deployments", name: str, timeout: float) -> None:
+def _follow_live(there: "Deployments", name: str, patience: float) -> None:
     from rich.live import Live
 
     with Live(console=console(), auto_refresh=False) as live:
-        there.wait_ready(name, timeout=timeout, progress=lambda each: live.update(_drawn(each), refresh=True))
+
+        def tell(deployment: "ModelDeployment") -> None:
+            live.update(_drawn(deployment), refresh=True)
+
+        there.wait_ready(name, timeout=math.inf, patience=patience, progress=tell)
 
 
 def _drawn(deployment: "ModelDeployment") -> "Text":

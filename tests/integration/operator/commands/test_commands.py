@@ -177,11 +177,10 @@ def test_watching_in_a_terminal_keeps_to_its_place(team, api_server):
     os.close(ours)
 
 
-def test_watching_what_cannot_work_ends_with_its_cause(fastchat, team, monkeypatch):
-    monkeypatch.setattr("fastchat.deployments.readiness.PATIENCE_SECONDS", 0.0)
+def test_watching_what_cannot_work_ends_with_its_cause(fastchat, team):
     team.apply(model("vicuna"))
     tell(team, **BROKEN)
-    code, _, err = fastchat("status", "vicuna", "--watch")
+    code, _, err = fastchat("status", "vicuna", "--watch", "--patience=0")
     assert code == 1
     assert err == "vicuna cannot get ready: ModelLoadFailed: no such model\n"
 
