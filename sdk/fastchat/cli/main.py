@@ -8,9 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from fastchat.cli import keys, up
+from fastchat.cli.ask import ask
+from fastchat.cli.bench.command import bench
+from fastchat.cli.chat.command import chat
 from fastchat.cli.cluster import deploy, doctor, listing, logs, scale, status
 from fastchat.cli.console import complain, show
+from fastchat.cli.embed import embed
 from fastchat.cli.errors import CommandError
+from fastchat.cli.plan.command import plan
+from fastchat.cli.verify.command import verify
 
 EPILOG = "Exit codes: 0 done, 1 it cannot be done, 2 wrong command line, 130 Ctrl-C."
 
@@ -29,6 +35,12 @@ app.command("logs")(logs.logs)
 app.command("scale")(scale.scale)
 app.command("delete")(scale.delete)
 app.command("doctor")(doctor.doctor)
+app.command("chat")(chat)
+app.command("ask")(ask)
+app.command("embed")(embed)
+app.command("bench")(bench)
+app.command("verify")(verify)
+app.command("plan")(plan)
 app.add_typer(keys.app, name="keys")
 
 

@@ -16,6 +16,29 @@ Context = Annotated[
 Kubeconfig = Annotated[
     str | None, typer.Option("--kubeconfig", metavar="FILE", help="default: KUBECONFIG, or ~/.kube/config")
 ]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="the server; default: FASTCHAT_BASEURL, or http://localhost:8000",
+        show_default=False,
+    ),
+]
+ApiKey = Annotated[str | None, typer.Option("--api-key", metavar="KEY", help="default: FASTCHAT_API_KEY")]
+OfServer = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", metavar="NAME", help="the gateway of this namespace, through the Kubernetes API"),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME", help="default: the first that the server has for it"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the requests, such as temperature=0"),
+]
+System = Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="the system prompt")]
 
 
 def whole_number(low: int, high: int = 2**53) -> Callable[[str | int], int]:

@@ -1,0 +1,1 @@
+"""`fastchat chat`: a conversation with a model in the terminal."""
