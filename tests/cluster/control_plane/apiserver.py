@@ -29,6 +29,7 @@ class ApiServer:
     Attributes:
         url: https://127.0.0.1:PORT
         kubeconfig: file of a cluster administrator
+        kubectl_binary: the command itself
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +42,7 @@ class ApiServer:
         tools = api_server_tools()
         etcd_port, peer_port, port = free_ports(3)
         self.url = f"https://127.0.0.1:{port}"
-        self._kubectl, self._folder = tools["kubectl"], folder
+        self.kubectl_binary, self._folder = tools["kubectl"], folder
         self._authority = Authority(folder / "pki")
         self.kubeconfig = self.kubeconfig_for("admin", [ADMIN_GROUP])
         self._audit = folder / "audit"
@@ -85,7 +86,7 @@ class ApiServer:
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
         """Output of kubectl as administrator. Raises RuntimeError with what it complained about."""
-        return kubectl(self._kubectl, self.kubeconfig, arguments, input)
+        return kubectl(self.kubectl_binary, self.kubeconfig, arguments, input)
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Kubeconfig file of any user; a ServiceAccount's may do what the account may, exist or not."""

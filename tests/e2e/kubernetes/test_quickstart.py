@@ -1,12 +1,16 @@
 """The first hour of a team: apply the quickstart, call it from a pod, scale it, delete it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.eventually import eventually
+from support.pages.blocks import commands
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,6 +71,56 @@ def test_the_openai_package_talks_to_both_models_from_a_pod(team):
     assert said["dimensions"] == [384, 384]
     assert said["models"] == ["all-minilm-l6-v2", "smollm2", "vicuna-7b-v1.1"]
     assert said["unknown"] == "model_not_found"
+
+
+@pytest.fixture
+def typed(team, tmp_path):
+    """Runs a command as a person of the team types it, its port 8000 being another; what is started is ended."""
+    config = json.loads(team.cluster.kubectl("config", "view", "--raw", "--output=json"))
+    for context in config["contexts"]:
+        context["context"]["namespace"] = team.name
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    binary, port = Path(team.cluster.kubectl_command()[0]), str(free_port())
+    environ = {"KUBECONFIG": str(tmp_path / "kubeconfig"), "PATH": f"{binary.parent}:{os.environ['PATH']}"}
+    started = []
+
+    def start(text: str) -> "subprocess.Popen[str]":
+        command = ["bash", "-euo", "pipefail", "-c", text.replace("8000", port)]
+        started.append(
+            subprocess.Popen(
+                command,
+                env=os.environ | {"NO_PROXY": "*"} | environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
+        process.communicate()
+
+
+def test_the_quickstarts_commands_reach_a_first_answer(typed):
+    page = ROOT / "docs/quickstart/kind.md"
+    wait, ask = (block.text for block in commands(page, "nodes"))
+    (forward,) = (block.text for block in commands(page, "nodes, in the background"))
+    said, _ = typed(wait).communicate(timeout=300)
+    assert said.count("condition met") == 2
+    assert "Forwarding from" in typed(forward).stdout.readline()
+    answers = []
+
+    def answered() -> bool:
+        asking = typed(ask)
+        answers.append(asking.communicate(timeout=120)[0])
+        return asking.returncode == 0
+
+    eventually(answered)
+    assert "chat.completion" in answers[-1]
 
 
 def test_the_sdk_talks_to_both_models_from_a_pod(team):

@@ -21,14 +21,14 @@ class Helm:
     """The helm command; with a kubeconfig, against that cluster."""
 
     def __init__(self, binary: Path, home: Path) -> None:
-        self._binary = binary
-        self._environ = os.environ | {f"HELM_{kind}_HOME": str(home / kind) for kind in ("CACHE", "CONFIG", "DATA")}
+        self.binary = binary
+        self.environ = os.environ | {f"HELM_{kind}_HOME": str(home / kind) for kind in ("CACHE", "CONFIG", "DATA")}
         self.kubeconfig = Path(os.devnull)
 
     def __call__(self, *arguments: str) -> str:
         """What it printed; raises RuntimeError with what it complained about."""
-        command = [str(self._binary), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=self._environ, timeout=180)
+        command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environ, timeout=180)
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout
