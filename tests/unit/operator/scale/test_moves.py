@@ -30,7 +30,7 @@ class Scene:
         listeners: Any = SimpleNamespace(heard=self._heard)
         self._moves = Moves(applier, self._store, listeners, lambda: self.now)
 
-    def _heard(self, pods: Any) -> dict[str, dict[str, Demand]]:  # noqa: ARG002  # the same for all
+    def _heard(self, pods: Any) -> dict[str, dict[str, Demand]]:  # the same for all
         return {gateway: {"vicuna": demand} for gateway, demand in self.ends.items()}
 
     async def _tell(self, deployment: Any, reason: str, message: str) -> None:
