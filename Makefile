@@ -127,7 +127,7 @@ gpu: $(INSTALLED) ## what needs a GPU: its tests, then our engine on it beside t
 	$(BIN)/pytest tests/integration/worker -m gpu -o cache_dir=.pytest_cache/gpu
 	$(BIN)/python benchmarks/engine.py --device cuda
 
-bench: $(INSTALLED) native ## engine, gateway and operator against their yardsticks
+bench: $(INSTALLED) native ## engine, gateway, operator and SDK against their yardsticks
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/grammar.py
 	$(BIN)/python benchmarks/prefixes.py
@@ -136,6 +136,7 @@ bench: $(INSTALLED) native ## engine, gateway and operator against their yardsti
 	$(BIN)/python benchmarks/streams.py
 	$(BIN)/python benchmarks/balance.py
 	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python benchmarks/clients/sdk.py
 	$(BIN)/python benchmarks/reconcile.py
 
 cluster: $(INSTALLED) ## bring up a Kubernetes of one node here; KUBECONFIG is printed

@@ -11,6 +11,7 @@ import sys
 
 from fastchat._runtime import log
 from fastchat._runtime.listen import ListenError, listen, url_of
+from fastchat.api.common import build_types
 from fastchat_gateway import descriptors, memory
 from fastchat_gateway.app import build
 from fastchat_gateway.proxy import attempts
@@ -32,6 +33,7 @@ def main() -> None:
     descriptors.allow_most()
     memory.keep_freed()
     server = build(settings)
+    build_types()
     # What is there by now stays; requests leave no cycles behind, so that looking for them can be rare.
     gc.collect()
     gc.freeze()

@@ -19,7 +19,14 @@ from fastchat._client.protocol import Call
 from fastchat._client.stream import AsyncStream
 from fastchat._client.transport import AsyncTransport, Transport
 from fastchat._client.vectors import read_embeddings
-from fastchat.api.routes import CHAT_COMPLETIONS, COMPLETIONS, EMBEDDINGS, MODELS, RERANK, SCORE
+
+# The table's paths, as a test has it: the table itself has every type of every route, which take their time to import.
+CHAT_COMPLETIONS = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+MODELS = "/v1/models"
+RERANK = "/v1/rerank"
+SCORE = "/v1/score"
 
 W = TypeVar("W")
 S = TypeVar("S")
@@ -97,7 +104,7 @@ class ChatCompletions(Generic[W, S]):
             fastchat.errors.FastChatError: see there for the kinds.
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
-        path, body = CHAT_COMPLETIONS.path, {"model": model, "messages": messages, **params}
+        path, body = CHAT_COMPLETIONS, {"model": model, "messages": messages, **params}
         if stream:
             chunks = Call(path, api.ChatCompletionChunk.model_validate_json, {**body, "stream": True}, timeout)
             return self._stream(chunks)
@@ -168,7 +175,7 @@ class Completions(Generic[W, S]):
             fastchat.errors.FastChatError: see there for the kinds.
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
-        path, body = COMPLETIONS.path, {"model": model, "prompt": prompt, **params}
+        path, body = COMPLETIONS, {"model": model, "prompt": prompt, **params}
         if stream:
             return self._stream(Call(path, api.Completion.model_validate_json, {**body, "stream": True}, timeout))
         return self._request(Call(path, api.Completion.model_validate_json, body, timeout))
@@ -208,7 +215,7 @@ class Embeddings(Generic[W]):
         """
         body = {"model": model, "input": input, "encoding_format": encoding_format or "base64", **params}
         read = api.EmbeddingResponse.model_validate_json if encoding_format else read_embeddings
-        return self._request(Call(EMBEDDINGS.path, read, body, timeout))
+        return self._request(Call(EMBEDDINGS, read, body, timeout))
 
 
 class Rerank(Generic[W]):
@@ -243,7 +250,7 @@ class Rerank(Generic[W]):
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
         body = {"model": model, "query": query, "documents": documents, **params}
-        return self._request(Call(RERANK.path, api.RerankResponse.model_validate_json, body, timeout))
+        return self._request(Call(RERANK, api.RerankResponse.model_validate_json, body, timeout))
 
 
 class Scores(Generic[W]):
@@ -278,7 +285,7 @@ class Scores(Generic[W]):
             TypeError, ValueError: a parameter that JSON cannot carry.
         """
         body = {"model": model, "text_1": text_1, "text_2": text_2, **params}
-        return self._request(Call(SCORE.path, api.ScoreResponse.model_validate_json, body, timeout))
+        return self._request(Call(SCORE, api.ScoreResponse.model_validate_json, body, timeout))
 
 
 class Models(Generic[L, W]):
@@ -296,7 +303,7 @@ class Models(Generic[L, W]):
         Raises:
             fastchat.errors.FastChatError: see there for the kinds.
         """
-        return self._request_list(Call(MODELS.path, api.ModelList.model_validate_json))
+        return self._request_list(Call(MODELS, api.ModelList.model_validate_json))
 
     def retrieve(self, model: str) -> W:
         """One served model, by its name or an alias.
@@ -308,7 +315,7 @@ class Models(Generic[L, W]):
         """
         if not model:
             raise ValueError("Invalid model name '': Model.list() gives the names.")
-        path = f"{MODELS.path}/{urllib.parse.quote(model, safe='')}"
+        path = f"{MODELS}/{urllib.parse.quote(model, safe='')}"
         return self._request(Call(path, api.ModelCard.model_validate_json))
 
 

@@ -1,4 +1,4 @@
-"""`fastchat keys create`, `list`, `delete`: API keys of a namespace's gateway, or of a folder."""
+"""`fastchat keys create`, `list`, `delete`, `usage`: API keys of a namespace's gateway, or of a folder."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,3 +148,36 @@ def delete_key(
     place = _place(folder, namespace, context, kubeconfig)
     store.delete(place, name, last=last)
     say(f"{name} is deleted; {place.soon}")
+
+
+@app.command("usage")
+def show_usage(
+    as_json: options.AsJson = False,
+    url: options.Url = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    kubeconfig: options.Kubeconfig = None,
+) -> None:
+    """Show requests and tokens of each key.
+
+    They are counted since each gateway began, and those of all gateways of a namespace are added up. With --url one
+    gateway is asked; it tells who has its internal token (FASTCHAT_INTERNAL_TOKEN).
+    """
+    from fastchat._client.settings import parse_base_url
+    from fastchat.cli import usage
+    from fastchat.cli.errors import CommandError
+
+    if url and (namespace or context or kubeconfig):
+        raise typer.BadParameter("--url and --namespace are two places: give one of them")
+    try:
+        found = usage.of_server(parse_base_url(url)) if url else usage.of_namespace(namespace, context, kubeconfig)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    rows = sorted(found.by_key.items())
+    if as_json:
+        show_json([{"key": name or None, **vars(used)} for name, used in rows])
+    elif rows:
+        head = ("KEY", "REQUESTS", "FAILED", "PROMPT TOKENS", "COMPLETION TOKENS")
+        show_table(head, [(name or "(none)", *map(str, vars(used).values())) for name, used in rows])
+    else:
+        say("no requests yet")

@@ -12,6 +12,7 @@ from fastchat._runtime import docs_page
 from fastchat._runtime.resuming import HANDOVER_PATH
 from fastchat._runtime.version import version
 from fastchat.api import Error
+from fastchat.api.common import build_types
 from fastchat.api.routes import MODEL, MODELS
 from fastchat_worker.errors import RequestError, not_draining, server_error
 from fastchat_worker.http import agent_routes, embedding_routes, inference, openapi, token_routes
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 def create_app(service: Service) -> FastAPI:
     """The routes of a worker over one service; the design page has the contract that they keep."""
+    build_types()
     app = FastAPI(title="FastChat worker", version=version(), docs_url=None, redoc_url=None, redirect_slashes=False)
     openapi.describe(app)
     _add_errors(app)

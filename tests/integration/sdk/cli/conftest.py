@@ -1,4 +1,4 @@
-"""A gateway with a model that chats and one that embeds, and the command in a terminal or without one."""
+"""A gateway with a model, and the command in a terminal or without one."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from support.eventually import eventually
 from support.gateways import GatewayProcess
 from support.models.small import save_small
 from support.tools.terminal import Terminal
-from support.workers import MINILM, WorkerProcess
+from support.workers import WorkerProcess
 
 from fastchat.cli.main import main
 
@@ -26,23 +26,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def served(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a gateway with the models `small` and `minilm`."""
+    """Base URL of a gateway with the model `small`."""
     folder = tmp_path_factory.mktemp("served")
-    workers = [
-        WorkerProcess(
-            folder, "--model-name=small", f"--model-path={save_small(folder / 'small')}", "--max-model-len=512"
-        ),
-        WorkerProcess(folder, "--model-name=minilm", f"--model-path={MINILM}", "--task=Embed"),
-    ]
-    gateway = GatewayProcess(*(f"--worker={worker.url}" for worker in workers), "--no-access-log", "--open-metrics")
+    worker = WorkerProcess(folder, "--model-name=small", f"--model-path={small}", "--max-model-len=512")
+    gateway = GatewayProcess(f"--worker={worker.url}", "--no-access-log", "--open-metrics")
     try:
-        eventually(lambda: _models(gateway.url) == {"small", "minilm"}, said=lambda: workers[0].log.read_text())
+        eventually(lambda: _models(gateway.url) == {"small"}, 180, said=worker.log.read_text)
         yield gateway.url
     finally:
         gateway.popen.kill()
         gateway.popen.wait()
-        for worker in workers:
-            worker.stop()
+        worker.stop()
 
 
 def _models(url: str) -> set[str]:

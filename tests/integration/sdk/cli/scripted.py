@@ -19,6 +19,7 @@ class Scripted:
 
     def __init__(self, *deltas: dict[str, Any], endless: bool = False, fails_after: int | None = None) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.left = 0
         self._deltas = deltas
         self._endless = endless
@@ -35,6 +36,7 @@ class Scripted:
 
     async def _chat(self, request: Request) -> Response:
         self.requests.append(await request.json())
+        self.headers.append(dict(request.headers))
         if self._fails_after is not None and len(self.requests) > self._fails_after:
             return JSONResponse({"error": {"message": "it failed"}}, status_code=500)
         return StreamingResponse(self._events(), media_type="text/event-stream")

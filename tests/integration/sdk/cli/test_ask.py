@@ -51,6 +51,7 @@ def test_an_answer_keeps_a_schema(run: Run, tmp_path: Path) -> None:
         (["ask", "x", "--url", "localhost"], 1, "Invalid base URL 'localhost': it is http://host:port"),
         (["ask", "x", "--url", "http://a", "-n", "b"], 1, "--url and --namespace are two servers"),
         (["embed", "x", "--output", "x.csv"], 2, "x.csv is neither FILE.jsonl nor FILE.npy"),
+        (["embed", "x"], 1, "no model for this is served there (task Embed); deploy one, or give --model NAME"),
         (["embed", "x", "--model", "none"], 1, "The model 'none' does not exist"),
     ],
 )
@@ -62,17 +63,17 @@ def test_an_error_is_one_line_and_an_exit_code(run: Run, arguments: list[str], c
 
 def test_lines_become_vectors_in_their_order(run: Run, tmp_path: Path) -> None:
     lines = [f"line {number}" for number in range(70)]
-    done = run("embed", stdin="\n".join([*lines[:5], "", *lines[5:]]))
+    done = run("embed", "-m", "small", stdin="\n".join([*lines[:5], "", *lines[5:]]))
     found = [json.loads(line) for line in done.out.splitlines()]
     assert (done.code, [each["text"] for each in found]) == (0, lines)
-    array = run("embed", "--output", str(tmp_path / "v.npy"), stdin="\n".join(lines))
-    assert array.err == f"70 vectors of minilm are in {tmp_path / 'v.npy'}\n"
+    array = run("embed", "-m", "small", "--output", str(tmp_path / "v.npy"), stdin="\n".join(lines))
+    assert array.err == f"70 vectors of small are in {tmp_path / 'v.npy'}\n"
     vectors = np.load(tmp_path / "v.npy")
-    assert (vectors.shape, vectors.dtype) == ((70, 384), np.float32)
+    assert (vectors.shape, vectors.dtype) == ((70, 64), np.float32)
     np.testing.assert_allclose(vectors, [each["embedding"] for each in found], atol=1e-5)
 
 
 def test_arguments_become_vectors_in_a_file_of_lines(run: Run, tmp_path: Path) -> None:
-    assert run("embed", "a", "b", "-o", str(tmp_path / "v.jsonl")).code == 0
+    assert run("embed", "a", "b", "-m", "small", "-o", str(tmp_path / "v.jsonl")).code == 0
     found = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().splitlines()]
     assert [each["text"] for each in found] == ["a", "b"]

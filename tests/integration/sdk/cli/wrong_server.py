@@ -1,5 +1,6 @@
 """A server that says it is OpenAI's and is wrong in one thing at a time."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,6 +27,8 @@ FAULTS = {
     "no index": "streamed tools",
     "no schema": "schema",
     "one id for all": "concurrency",
+    "vectors out of order": "embeddings",
+    "vectors of two sizes": "embeddings",
 }
 """What is wrong → the check that has to find it."""
 
@@ -38,6 +41,7 @@ class WrongServer:
             routes=[
                 Route("/v1/models", self._models),
                 Route("/v1/models/m", self._card),
+                Route("/v1/embeddings", self._embeddings, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
             ]
         )
@@ -49,11 +53,19 @@ class WrongServer:
         return self._fault == fault
 
     async def _models(self, _request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [{"id": "m", "object": "model"}]})
+        cards = [{"id": "m", "object": "model"}, {"id": "e", "object": "model", "task": "Embed"}]
+        return JSONResponse({"object": "list", "data": cards})
 
     async def _card(self, _request: Request) -> Response:
         status = 404 if self._is("a model that is not listed") else 200
         return JSONResponse({"id": "m", "object": "model"}, status_code=status)
+
+    async def _embeddings(self, request: Request) -> Response:
+        form = (await request.json())["encoding_format"]
+        size = 2 if form == "base64" and self._is("vectors of two sizes") else 1
+        vector = base64.b64encode(bytes(4 * size)).decode() if form == "base64" else [0.0]
+        order = (1, 0) if self._is("vectors out of order") else (0, 1)
+        return JSONResponse({"data": [{"index": number, "embedding": vector} for number in order]})
 
     async def _chat(self, request: Request) -> Response:
         if self._is("no chunked requests") and "content-length" not in request.headers:
