@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastchat.cli.bench.load import Load, Timed
     from fastchat.cli.connection import Server
 
+_PICTURES = (".png", ".svg", ".pdf")
 _positive = options.whole_number(1, 1_000_000)
 
 
@@ -90,6 +91,8 @@ def bench(
 def _check_plot(path: Path) -> None:
     from fastchat.cli.bench.plot import require_matplotlib
 
+    if path.suffix not in _PICTURES:
+        raise typer.BadParameter(f"{path} is none of FILE{', FILE'.join(_PICTURES)}", param_hint="--plot")
     require_matplotlib()
     if not path.absolute().parent.is_dir():
         raise CommandError(f"cannot write {path}: there is no folder {path.absolute().parent}")

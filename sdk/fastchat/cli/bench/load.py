@@ -5,8 +5,10 @@ import itertools
 import json
 import random
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -51,7 +53,7 @@ class Timed:
 
     began: float
     ended: float = 0.0
-    events: list[float] = field(default_factory=list)
+    events: "array[float]" = field(default_factory=partial(array, "d"))
     """When each event with text came."""
     prompt_tokens: int = 0
     completion_tokens: int = 0

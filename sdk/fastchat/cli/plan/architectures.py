@@ -129,7 +129,8 @@ def read(config: Mapping[str, Any]) -> Model:
     sizes = _sizes(family, fields)
     if min(sizes.hidden, sizes.layers, sizes.heads, sizes.key_heads, sizes.head_size, sizes.vocabulary) < 1:
         raise CommandError("config.json has sizes below 1: it does not describe a language model")
-    parameters = _parameters(family, fields, sizes)
+    tables = _tables(family, fields, sizes)
+    parameters = _parameters(family, fields, sizes) + tables
     dtype = str(config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or "float32")
     return Model(
         architecture=kind,
@@ -140,7 +141,7 @@ def read(config: Mapping[str, Any]) -> Model:
         value_size=sizes.head_size,
         context=sizes.context,
         dtype=dtype if dtype in ITEM_BYTES else "bfloat16",
-        quantized_bytes=_quantized(config, parameters, sizes),
+        quantized_bytes=_quantized(config, parameters, tables),
     )
 
 
@@ -166,9 +167,10 @@ def _sizes(family: Family, fields: _Fields) -> _Sizes:
 
 
 def _parameters(family: Family, fields: _Fields, sizes: _Sizes) -> int:
+    """Of all but the tables."""
     layers = sum(_layer(family, fields, sizes, number) for number in range(sizes.layers))
     final_norm = sizes.hidden * (1 + family.norm_bias)
-    return layers + final_norm + _tables(family, fields, sizes)
+    return layers + final_norm
 
 
 def _tables(family: Family, fields: _Fields, sizes: _Sizes) -> int:
@@ -219,7 +221,7 @@ def _matrices(family: Family, hidden: int, width: int, *, bias: bool) -> int:
     return (inward + 1) * hidden * width + bias * (inward * width + hidden)
 
 
-def _quantized(config: Mapping[str, Any], parameters: int, sizes: _Sizes) -> int | None:
+def _quantized(config: Mapping[str, Any], parameters: int, tables: int) -> int | None:
     """Bytes of weights that stay quantised: the layers' in so many bits, the tables' in two bytes; None: none stay."""
     said = config.get("quantization_config")
     if not isinstance(said, dict):
@@ -227,7 +229,6 @@ def _quantized(config: Mapping[str, Any], parameters: int, sizes: _Sizes) -> int
     bits = (
         said.get("bits") or _UNUSUAL_BITS.get(str(said.get("quant_method"))) or (4 if said.get("load_in_4bit") else 8)
     )
-    tables = min(2 * sizes.vocabulary * sizes.hidden, parameters)
     group = said.get("group_size")
     scales = 20 / group if isinstance(group, int) and group > 0 else 0  # a scale and a zero point for each group
     return int((parameters - tables) * (bits + scales) / 8) + 2 * tables

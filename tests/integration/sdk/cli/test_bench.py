@@ -57,6 +57,7 @@ def test_streams_that_fail_are_errors_with_their_reason(run: Run, serve: Serve) 
         (["--requests", "0"], 2, "'0' is not a whole number from 1 to 1000000"),
         (["--requests", "1", "--seconds", "1"], 2, "--requests and --seconds exclude each other"),
         (["--model", "none"], 1, "404: The model 'none' does not exist"),
+        (["--plot", "x.foo"], 2, "x.foo is none of FILE.png, FILE.svg, FILE.pdf"),
         (["--plot", "/nowhere/x.png"], 1, "cannot write /nowhere/x.png: there is no folder /nowhere"),
     ],
 )
