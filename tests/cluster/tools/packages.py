@@ -33,6 +33,8 @@ IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
 CONTAINERS = {"runc": "runc"}
 REGISTRY = {"docker-registry": "docker-registry"}
 CURL = {"curl": "curl"}
+PROMETHEUS = {"prometheus": "prometheus"}
+LUA = {"lua5.4": "lua5.4"}
 
 COMPILER = {
     "cc": "gcc",
