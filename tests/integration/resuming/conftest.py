@@ -39,7 +39,7 @@ async def start_gateway() -> AsyncIterator[Callable[..., object]]:
     """Starts a gateway before workers. patience: seconds without a sign of life after which it probes one."""
     async with AsyncExitStack() as stack:
 
-        async def start(*workers: WorkerProcess, patience: float = 0.5) -> Running:
+        async def start(*workers: WorkerProcess, patience: float = 2.0) -> Running:
             settings = Settings(
                 workers=tuple(worker.url for worker in workers),
                 poll_seconds=0.1,

@@ -33,7 +33,7 @@ SHORT, LONGEST = 32, 64
 PATIENCE = 300
 """Seconds: so many streams at once take their time where others compute too."""
 MOST_SECONDS = 1200
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
 FAULTS = {"frozen": freeze, "killed": kill, "handed over": stop}
 TEMPLATE = """{% if tools %}<|im_start|>system
 Tools: {% for tool in tools %}{{ tool | tojson }}{% endfor %}<|im_end|>
