@@ -4,8 +4,8 @@ A line of JSON is the whole state, and the last line counts:
 
     {"models": {"NAME": {"held": 1, "endpoints": [{"url": "http://…", "uid": "…", "outstanding": 2}], "moved": 3}}}
 
-`moved` and `cut`, which are left out while they are 0, count since the gateway began what became of responses whose
-worker stopped or was lost.
+`moved` and `cut` count since the gateway began what became of responses whose worker stopped or was lost; `paused` are
+those in between. They are left out while they are 0.
 
 An endpoint that still loads also has `"loading": {"phase": "Downloading", "done": 1, "total": 2, "seconds": 3}`, bytes
 and seconds that are left; what is not known is left out.
@@ -26,6 +26,8 @@ _MOST = 1_000_000
 """Sequences that a gateway can have; more is nonsense."""
 _MOST_EVER = 2**53
 """Of what is counted since the gateway began."""
+_ENDS = ("moved", "cut", "paused")
+"""Of a Demand, what is left out while it is 0."""
 _LONGEST_UID = 128
 
 _MOST_BYTES = 2**53
@@ -67,6 +69,8 @@ class Demand(NamedTuple):
     """Responses that went on at another worker, since the gateway began."""
     cut: int = 0
     """Responses that ended in the middle, since then."""
+    paused: int = 0
+    """Responses that have begun and wait for a worker to go on with them."""
 
     @property
     def outstanding(self) -> Mapping[str, int]:
@@ -90,7 +94,7 @@ def encode(demands: Demands) -> bytes:
 
 def _said(demand: Demand) -> dict[str, Any]:
     said: dict[str, Any] = {"held": demand.held, "endpoints": [_endpoint(worker) for worker in demand.workers]}
-    return said | {name: count for name, count in (("moved", demand.moved), ("cut", demand.cut)) if count}
+    return said | {name: count for name, count in zip(_ENDS, demand[2:], strict=True) if count}
 
 
 def _endpoint(worker: Worker) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def check_length(line: bytes) -> None:
 
 def _demand(model: Any) -> Demand:
     endpoints = _part(model, "endpoints", list)
-    ends = (_count(model, name, _MOST_EVER) if name in model else 0 for name in ("moved", "cut"))
+    ends = (_count(model, name, _MOST_EVER) if name in model else 0 for name in _ENDS)
     return Demand(_count(model, "held"), tuple(map(_worker, endpoints)), *ends)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fastchat._kube.kind import Object
-from fastchat.demand import Demand, Demands
+from fastchat.demand import Demands
 from fastchat_operator.key import GatewayKey, ModelKey
 from fastchat_operator.plan.workloads import progress
 from fastchat_operator.reconcile.applier import Applier
@@ -13,7 +13,7 @@ from fastchat_operator.scale.listener import Listeners
 from fastchat_operator.store import Store
 
 _CALM_SECONDS = 3.0
-"""A change is over when all has been as it should be for so long: gateways tell what became of the last responses."""
+"""A change is over when all has been as it should be for so long, and gateways have said so twice."""
 
 Ends = Mapping[str, tuple[int, int]]
 """By gateway pod: how many responses of a model it has moved, and how many were cut, since it began."""
@@ -102,15 +102,15 @@ class Moves:
         stopped, known.workers = known.workers - staying, staying
         if stopped and known.change is None:
             known.change = Change(self._clock(), dict(known.ends))
-        known.ends.update(
-            {gateway: _end(demands[key.name]) for gateway, demands in heard.items() if key.name in demands}
-        )
+        said = {gateway: demands[key.name] for gateway, demands in heard.items() if key.name in demands}
+        known.ends.update({gateway: (demand.moved, demand.cut) for gateway, demand in said.items()})
         if known.change is None:
             return None
         state = progress(self._store.workload(key))
         known.change.stopped |= stopped
         known.change.is_rollout |= state.observed and state.replacing
         calm = state.observed and not state.replacing and len(staying) == len(pods)
+        calm = calm and not any(demand.paused for demand in said.values())
         over = known.change.is_over(self._clock(), calm=calm and state.ready == state.current == state.wanted)
         change = known.change
         known.change = None if over else change
@@ -119,7 +119,3 @@ class Moves:
 
 def _is_leaving(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"]
-
-
-def _end(demand: Demand) -> tuple[int, int]:
-    return demand.moved, demand.cut

@@ -30,7 +30,12 @@ WORKERS = st.builds(Worker, TEXTS, TEXTS, COUNTS, LOADS)
 DEMANDS = st.dictionaries(
     TEXTS,
     st.builds(
-        Demand, COUNTS, st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS, LOADS), max_size=4).map(tuple), EVER, EVER
+        Demand,
+        COUNTS,
+        st.lists(st.builds(Worker, TEXTS, TEXTS, COUNTS, LOADS), max_size=4).map(tuple),
+        EVER,
+        EVER,
+        EVER,
     ),
     max_size=4,
 )
@@ -64,6 +69,7 @@ def test_a_line_is_compact_json_and_nothing_else(demands):
         name: {"held": demand.held, "endpoints": [_as_written(worker) for worker in demand.workers]}
         | ({"moved": demand.moved} if demand.moved else {})
         | ({"cut": demand.cut} if demand.cut else {})
+        | ({"paused": demand.paused} if demand.paused else {})
         for name, demand in demands.items()
     }
     assert encode(demands) == msgspec.json.encode({"models": models}) + b"\n"

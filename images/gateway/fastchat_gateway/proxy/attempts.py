@@ -68,11 +68,11 @@ class Attempts:
         self._takes_chunks = chunks
         resuming = context.resuming if call.is_resumable else None
         self._resumption = None if resuming is None else Resumption(resuming, call.sequences)
-        self._paused: tuple[float, Resumed] | None = None
-        """Since when nothing is generated for a response that has begun, and why."""
+        self._paused: tuple[float, Resumed, str] | None = None
+        """Since when nothing is generated for a response that has begun, why, and the model's name."""
         if call.progress is not None and self._resumption is not None:
             self._resumption.restore(call.progress)
-            self._pause(time.monotonic(), "reconnected")
+            self._pause(time.monotonic(), "reconnected", model.name)
         # Not a default of the class: mypyc (2.4) leaves None out there where the type is a union of more than two.
         self._stage: Waiting | _Connecting | Response | None = None
         """None: between two of them, and when the request is over."""
@@ -106,6 +106,7 @@ class Attempts:
 
     def close(self) -> None:
         """The request is over."""
+        self._end_pause()
         if self._resumption is not None:
             self._resumption.close()
 
@@ -291,10 +292,9 @@ class Attempts:
         endpoint = response.endpoint
         balancer.note_success(endpoint)
         if self._paused is not None:
-            (since, why), self._paused = self._paused, None
-            self._context.metrics.resumed(self._dispatch.model.name, why, time.monotonic() - since)
-            if self._call.trace is not None:
-                self._call.trace.go_on()
+            since, why, name = self._paused
+            self._context.metrics.resumed(name, why, time.monotonic() - since)
+            self._end_pause()
         if status == 200 and self._call.hides_usage:
             endpoint.tells_usage = response.asks_usage
 
@@ -311,7 +311,7 @@ class Attempts:
             self._context.metrics.cut(self._dispatch.model.name, "not_resumable")
             self._sink.refuse(worker_lost(self._dispatch.model.name))
             return
-        self._pause(now, "lost")
+        self._pause(now, "lost", self._dispatch.model.name)
         went_on = self._resumption.went_on()
         ejected = self._dispatch.lost_midway(endpoint, now, went_on=went_on, silent=silent)
         self._try_another(endpoint, reason, now, ejected=ejected)
@@ -320,25 +320,31 @@ class Attempts:
         """The worker stops, and has said what it takes for another one to go on."""
         now = time.monotonic()
         self._release(endpoint)
-        self._pause(now, "handed_over")
+        self._pause(now, "handed_over", self._dispatch.model.name)
         if self._call.trace is not None:
             self._call.trace.failed(endpoint.url, "handed over")
         self._dispatch.handed_over(endpoint)
         self._advance(now)
 
-    def _pause(self, now: float, why: Resumed) -> None:
-        """Nothing is generated from now on, or from when that began."""
+    def _pause(self, now: float, why: Resumed, name: str) -> None:
+        """Nothing is generated from now on, or from when that began; `name`: the model's."""
         if self._paused is None:
-            self._paused = now, why
+            self._paused = now, why, name
+            self._context.metrics.pausing(name, 1)
             if self._call.trace is not None:
                 self._call.trace.pause(why)
+
+    def _end_pause(self) -> None:
+        if self._paused is not None:
+            self._context.metrics.pausing(self._paused[2], -1)
+            self._paused = None
+            if self._call.trace is not None:
+                self._call.trace.go_on()
 
     def _on_different(self, endpoint: Endpoint) -> None:
         """The worker cannot go on with what another one began; a response that is no stream it can begin anew."""
         if self._resumption is not None and self._resumption.drop():
-            self._paused = None  # what this worker says from here on is of a request like any other
-            if self._call.trace is not None:
-                self._call.trace.go_on()
+            self._end_pause()  # what this worker says from here on is of a request like any other
             self._open(endpoint, may_ask=True)
             return
         self._release(endpoint)

@@ -25,15 +25,15 @@ async def lines(catalog: Catalog, metrics: Metrics, over: Callable[[], bool]) ->
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def demands(catalog: Catalog, ends: Mapping[str, tuple[int, int]]) -> Demands:
+def demands(catalog: Catalog, ends: Mapping[str, tuple[int, int, int]]) -> Demands:
     """Every model's demand, in it that of its adapters, which run on its workers; `ends`: as of `Metrics.ends`."""
     found: dict[str, Demand] = {}
     for model in catalog:
         name = model.record.parent or model.name
         workers = tuple(Worker(each.url, each.uid, each.outstanding, each.loading) for each in model.endpoints)
-        before, (moved, cut) = found.get(name, Demand()), ends.get(model.name, (0, 0))
+        before, (moved, cut, paused) = found.get(name, Demand()), ends.get(model.name, (0, 0, 0))
         held = before.held + model.queue.sequences
-        found[name] = Demand(held, workers, before.moved + moved, before.cut + cut)
+        found[name] = Demand(held, workers, before.moved + moved, before.cut + cut, before.paused + paused)
     return found
 
 

@@ -64,6 +64,7 @@ class Metrics:
             "resumed_seconds", "Pause of responses until they went on, mostly at another worker.", "model", "reason"
         )
         self._cut = self._counter("cut", "Responses that ended in the middle.", "model", "reason")
+        self._pausing: dict[str, int] = {}
         self._held = self._histogram("held_seconds", "Time that requests waited for a worker, those that did.", "model")
 
     def watch(self, name: Watched, read: Callable[[], float]) -> None:
@@ -99,16 +100,20 @@ class Metrics:
         """A response that had begun could not be resumed."""
         self._cut.add((model, reason))
 
-    def ends(self) -> Mapping[str, tuple[int, int]]:
-        """By model: responses that went on at another worker, and those that ended in the middle."""
-        found: dict[str, tuple[int, int]] = {}
+    def pausing(self, model: str, more: int) -> None:
+        """So many more responses that have begun wait for a worker that goes on with them; -1: one fewer."""
+        self._pausing[model] = self._pausing.get(model, 0) + more
+
+    def ends(self) -> Mapping[str, tuple[int, int, int]]:
+        """By model: responses that went on at another worker, that ended in the middle, that wait to go on."""
+        found = {model: (0, 0, paused) for model, paused in self._pausing.items()}
         for (model, reason), pauses in self._resumed.by_labels.items():
             if reason != "reconnected":
-                moved, cut = found.get(model, (0, 0))
-                found[model] = moved + pauses.count, cut
+                moved, cut, paused = found.get(model, (0, 0, 0))
+                found[model] = moved + pauses.count, cut, paused
         for (model, _), count in self._cut.by_labels.items():
-            moved, cut = found.get(model, (0, 0))
-            found[model] = moved, cut + count
+            moved, cut, paused = found.get(model, (0, 0, 0))
+            found[model] = moved, cut + count, paused
         return found
 
     def retry(self, model: str, *, ejected: bool) -> None:

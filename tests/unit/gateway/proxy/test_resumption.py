@@ -208,6 +208,7 @@ async def test_a_worker_that_stops_hands_its_stream_over() -> None:
     assert scene.busy is not first
     assert scene.told["choices"] == [{"tokens": [1], "cached": 7, "ended": False}]
     assert b'resumed_seconds_count{model="m",reason="handed_over"}' not in scene.metrics.render()
+    assert scene.metrics.ends() == {"m": (0, 0, 1)}
     scene.busy.data_received(HEAD + chunk(unit(2)))
     assert b'resumed_seconds_count{model="m",reason="handed_over"} 1.0' in scene.metrics.render()
     assert first.url not in {each.url for each in scene.model.endpoints if each.failures}

@@ -76,4 +76,4 @@ def test_what_waits_for_an_adapter_waits_for_its_model() -> None:
 def test_what_became_of_an_adapters_responses_became_of_its_models() -> None:
     catalog = Catalog()
     catalog.update([ModelRecord("m", ("m",)), ModelRecord("sql", ("sql",), parent="m")])
-    assert demands(catalog, {"m": (3, 1), "sql": (2, 0)}) == {"m": Demand(moved=5, cut=1)}
+    assert demands(catalog, {"m": (3, 1, 0), "sql": (2, 0, 4)}) == {"m": Demand(moved=5, cut=1, paused=4)}

@@ -79,8 +79,13 @@ async def test_a_rollout_says_once_how_many_responses_moved(scene):
     scene.workers("new")
     await scene.look(11)
     assert await scene.look(2.9) == []
+    scene.ends["gateway-a"] = Demand(moved=4, paused=1)
+    assert await scene.look(3) == []
+    scene.ends["gateway-a"] = Demand(moved=5)
+    await scene.look(0)
+    assert await scene.look(2.9) == []
     await scene.look(0.1)
-    told = [("RolledOut", "1 worker replaced within 11 s: 8 responses were moved to others, none cut")]
+    told = [("RolledOut", "1 worker replaced within 17 s: 8 responses were moved to others, none cut")]
     assert await scene.look(60) == told
 
 
