@@ -137,7 +137,7 @@ bench: $(INSTALLED) native ## engine, gateway, operator and SDK against their ya
 	$(BIN)/python benchmarks/balance.py
 	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/clients/sdk.py
-	$(BIN)/python benchmarks/browser/page.py
+	$(BIN)/python benchmarks/clients/page.py
 	$(BIN)/python benchmarks/reconcile.py
 
 cluster: $(INSTALLED) ## bring up a Kubernetes of one node here; KUBECONFIG is printed

@@ -12,6 +12,9 @@ async def test_a_newcomer_sees_in_the_page_what_the_model_of_the_quickstart_says
     assert f"or chat in a browser at {served.url}/" in served.log.read_text()
     page = (await look(url=served.url)).page
     await page.locator("select").select_option("smollm2")
+    await page.locator("#settings-button").click()
+    await page.locator("#set-temperature").fill("0")
+    await page.keyboard.press("Enter")
     await ask(page, "What is the capital of France?")
     prompt, answer = await shown(page)
     assert prompt == "What is the capital of France?"

@@ -1,7 +1,7 @@
 """The gateway's page in Chromium: its size, its first paint, its frames while 500 messages are scrolled and while four
 models stream side by side; and what a gateway with the page serves beside one without.
 
-    python benchmarks/browser/page.py [--loads 7] [--rounds 5] [--seconds 3] [--only page|gateway]
+    python benchmarks/clients/page.py [--loads 7] [--rounds 5] [--seconds 3] [--only page|gateway]
 
 The page is asked for by a browser without a cache each time, of a gateway as it is in a checkout. The gateways are
 compiled, as their image has them, and take turns; the ratio is the median of the rounds' own. Fails where a floor is
