@@ -24,7 +24,8 @@ class Fetcher:
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        """Empty until the process, which may be a fork of another, has begun."""
+        return self._log.read_text() if self._log.exists() else ""
 
     def wait_for(self, text: str) -> "Fetcher":
         """Returns when it has said so."""
