@@ -53,9 +53,12 @@ class Usages:
 
 
 def _samples(metrics: str) -> Iterator[tuple[str, dict[str, str], int]]:
+    """Family, labels and value; what is of neither a key nor a model, such as a scrape of these metrics, is left out."""
     for line in metrics.splitlines():
         if found := _SAMPLE.match(line):
-            yield found[1], {name: _unescaped(value) for name, value in _LABEL.findall(found[2])}, int(float(found[3]))
+            labels = {name: _unescaped(value) for name, value in _LABEL.findall(found[2])}
+            if labels.get("key") or labels.get("model"):
+                yield found[1], labels, int(float(found[3]))
 
 
 def _unescaped(value: str) -> str:

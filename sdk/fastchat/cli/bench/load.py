@@ -8,7 +8,6 @@ import time
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import httpx
@@ -53,7 +52,7 @@ class Timed:
 
     began: float
     ended: float = 0.0
-    events: "array[float]" = field(default_factory=partial(array, "d"))
+    events: "array[float]" = field(default_factory=lambda: array("d"))
     """When each event with text came."""
     prompt_tokens: int = 0
     completion_tokens: int = 0

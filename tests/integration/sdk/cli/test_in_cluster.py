@@ -14,6 +14,7 @@ from support.eventually import PATIENCE_SECONDS, eventually
 from support.gateways import GatewayProcess
 from support.tools.terminal import Terminal
 
+from fastchat.cli import connection
 from fastchat.cli.main import main
 
 from .scripted import Scripted
@@ -70,6 +71,8 @@ def gateway(address: str, apply: Callable[..., None]) -> Iterator[Scripted]:
             "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
         },
     )
+    with connection.server(None, None, NAMESPACE).http() as http:  # the API server hears of endpoints a little later
+        eventually(lambda: http.get("/v1/models").status_code == 200)
     yield scripted
     server.should_exit = True
     thread.join(PATIENCE_SECONDS)
@@ -91,7 +94,10 @@ def test_a_chat_streams_through_the_api_server_and_ctrl_c_reaches_the_gateway(
     assert chat.ends()[0] == 0
 
 
-def test_a_namespace_without_a_gateway_is_told(apply: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_namespace_without_a_gateway_is_told(
+    apply: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
     assert main(["ask", "Hello!", "-n", "nowhere", "-m", "m"]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
@@ -120,7 +126,7 @@ def test_usage_is_that_of_all_gateways_of_a_namespace(
         in_cluster = capsys.readouterr().out
         assert main(["keys", "usage", "--url", url]) == 0
         assert capsys.readouterr().out == in_cluster
-        assert in_cluster.splitlines()[-1].split() == ["alice", "2", "0", "0", "0"]
+        assert in_cluster.splitlines()[-1].split() == ["alice", "2", "2", "0", "0"]
         monkeypatch.setenv("FASTCHAT_INTERNAL_TOKEN", "")
         assert main(["keys", "usage", "--url", url]) == 1
         assert "set FASTCHAT_INTERNAL_TOKEN to the gateway's" in capsys.readouterr().err

@@ -7,6 +7,7 @@ METRICS = """
 fastchat_gateway_requests_total{key="alice",model="m",outcome="ok",route="/v1/models",status="200"} 3.0
 fastchat_gateway_requests_total{key="alice",model="m",outcome="server_error",route="x",status="503"} 2.0
 fastchat_gateway_requests_total{key="",model="m",outcome="client_error",route="x",status="401"} 1.0
+fastchat_gateway_requests_total{key="",model="",outcome="ok",route="/metrics",status="200"} 9.0
 fastchat_gateway_tokens_total{direction="in",key="alice",model="m"} 1e+06
 fastchat_gateway_tokens_total{direction="out",key="b\\"}, \\\\",model="m"} 7.0
 fastchat_gateway_requests_created{key="alice"} 1.7e+09
