@@ -23,11 +23,11 @@ from fastchat_worker.http.refusal import body_of
 from fastchat_worker.serving.service import Service
 
 logger = logging.getLogger(__name__)
+build_types()  # with the import, as torch is: a worker has them before it listens
 
 
 def create_app(service: Service) -> FastAPI:
     """The routes of a worker over one service; the design page has the contract that they keep."""
-    build_types()
     app = FastAPI(title="FastChat worker", version=version(), docs_url=None, redoc_url=None, redirect_slashes=False)
     openapi.describe(app)
     _add_errors(app)
