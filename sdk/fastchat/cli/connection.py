@@ -17,7 +17,14 @@ import httpx
 from fastchat._client.clients import Client
 from fastchat._client.settings import Settings, resolve
 from fastchat.cli.errors import CommandError
-from fastchat.errors import APIConnectionError, APIStatusError, APITimeoutError, AuthenticationError, NotFoundError
+from fastchat.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 
 if TYPE_CHECKING:
     from fastchat._kube.access import Access
@@ -135,10 +142,19 @@ def remedied() -> Iterator[None]:
         raise CommandError(_without_python(error.message) + ("" if begun else f" If not, {_WHERE}.")) from error
     except AuthenticationError as error:
         raise CommandError(f"{_without_python(error.message)} Give it with --api-key or FASTCHAT_API_KEY.") from error
-    except NotFoundError as error:
-        raise CommandError(f"{error.message.rstrip('.')}; `fastchat chat` and its /model list what is there") from error
     except APIStatusError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(f"{error}{_remedy(error)}") from error
+
+
+def _remedy(error: APIStatusError) -> str:
+    """What to do about a refusal, where the server's words do not say it: the API server knows no gateways."""
+    if isinstance(error, NotFoundError) and "services " in error.message:
+        return "; a namespace gets its gateway with its first ModelDeployment (fastchat deploy)"
+    if "no endpoints available" in error.message:
+        return "; no gateway is ready there: fastchat doctor tells why"
+    if isinstance(error, PermissionDeniedError) and "services/proxy" in error.message:
+        return "; who has the ClusterRole edit may, and kubectl port-forward with --url is another way"
+    return ""
 
 
 def _without_python(message: str) -> str:

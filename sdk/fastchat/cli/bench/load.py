@@ -124,6 +124,7 @@ def _take(event: str, now: float, timed: Timed) -> None:
 
 def _message(body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
+        said = json.loads(body)
+        return str(said.get("message") or said["error"]["message"])
+    except (ValueError, LookupError, TypeError, AttributeError):
         return body.decode(errors="replace")[:100]

@@ -102,6 +102,17 @@ def test_a_namespace_without_a_gateway_is_told(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert 'services "fastchat-gateway" not found' in err
+    assert "a namespace gets its gateway with its first ModelDeployment" in err
+
+
+def test_who_may_not_reach_gateways_is_told_who_may(
+    api_server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig_for("nobody")))
+    assert main(["bench", "-n", NAMESPACE]) == 1
+    err = capsys.readouterr().err
+    assert 'cannot get resource "services/proxy"' in err
+    assert "who has the ClusterRole edit may" in err
 
 
 def test_usage_is_that_of_all_gateways_of_a_namespace(
