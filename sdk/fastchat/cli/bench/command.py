@@ -62,6 +62,7 @@ def bench(
     Ends with 1 where a request failed.
     """
     import asyncio
+    import signal
 
     from fastchat.cli import connection
     from fastchat.cli.bench.figures import figures
@@ -80,6 +81,7 @@ def bench(
         name = connection.choose_model(client, "Generate", model)
     count = requests or (None if seconds else 10 * concurrency)
     load = Load(name, concurrency, count, seconds, max_tokens=max_tokens, settings=given.settings)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the bar hides the cursor until it has ended
     streams = asyncio.run(_send(server, load, prompt_tokens))
     result = figures(streams)
     _tell(server, load, result, as_json=as_json)

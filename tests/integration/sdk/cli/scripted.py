@@ -12,17 +12,19 @@ from starlette.routing import Route
 
 
 class Scripted:
-    """Answers each chat with these deltas; `endless`: it then goes on for as long as somebody listens.
+    """Answers each chat with these deltas, and endless ones then go on for as long as somebody listens.
 
-    fails_after: it answers so many chats, then none.
+    endless_after: so many chats end before those; None: all do. fails_after: it answers so many chats, then none.
     """
 
-    def __init__(self, *deltas: dict[str, Any], endless: bool = False, fails_after: int | None = None) -> None:
+    def __init__(
+        self, *deltas: dict[str, Any], endless_after: int | None = None, fails_after: int | None = None
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.left = 0
         self._deltas = deltas
-        self._endless = endless
+        self._endless_after = endless_after
         self._fails_after = fails_after
         self.app = Starlette(
             routes=[
@@ -39,17 +41,21 @@ class Scripted:
         self.headers.append(dict(request.headers))
         if self._fails_after is not None and len(self.requests) > self._fails_after:
             return JSONResponse({"error": {"message": "it failed"}}, status_code=500)
-        return StreamingResponse(self._events(), media_type="text/event-stream")
+        return StreamingResponse(self._events(self._is_endless), media_type="text/event-stream")
 
-    async def _events(self) -> AsyncIterator[bytes]:
+    @property
+    def _is_endless(self) -> bool:
+        return self._endless_after is not None and len(self.requests) > self._endless_after
+
+    async def _events(self, endless: bool) -> AsyncIterator[bytes]:
         try:
             for delta in self._deltas:
                 yield _event(delta)
-            while self._endless:
+            while endless:
                 yield _event({"content": "and "})
                 await asyncio.sleep(0.05)
         finally:
-            self.left += self._endless
+            self.left += endless
         yield _event({}, "stop")
         yield b"data: [DONE]\n\n"
 

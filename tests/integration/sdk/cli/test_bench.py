@@ -27,6 +27,15 @@ def test_a_load_is_told_in_tables_with_a_bar_while_it_goes_on(terminal: Callable
     assert "time to first token" in said
 
 
+def test_ctrl_c_ends_it_and_shows_the_cursor_again(terminal: Callable[..., Terminal], serve: Serve) -> None:
+    bench = terminal("bench", serve(Scripted(endless_after=2).app), "--requests", "6", "-c", "1")
+    bench.says("1/6")
+    bench.presses("ctrl-c")
+    code, said = bench.ends()
+    assert (code, "Traceback" in said) == (130, False)
+    assert said.rpartition("\x1b[?25")[2].startswith("h")
+
+
 def test_its_figures_are_those_of_what_was_sent(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "bench.png"
     done = run("bench", "--json", "--set", "temperature=0", "--plot", str(picture), *SHORT)

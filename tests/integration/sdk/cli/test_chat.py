@@ -69,7 +69,7 @@ def test_several_lines_are_one_question(terminal: Start, serve: Serve) -> None:
 
 
 def test_ctrl_c_stops_the_answer_at_the_server_and_not_the_program(terminal: Start, serve: Serve) -> None:
-    scripted = Scripted(endless=True)
+    scripted = Scripted(endless_after=0)
     chat = terminal("chat", "--url", serve(scripted.app))
     chat.says(">>> ")
     chat.types("Count.")

@@ -50,7 +50,7 @@ def apply(api_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 @pytest.fixture
 def gateway(address: str, apply: Callable[..., None]) -> Iterator[Scripted]:
     """What the namespace's Service leads to."""
-    scripted, listener = Scripted(endless=True), socket.create_server((address, 0))
+    scripted, listener = Scripted(endless_after=0), socket.create_server((address, 0))
     server = uvicorn.Server(uvicorn.Config(scripted.app, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
