@@ -53,7 +53,7 @@ class Usages:
 
 
 def _samples(metrics: str) -> Iterator[tuple[str, dict[str, str], int]]:
-    """Family, labels and value; what is of neither a key nor a model, such as a scrape of these metrics, is left out."""
+    """Family, labels and value; without what is of neither a key nor a model, such as a scrape of these metrics."""
     for line in metrics.splitlines():
         if found := _SAMPLE.match(line):
             labels = {name: _unescaped(value) for name, value in _LABEL.findall(found[2])}
