@@ -121,6 +121,9 @@ def test_the_quickstarts_commands_reach_a_first_answer(typed):
 
     eventually(answered)
     assert "chat.completion" in answers[-1]
+    page, _ = typed("curl --silent --show-error --include http://localhost:8000/").communicate(timeout=60)
+    assert "content-security-policy" in page.lower()
+    assert "<title>" in page
 
 
 def test_the_sdk_talks_to_both_models_from_a_pod(team):
