@@ -32,7 +32,7 @@ WORKERS, AT_ONCE = (3, 60) if STREAMS > 100 else (2, 12)
 SHORT, LONGEST = 32, 64
 PATIENCE = 300
 """Seconds: so many streams at once take their time where others compute too."""
-MOST_SECONDS = 540
+MOST_SECONDS = 1200
 PATIENCE_SECONDS = 2.0
 FAULTS = {"frozen": freeze, "killed": kill, "handed over": stop}
 TEMPLATE = """{% if tools %}<|im_start|>system
