@@ -19,6 +19,8 @@ class Script:
     error: tuple[int, dict[str, Any]] | None = None
     pauses: bool = False
     """It says half of it, and the rest once `ScriptedModel.go_on` is set."""
+    breaks: bool = False
+    """It says half of it, and its worker is lost."""
     piece: int = 11
     """Characters of an event."""
 
@@ -43,6 +45,10 @@ class ScriptedModel:
         for number, delta in enumerate(_deltas(script)):
             if script.pauses and number == 2:
                 await self.go_on.wait()
+            if script.breaks and number == 2:
+                await connection.writer.drain()
+                connection.reset()
+                return
             await connection.chunk(_event(asked["model"], choices=[{"index": 0, "delta": delta}]))
         ending = "tool_calls" if script.calls else "stop"
         await connection.chunk(_event(asked["model"], choices=[{"index": 0, "delta": {}, "finish_reason": ending}]))

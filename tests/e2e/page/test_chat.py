@@ -1,12 +1,16 @@
 """One chat on the page, by mouse and by keyboard."""
 
 import json
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
+from support.gateways import serving
+
+from fastchat_gateway.settings import Settings
 
 from .conftest import MODELS, Hand, Keyboard, Look, World, ask, idle, shown
-from .model import Script
+from .model import Script, start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -214,3 +218,36 @@ async def test_a_screen_reader_is_told_sentences_and_not_every_token(page: Page,
     said = await page.evaluate("window.said")
     assert 1 <= len(said) < 20
     assert said[-1].endswith("A sentence of some words.")
+
+
+async def test_what_came_of_a_response_that_breaks_stays_beside_the_error(page: Page, world: World) -> None:
+    world.model.scripts["break"] = Script("First half and second half", breaks=True, piece=10)
+    await ask(page, "break")
+    assert await shown(page) == ["break", "First half"]
+    await expect(page.locator(".note.error")).not_to_be_empty()
+    world.model.scripts["break"] = Script("whole")
+    await page.get_by_label("Regenerate response").click()
+    await idle(page)
+    assert await shown(page) == ["break", "whole"]
+
+
+async def test_a_request_that_is_held_says_what_it_waits_for(look: Look, world: World) -> None:
+    sleeping = await start(world.model, "sleepy")
+    sleeping.ready_status = 503
+    settings: dict[str, Any] = {
+        "workers": (sleeping.url,),
+        "poll_seconds": 0.1,
+        "comment_seconds": 0.1,
+        "grace_period_seconds": 0.1,
+    }
+    async with serving(Settings(**settings, access_log=False)) as (url, _):
+        page = (await look(url=url)).page
+        await page.locator("select option").wait_for(state="attached")
+        await page.locator("#composer-input").fill("hello")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".note")).to_have_text(["", "Waiting for a worker to start…"])
+        sleeping.ready_status = 200
+        await idle(page)
+        assert await shown(page) == ["hello", "sleepy heard: hello"]
+        await page.goto("about:blank")
+    await sleeping.kill()
