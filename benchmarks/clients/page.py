@@ -64,7 +64,7 @@ FRAMES = """() => {
 def show_size() -> bool:
     bodies = [file.body for file in read_files().values()]
     whole, packed = (sum(map(len, each)) / 1000 for each in (bodies, map(gzip.compress, bodies)))
-    print(f"size                    {whole:.0f} kB in {len(bodies)} files, {packed:.0f} kB compressed", flush=True)
+    print(f"{'size':26}{whole:.0f} kB in {len(bodies)} files, {packed:.0f} kB compressed", flush=True)
     return whole < 200
 
 
@@ -85,7 +85,7 @@ async def show_first_paint(browser: Browser, url: str, loads: int) -> bool:
         listed.append(await page.evaluate("performance.now()"))
         painted.append(await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
         await context.close()
-    print(f"first paint             {spread(painted)} ms, models listed {spread(listed)} ms", flush=True)
+    print(f"{'first paint':26}{spread(painted)} ms, models listed {spread(listed)} ms", flush=True)
     return statistics.median(painted) < 1000
 
 
@@ -122,7 +122,7 @@ def show_frames(name: str, frames: Sequence[float], about: str) -> bool:
     late = sum(each > 50 for each in frames) / len(frames)
     p95 = sorted(frames)[int(len(frames) * 0.95)]
     figures = f"median {statistics.median(frames):.1f} ms, p95 {p95:.1f}, longest {max(frames):.0f}"
-    print(f"{name:24}{len(frames)} frames: {figures}, later than 50 ms: {late:.1%}; {about}", flush=True)
+    print(f"{name:26}{len(frames)} frames: {figures}, later than 50 ms: {late:.1%}; {about}", flush=True)
     return late < 0.05
 
 

@@ -65,11 +65,11 @@ async def test_names_are_hidden_until_the_vote(page: Page, hand: Hand, world) ->
     await hand.use(page.locator("#blind-button"))
     await expect(page.locator("#blind-button")).to_have_attribute("aria-pressed", "true")
     await ask(page, "who")
-    said = await page.locator("#columns").inner_text()
+    said = await page.locator("#columns").text_content()
     assert not any(name in said for name in MODELS)
-    assert await page.locator(".hidden-name").all_inner_texts() == ["Model A", "Model B"]
+    assert await page.locator(".hidden-name").all_text_contents() == ["Model A", "Model B"]
     asked = {each["model"] for each in world.model.requests[-2:]}
     assert len(asked) == 2
     await hand.use(page.get_by_label("Model A is better"))
-    assert set(await page.locator(".assistant .speaker").all_inner_texts()) == asked
+    assert set(await page.locator(".assistant .speaker").all_text_contents()) == asked
     assert json.loads(await page.evaluate("localStorage['fastchat.votes']"))[0]["anony"] is True

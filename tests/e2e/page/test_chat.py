@@ -21,7 +21,7 @@ async def test_a_model_is_chosen_a_prompt_is_sent_and_its_cost_and_speed_are_tol
     await hand.use(page.locator("#send-button"))
     await idle(page)
     assert await shown(page) == ["Hello there", "gamma heard: Hello there"]
-    assert "5 tokens in · 7 out · first after " in await page.locator(".figures:visible").inner_text()
+    assert "5 tokens in · 7 out · first after " in await page.locator(".figures:visible").text_content()
 
 
 async def test_all_models_that_generate_are_offered_in_the_gateways_order(page: Page) -> None:
@@ -51,7 +51,7 @@ async def test_a_response_is_shown_while_it_comes_and_can_be_stopped(page: Page,
         await hand.use(page.locator("#stop-button"))
     await idle(page)
     world.model.go_on.set()
-    assert "stopped" in await page.locator(".assistant .figures").inner_text()
+    assert "stopped" in await page.locator(".assistant .figures").text_content()
     await ask(page, "again")
     assert [each["content"] for each in world.model.requests[-1]["messages"]] == ["slow", "First half", "again"]
 
@@ -114,11 +114,15 @@ async def test_reasoning_and_tool_calls_are_folded_until_they_are_opened(page: P
     world.model.scripts["think"] = Script("Done.", reasoning="First this. Then that.", calls=calls)
     await ask(page, "think")
     folded = page.locator(".extras details")
-    assert await folded.locator("summary").all_inner_texts() == ["Reasoning", "Tool call: weather", "Tool call: broken"]
+    assert await folded.locator("summary").all_text_contents() == [
+        "Reasoning",
+        "Tool call: weather",
+        "Tool call: broken",
+    ]
     await expect(page.get_by_text("First this. Then that.")).to_be_hidden()
     for summary in await folded.locator("summary").all():
         await hand.use(summary)
-    assert await folded.locator(".folded").all_inner_texts() == [
+    assert await folded.locator(".folded").all_text_contents() == [
         "First this. Then that.",
         json.dumps({"city": "Paris"}, indent=2),
         '{"city"',
@@ -138,7 +142,7 @@ async def test_an_error_is_told_in_the_apis_words_with_what_to_do(
 ) -> None:
     world.model.scripts["bad"] = Script(error=(status, {"error": error}))
     await ask(page, "bad")
-    said = await page.locator(".note.error").inner_text()
+    said = await page.locator(".note.error").text_content()
     assert said.startswith(error["message"])
     assert remedy in said
 

@@ -91,7 +91,7 @@ async def test_all_of_them_as_names_of_models(look: Look, world: World) -> None:
         assert set(await page.locator("select option").all_text_contents()) >= {PAYLOADS[0], PAYLOADS[12]}
         await page.locator("select").select_option(PAYLOADS[12])
         await ask(page, "hello")
-        assert await page.locator(".assistant .speaker").inner_text() == PAYLOADS[12]
+        assert await page.locator(".assistant .speaker").text_content() == PAYLOADS[12]
         await _stays_quiet(page, ".text, .speaker, #chat-list")
         await page.locator("#to-operators").click()
         await expect(page.locator("#key-dialog")).to_be_visible()

@@ -90,12 +90,19 @@ export class ColumnView {
     this.chat.running();
     const { view } = this.#views.get(answer.id);
     const narrator = new Narrator();
-    const onUpdate = () => {
-      view.update({ running: true });
+    const update = () => {
+      view.update({ running: this.running });
       this.#follow();
       narrator.grow(answer.content);
     };
-    view.update({ running: true });
+    let frame = 0; // however many events come within one, the page is changed once
+    const onUpdate = () => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        if (this.running) update();
+      });
+    };
+    update();
     await generate(answer, { messages, settings, signal: this.#abort.signal, onUpdate });
     this.#abort = null;
     view.update();
