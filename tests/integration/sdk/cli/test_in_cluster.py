@@ -48,7 +48,7 @@ def apply(api_server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 @pytest.fixture
-def gateway(address: str, apply: Callable[..., None]) -> Iterator[Scripted]:
+def gateway(api_server, address: str, apply: Callable[..., None]) -> Iterator[Scripted]:
     """What the namespace's Service leads to."""
     scripted, listener = Scripted(endless_after=0), socket.create_server((address, 0))
     server = uvicorn.Server(uvicorn.Config(scripted.app, log_level="warning", timeout_graceful_shutdown=1))
@@ -56,9 +56,11 @@ def gateway(address: str, apply: Callable[..., None]) -> Iterator[Scripted]:
     thread.start()
     eventually(lambda: server.started)
     port = listener.getsockname()[1]
+    _pod(api_server, apply, "behind-the-service", address, port)
     meta = {"name": "fastchat-gateway", **HERE}
     ports = [{"name": "http", "port": 80, "targetPort": port}]
-    subset = {"addresses": [{"ip": address}], "ports": [{"name": "http", "port": port}]}
+    pod = {"kind": "Pod", "name": "behind-the-service", **HERE}
+    subset = {"addresses": [{"ip": address, "targetRef": pod}], "ports": [{"name": "http", "port": port}]}
     apply(
         {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}},
         {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": [subset]},
@@ -67,7 +69,7 @@ def gateway(address: str, apply: Callable[..., None]) -> Iterator[Scripted]:
             "kind": "EndpointSlice",
             "metadata": {**meta, "labels": {"kubernetes.io/service-name": "fastchat-gateway"}},
             "addressType": "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}, "targetRef": pod}],
             "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
         },
     )
@@ -132,7 +134,7 @@ def test_usage_is_that_of_all_gateways_of_a_namespace(
         eventually(lambda: httpx.get(f"{url}/health").status_code == 200, ignoring=(httpx.TransportError,))
         for _ in range(2):
             httpx.post(f"{url}/v1/chat/completions", headers={"x-api-key": key}, json={"model": "none", "messages": []})
-        _pod(api_server, apply, address, int(url.rpartition(":")[2]))
+        _pod(api_server, apply, "fastchat-gateway-0", address, int(url.rpartition(":")[2]))
         assert main(["keys", "usage", "-n", NAMESPACE]) == 0
         in_cluster = capsys.readouterr().out
         assert main(["keys", "usage", "--url", url]) == 0
@@ -146,9 +148,10 @@ def test_usage_is_that_of_all_gateways_of_a_namespace(
         gateway.popen.wait()
 
 
-def _pod(api_server, apply: Callable[..., None], address: str, port: int) -> None:
+def _pod(api_server, apply: Callable[..., None], name: str, address: str, port: int) -> None:
     """A pod of the gateway, as kubelet would report it, and the namespace's internal token."""
-    labels = {"app.kubernetes.io/managed-by": "fastchat-operator", "app.kubernetes.io/component": "gateway"}
+    is_gateway = {"app.kubernetes.io/managed-by": "fastchat-operator", "app.kubernetes.io/component": "gateway"}
+    labels = is_gateway if name == "fastchat-gateway-0" else {}
     container = {"name": "gateway", "image": "x", "ports": [{"name": "http", "containerPort": port}]}
     apply(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", **HERE}},
@@ -161,10 +164,10 @@ def _pod(api_server, apply: Callable[..., None], address: str, port: int) -> Non
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": "fastchat-gateway-0", **HERE, "labels": labels},
+            "metadata": {"name": name, **HERE, "labels": labels},
             "spec": {"containers": [container], "automountServiceAccountToken": False},
         },
     )
     status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
     patch = ("--subresource=status", "--type=merge", f"--patch={json.dumps(status)}")
-    api_server.kubectl("patch", "pod", "fastchat-gateway-0", f"--namespace={NAMESPACE}", *patch)
+    api_server.kubectl("patch", "pod", name, f"--namespace={NAMESPACE}", *patch)
