@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.compress, "identity": bytes}
-BODY = json.dumps({"model": "tiny", "prompt": "hello", "max_tokens": 2}).encode()
+BODY = json.dumps({"model": "tiny", "prompt": "hello", "max_tokens": 2, "ignore_eos": True}).encode()
 
 
 def post(worker, body: bytes, coding: str) -> httpx.Response:

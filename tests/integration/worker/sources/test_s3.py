@@ -255,7 +255,7 @@ def refusal(server, monkeypatch, tmp_path):
             else:
                 monkeypatch.setenv(name, value)
         with pytest.raises(LoadError) as refused:
-            s3.fetch(ModelSource.parse(source), tmp_path, lambda _: None)
+            s3.fetch(ModelSource.parse(source), tmp_path, lambda *_: None)
         return str(refused.value)
 
     return refusal
@@ -344,7 +344,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(refusal, server, tmp_p
         "set AWS_CA_BUNDLE to a file with that of its authority"
     )
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.certificate))
-    assert "config.json" in _files(s3.fetch(ModelSource.parse(f"s3://{BUCKET}/tiny"), tmp_path, lambda _: None).folder)
+    assert "config.json" in _files(s3.fetch(ModelSource.parse(f"s3://{BUCKET}/tiny"), tmp_path, lambda *_: None).folder)
     wire.close()
 
 

@@ -42,11 +42,15 @@ def test_who_waits_hears_what_the_holder_does(two):
     one, other = two
     heard: list[str] = []
     one.take()
-    tell = one.publishing(heard.append)
+
+    def hear(text: str, _far: object = None, /) -> None:
+        heard.append(text)
+
+    tell = one.publishing(hear)
     tell("downloading: 100 of 200 GB")
     tell("downloading: 2 of 2 GB")
     attempts = iter([False, True])
-    other.wait(lambda: next(attempts), heard.append)
+    other.wait(lambda: next(attempts), hear)
     assert heard == [
         "downloading: 100 of 200 GB",
         "downloading: 2 of 2 GB",
