@@ -109,7 +109,7 @@ def test_a_body_of_10_mb_is_too_large(http, chunked):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/chat/completions", 405), ("DELETE", "/v1/models", 405), ("GET", "/nothing", 404), ("POST", "/", 404)],
+    [("GET", "/v1/chat/completions", 405), ("DELETE", "/v1/models", 405), ("GET", "/nothing", 404), ("POST", "/", 405)],
 )
 def test_a_wrong_route_or_method_is_told(http, method, path, status):
     answer = http.request(method, path)
