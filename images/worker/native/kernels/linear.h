@@ -18,15 +18,13 @@ constexpr int chains(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
 
 template <int R>
 INLINE void multiply_float32(const float* x, long stride, const float* weights, int inputs, Floats out[R][2]) {
-  constexpr int line = 64 / sizeof(float);
+  constexpr int line = 64 / sizeof(float), kAhead = 96;  // lines: as long as memory takes, at its full speed
   constexpr int C = chains(R);
   Floats sums[C][R][2] = {};
   int k = 0;
   for (; k + C <= inputs; k += C, weights += C * kPanel) {
-    if (R <= 4) {
 #pragma GCC unroll 8
-      for (int c = 0; c < C * kPanel / line; c++) __builtin_prefetch(weights + line * (32 + c));
-    }
+    for (int c = 0; c < C * kPanel / line; c++) __builtin_prefetch(weights + line * (kAhead + c));
 #pragma GCC unroll 4
     for (int c = 0; c < C; c++) {
       const Floats w0 = load(weights + c * kPanel), w1 = load(weights + c * kPanel + kWidth);
