@@ -30,7 +30,7 @@ from fastchat_worker.engine.selection.executor import select
 ROOT = Path(__file__).parents[1]
 PAGES = {
     "chosen-on": ("architecture/overview.md", "architecture/worker.md", "modeldeployment.md", "worker.md"),
-    "held-out": ("agents.md", "security.md", "structured-outputs.md"),
+    "held-out": ("agents.md", "security.md", "guides/structured-outputs.md"),
 }
 OURS = {"float32": "none", "bfloat16": "none", "int8": "int8", "int4": "int4"}
 LLAMA = ("F32", "Q8_0", "Q4_K_M")
