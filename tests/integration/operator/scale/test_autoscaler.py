@@ -1,15 +1,12 @@
 """The autoscaler before a real API server, on the word of real gateways with real requests."""
 
-import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from cluster.skips import or_skip
-from cluster.tools import packages
-from integration.operator.pods import Gateway, Worker, network, place, until
+from integration.operator.pods import Gateway, Worker, place, until
 from integration.operator.team import model
 from support.eventually import eventually
 
@@ -19,15 +16,6 @@ from fastchat.v1alpha1.deployment import ModelDeployment
 from fastchat_operator.kube.api import Api
 from fastchat_operator.reconcile.applier import rescale
 from fastchat_operator.scale.autoscaler import COST
-
-
-@pytest.fixture(scope="module")
-def addresses():
-    if os.geteuid():
-        pytest.skip("pods need addresses of their own, which root adds with `ip`")
-    with or_skip():
-        packages.require(packages.NETWORK)
-    yield from network()
 
 
 @pytest.fixture

