@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cluster.tools import packages
 from support.eventually import eventually
 from support.pages.blocks import QUICKSTARTS, ROOT, Block, blocks, commands
 
@@ -52,6 +53,7 @@ def checkout() -> Path:
 
 
 def run(block: Block) -> str:
+    packages.require_named(block.text)
     command = [sys.executable, "-"] if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "FASTCHAT_"))}
     done = subprocess.run(

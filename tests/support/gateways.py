@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from fastchat import demand
+from fastchat.demand import Demand
 from fastchat_gateway.app import build
 from fastchat_gateway.server.server import Server
 from fastchat_gateway.settings import Settings
@@ -98,6 +100,13 @@ class Running:
             if family == name and all(f'{k}="{v}"' in key for k, v in labels.items()):
                 return float(value)
         return 0.0
+
+    async def demand(self, model: str, token: bytes) -> Demand:
+        """What it tells of a model now."""
+        headers = {"Authorization": f"Bearer {token.decode()}"}
+        async with self.client.stream("GET", demand.PATH, headers=headers) as answer:
+            line = await anext(answer.aiter_lines())
+        return demand.decode(line.encode())[model]
 
     async def reaches(self, value: float, name: str, **labels: str) -> None:
         """Returns when a value of /metrics is this one."""

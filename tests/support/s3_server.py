@@ -17,6 +17,9 @@ from support.eventually import eventually
 from support.ports import free_port, listens
 
 BUCKET = "models"
+UNLIMITED = 1e12
+UNHURRIED = 1e6
+"""Bytes per second: while a model comes as slowly another process begins, on any machine."""
 
 
 class S3Server:
@@ -97,7 +100,7 @@ class Wire:
     tls: what those who connect see of it.
     """
 
-    def __init__(self, target: int, rate: float = 1e12, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: int, rate: float = UNLIMITED, tls: ssl.SSLContext | None = None) -> None:
         self.target, self.rate, self._tls = target, rate, tls
         self.passed = 0
         self._passing = threading.Lock()

@@ -14,7 +14,6 @@ from cluster.client import kubectl
 from cluster.control_plane import audit, commands
 from cluster.control_plane.pki import ADMIN_GROUP, Authority, write_secret
 from cluster.control_plane.process import Process
-from cluster.tools import packages
 from cluster.tools.binaries import api_server_tools
 
 START_SECONDS = 180
@@ -38,7 +37,6 @@ class ApiServer:
         Raises:
             UnavailableError: the binaries can neither be found nor built here.
         """
-        packages.require(packages.API_SERVER)
         tools = api_server_tools()
         etcd_port, peer_port, port = free_ports(3)
         self.url = f"https://127.0.0.1:{port}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.tools import packages
+
 ADMIN_GROUP = "system:masters"
 
 
@@ -27,6 +29,8 @@ class Authority:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Raises UnavailableError where openssl is neither there nor to be installed."""
+        packages.require(packages.CERTIFICATES)
         folder.mkdir(parents=True)
         self._folder = folder
         self._own = _make_pair(folder, "ca", "/CN=fastchat-test", ["basicConstraints=critical,CA:TRUE"])

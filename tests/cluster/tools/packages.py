@@ -16,10 +16,10 @@ from pathlib import Path
 from cluster.tools.binaries import UnavailableError, cache, locked, say
 
 # What is looked for, and the package that has it.
-API_SERVER = {"openssl": "openssl"}
+CERTIFICATES = {"openssl": "openssl"}
 NETWORK = {"ip": "iproute2"}
 CLUSTER = {
-    **API_SERVER,
+    **CERTIFICATES,
     **NETWORK,
     "containerd": "containerd",
     "ctr": "containerd",
@@ -82,6 +82,16 @@ def require(wanted: dict[str, str]) -> None:
     if _missing(wanted):
         looked_for = _list(program for program in wanted if not _here(program))
         raise UnavailableError(f"{_list(_missing(wanted))} is installed, and {looked_for} is not there")
+
+
+def require_named(script: str) -> None:
+    """Install what a script of shell names of all this.
+
+    Raises:
+        UnavailableError: as `require`.
+    """
+    words = set(re.findall(r"[\w./+-]+", script))
+    require({program: package for program, package in every().items() if program in words})
 
 
 def remove(packages: Iterable[str]) -> list[str]:

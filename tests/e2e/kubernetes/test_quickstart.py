@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cluster.tools import packages
 from support.eventually import eventually
 from support.pages.blocks import commands
 from support.ports import free_port
@@ -85,6 +86,7 @@ def typed(team, tmp_path):
     started = []
 
     def start(text: str) -> "subprocess.Popen[str]":
+        packages.require_named(text)
         command = ["bash", "-euo", "pipefail", "-c", text.replace("8000", port)]
         started.append(
             subprocess.Popen(

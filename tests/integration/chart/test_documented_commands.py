@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cluster.tools import packages
 from support.pages.blocks import QUICKSTARTS, ROOT, commands, write_files
 
 PAGES = [page for page in QUICKSTARTS if commands(page, "api server")]
@@ -30,6 +31,7 @@ def shell(checkout, helm, api_server, release):
     )
 
     def run(text: str) -> str:
+        packages.require_named(text)
         command = ["bash", "-euo", "pipefail", "-c", text]
         done = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from integration.resuming.faults import TOKEN
 from support.eventually import eventually_async
 from support.gateways import Running, serving
 from support.models.small import save_small
@@ -48,6 +49,7 @@ async def start_gateway() -> AsyncIterator[Callable[..., object]]:
                 grace_period_seconds=0.1,
                 access_log=False,
                 open_metrics=True,
+                internal_token=TOKEN,
             )
             url, server = await stack.enter_async_context(serving(settings))
             client = httpx.AsyncClient(base_url=url, timeout=300, verify=False, trust_env=False, limits=UNLIMITED)

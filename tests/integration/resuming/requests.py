@@ -84,6 +84,11 @@ class Received:
     longest_pause: float = 0.0
     text: str = ""
 
+    @property
+    def parts(self) -> int:
+        """Of a stream so far, by the comments that say which tokens each is of."""
+        return self.text.count("\n\n:t")
+
 
 async def ask(
     client: httpx.AsyncClient,

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from integration.resuming.faults import busiest, freeze, kill, stop
+from integration.resuming.faults import busiest, each_went_on, freeze, kill, stop
 from integration.resuming.requests import KINDS, Received, ask, chat, check_equal
 from product.floors import assert_floor
 from support.eventually import eventually_async
@@ -33,23 +33,18 @@ class Traffic:
         """Until most streams have begun."""
 
         def most_begun() -> bool:
-            begun = [received.text.count("\n\n:t") >= parts for received in self.received.values()]
+            begun = [received.parts >= parts for received in self.received.values()]
             return sum(begun) > len(begun) / 2
 
         await eventually_async(most_begun)
         assert not all(task.done() for task in self._tasks)
 
-    async def each_went_on(self) -> None:
-        """Until each has more than now: what two workers fail without a token between ends there."""
-        parts = {key: received.text.count("\n\n:t") for key, received in self.received.items()}
-
-        def went_on() -> bool:
-            return all(
-                task.done() or self.received[key].text.count("\n\n:t") > count
-                for (key, count), task in zip(parts.items(), self._tasks, strict=True)
-            )
-
-        await eventually_async(went_on)
+    async def each_went_on(self, gateway: Running, lost: WorkerProcess) -> None:
+        """Until each has a part that another worker generated."""
+        tasks = dict(zip(self.received, self._tasks, strict=True))
+        await each_went_on(
+            gateway, lost, lambda: {key: self.received[key].parts for key in tasks if not tasks[key].done()}
+        )
         assert not all(task.done() for task in self._tasks)
 
     async def ended(self) -> dict[tuple[str, int], Received]:
@@ -89,7 +84,7 @@ async def test_streams_that_lose_two_workers_go_on_at_the_third(start_worker, st
     await traffic.under_way()
     kill(first := busiest(workers))
     workers.remove(first)
-    await traffic.each_went_on()
+    await traffic.each_went_on(gateway, first)
     kill(busiest(workers))
     check_all_equal(await traffic.ended(), expected)
 
@@ -113,7 +108,7 @@ async def test_a_worker_that_stops_with_long_streams_is_gone_at_once_and_another
     received = [Received() for _ in range(8)]
     long = {"long": chat(ignore_eos=True, max_tokens=LONG)}
     tasks = [asyncio.create_task(ask(gateway.client, "long", each, stream=True, kinds=long)) for each in received]
-    await eventually_async(lambda: all(each.text.count("\n\n:t") > 2 for each in received))
+    await eventually_async(lambda: all(each.parts > 2 for each in received))
     stopped = busiest(workers)
     taken = stopped.gauge("sequences_running")
     began = time.monotonic()
@@ -153,7 +148,7 @@ async def test_a_stream_is_never_made_of_two_models(start_worker, start_gateway,
     gateway: Running = await start_gateway(worker, other)
     received = [Received() for _ in range(4)]
     tasks = [asyncio.create_task(ask(gateway.client, "greedy", each, stream=True)) for each in received]
-    await eventually_async(lambda: all("\n\n:t" in each.text for each in received))
+    await eventually_async(lambda: all(each.parts for each in received))
     kill(worker)
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     cut = [error for error in ended if isinstance(error, AssertionError)]

@@ -15,7 +15,7 @@ from functools import partial
 
 import httpx
 import pytest
-from integration.resuming.faults import freeze, kill, stop, thaw
+from integration.resuming.faults import each_went_on, freeze, kill, stop, thaw
 from integration.resuming.requests import KINDS, TOKENS, Kind, Received, ask, chat, check_equal
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -89,10 +89,6 @@ class Stream:
         """By which its spans are found."""
         return {"traceparent": f"00-{self.number:032x}-{1:016x}-01"}
 
-    @property
-    def parts(self) -> int:
-        return self.received.text.count("\n\n:t")
-
 
 class Disturbed:
     """Clients that read one stream after the other, while one worker after the other goes."""
@@ -142,7 +138,9 @@ class Disturbed:
             worker = await asyncio.to_thread(self._a_busy_worker)
             self.faults.append((time.time_ns(), name))
             FAULTS[name](worker)
-            await self._each_went_on()
+            await each_went_on(
+                self._gateway, worker, lambda: {each: each.received.parts for each in self._under_way}, PATIENCE
+            )
             if name == "frozen":
                 thaw(worker)
             else:
@@ -161,16 +159,8 @@ class Disturbed:
         """Of a random stream."""
         await eventually_async(lambda: self._under_way)
         stream = self._random.choice(list(self._under_way))
-        parts = stream.parts + self._random.randint(1, SHORT // 2)
-        await eventually_async(lambda: stream not in self._under_way or stream.parts >= parts, PATIENCE)
-
-    async def _each_went_on(self) -> None:
-        """What two workers fail without a token between is given up, and rightly."""
-        parts = {stream: stream.parts for stream in self._under_way}
-        await eventually_async(
-            lambda: all(stream not in self._under_way or stream.parts > count + 1 for stream, count in parts.items()),
-            PATIENCE,
-        )
+        parts = stream.received.parts + self._random.randint(1, SHORT // 2)
+        await eventually_async(lambda: stream not in self._under_way or stream.received.parts >= parts, PATIENCE)
 
 
 def report(disturbed: Disturbed, pauses: dict[int, list[ReadableSpan]], seconds: float) -> Iterator[str]:

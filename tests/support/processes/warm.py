@@ -79,7 +79,8 @@ class WarmPython:
         return self._lasting(environment) == self._environment
 
     def start(self, program: Sequence[str], environment: Mapping[str, str], log: Path) -> ForkedProcess:
-        """Runs what `python PROGRAM…` runs, `-m NAME` or a file and its arguments, with its output in a file."""
+        """Runs what `python PROGRAM…` runs, `-m NAME` or a file and its arguments; the log has its output only."""
+        log.write_bytes(b"")
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(self._address)
         wanted = {"program": list(program), "environment": dict(environment), "log": str(log), "folder": os.getcwd()}

@@ -26,8 +26,12 @@ def started() -> Iterator[tuple[str, str]]:
     yield from ((word, ".ci/run") for word in COMMAND.findall((ROOT / ".ci/run").read_text()))
 
 
-def words(source: str) -> Iterator[tuple[str, int]]:
-    """First words of lists, words behind a prefix as in [*alone, "tar"], and the commands of shell scripts."""
+def words(source: str, *, printed: bool = True) -> Iterator[tuple[str, int]]:
+    """First words of lists, words behind a prefix as in [*alone, "tar"], and the commands of shell scripts.
+
+    printed: those of texts too that may only be compared with what is said.
+    """
+    script = r"^set -e|&& |^curl " if printed else r"^set -e|&& "
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.List(elts=[_, _, *_] as elements) | ast.Assign(value=ast.Tuple(elts=[_, _, *_] as elements)):
@@ -36,12 +40,47 @@ def words(source: str) -> Iterator[tuple[str, int]]:
                 yield from ((head.value, head.lineno) for head in heads if _is_text(head))
             case ast.Call(func=ast.Attribute(attr="which"), args=[program]) if _is_text(program):
                 yield program.value, node.lineno
-            case ast.Constant(value=str(text)) if re.search(r"^set -e|&& |^curl ", text, re.M):
+            case ast.Constant(value=str(text)) if re.search(script, text, re.M):
                 yield from ((word, node.lineno) for word in COMMAND.findall(text))
+
+
+@cache
+def named(file: Path) -> frozenset[str]:
+    """What a file starts, but for what may only be compared with what is said."""
+    return frozenset(word for word, _ in words(file.read_text(), printed=False))
 
 
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@cache
+def imported(file: Path) -> frozenset[Path]:
+    """A file of the tests, what it and its conftests import of them, and so on."""
+    found, left = {file}, [file]
+    while left:
+        new = {path for path in _imports(left.pop()) if path.exists()} - found
+        found |= new
+        left += new
+    return frozenset(found)
+
+
+@cache
+def _imports(file: Path) -> frozenset[Path]:
+    tests = ROOT / "tests"
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.ImportFrom(module=str(module), names=parts, level=0):
+                names |= {module, *(f"{module}.{part.name}" for part in parts)}
+            case ast.Import(names=parts):
+                names |= {part.name for part in parts}
+            case ast.arg(arg="local_cluster"):  # a fixture that every test can have
+                names.add("cluster.fixtures")
+    modules = {tests / f"{name.replace('.', '/')}.py" for name in names}
+    return frozenset(
+        modules | {folder / "conftest.py" for folder in file.parents if tests in (folder, *folder.parents)}
+    )
 
 
 @cache
@@ -73,6 +112,16 @@ def _debian() -> None:
 
 def test_every_program_that_is_started_is_of_a_package_that_the_tests_install():
     assert undeclared(started()) == {}
+
+
+def test_whoever_starts_a_program_of_these_has_it_installed_first():
+    """He, or what he imports: no other test need have run before."""
+    for test in sorted(set((ROOT / "tests").rglob("test_*.py")) - {Path(__file__)}):
+        files = {file for file in imported(test) if file.name != "packages.py"}
+        wanted = {word for file in files for word in named(file)} & set(packages.every())
+        groups = {name for file in files for name in re.findall(r"require\(packages\.([A-Z]+)\)", file.read_text())}
+        installed = {program for name in groups for program in getattr(packages, name)}
+        assert wanted <= installed, test
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,7 @@ class Fetcher:
 
     @property
     def log(self) -> str:
-        """Empty until the process, which may be a fork of another, has begun."""
-        return self._log.read_text() if self._log.exists() else ""
+        return self._log.read_text()
 
     def wait_for(self, text: str) -> "Fetcher":
         """Returns when it has said so."""

