@@ -1,16 +1,19 @@
-"""Embeddings over HTTP beside sentence-transformers in this process, and clients together beside one by one.
+"""Embeddings over HTTP beside sentence-transformers and fastembed, and clients together beside one by one.
 
     python benchmarks/worker/embeddings.py [--sentences 1000] [--clients 64] [--rounds 3]
 
-all-MiniLM-L6-v2 in float32. Both sides have the same sentences, of 1 to 120 words, and take turns; each figure is the
-median of the rounds' own ratios. CPU is user and system time of all threads of who computes. Fails below a floor.
+all-MiniLM-L6-v2 in float32. All have the same sentences, of 1 to 120 words, and take turns; each figure is the median
+of the rounds' own ratios. sentence-transformers' `encode` runs in this process, fastembed (ONNX Runtime) in one of its
+own. CPU is user and system time of all threads of who computes. Fails below a floor.
 """
 
 import argparse
 import asyncio
+import json
 import random
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,14 +23,20 @@ from typing import Any
 
 import httpx
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from engines.environments import Environment
 from support.workers import MINILM, WorkerProcess
+from worker import onnx_model
 
 BATCH = 250
 """Sentences of one request; a client sends several requests at once."""
 TICKS = 100
-FLOORS = {"sentences": 1.0, "clients": 1.5}
+FLOORS = {"encode": 1.0, "fastembed": 1.0, "clients": 1.5}
+FASTEMBED = Environment("fastembed-0.9.1", ("fastembed==0.9.1", "onnxruntime==1.32.0", "onnx==1.23.2"))
+LONGEST = 256
+"""Tokens of a text, as sentence-transformers' configuration of the model has it."""
 
 
 def sentences(count: int) -> list[str]:
@@ -51,6 +60,33 @@ def measured(work: Callable[[], Any], cpu: Callable[[], float]) -> tuple[float, 
     began, used = time.monotonic(), cpu()
     work()
     return time.monotonic() - began, cpu() - used
+
+
+class FastEmbed:
+    """fastembed in a process of its own."""
+
+    def __init__(self, model: Path, texts: list[str], folder: Path) -> None:
+        installed = FASTEMBED.installed()
+        (onnx,) = installed.glob("lib/python3*/site-packages")
+        onnx_model.write(model, folder, LONGEST, onnx)
+        (folder / "sentences.json").write_text(json.dumps(texts))
+        program = str(Path(__file__).with_name("with_fastembed.py"))
+        command = [str(installed / "bin/python"), program, str(folder), str(folder / "sentences.json")]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin
+        assert self._process.stdout
+        self._asked, self._said = self._process.stdin, self._process.stdout
+        assert self._said.readline() == "ready\n"
+
+    def measured(self) -> tuple[float, float]:
+        """Seconds of the clock and of CPU for all sentences."""
+        self._asked.write("\n")
+        self._asked.flush()
+        clock, cpu = map(float, self._said.readline().split())
+        return clock, cpu
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
 
 
 async def embed(client: httpx.AsyncClient, texts: list[str]) -> None:
@@ -78,26 +114,32 @@ def ratio(name: str, ours: list[tuple[float, float]], theirs: list[tuple[float, 
     return max(clock, cpu)
 
 
-def compare(worker: WorkerProcess, options: argparse.Namespace) -> dict[str, float]:
+def compare(worker: WorkerProcess, options: argparse.Namespace, folder: Path) -> dict[str, float]:
     from sentence_transformers import SentenceTransformer
 
     from fastchat_worker.sources.files import locate
 
-    model = SentenceTransformer(str(locate(MINILM, Path(), print).folder), device="cpu")
+    path = locate(MINILM, Path(), print).folder
+    model = SentenceTransformer(str(path), device="cpu")
     texts = sentences(options.sentences)
+    fastembed = FastEmbed(path, texts, folder)
     singles = [[text] for text in texts[: 4 * options.clients]]
     parts = [texts[first : first + BATCH] for first in range(0, len(texts), BATCH)]
     cpu = lambda: cpu_of(worker.process.pid)  # noqa: E731
-    sides: dict[str, list[tuple[float, float]]] = {name: [] for name in ("http", "encode", "together", "alone")}
-    for _ in range(options.rounds + 1):  # the first warms up
-        sides["http"].append(measured(lambda: asyncio.run(at_once(worker.url, parts, 4)), cpu))
-        sides["encode"].append(measured(lambda: model.encode(texts, show_progress_bar=False), own_cpu))
-        sides["together"].append(measured(lambda: asyncio.run(at_once(worker.url, singles, options.clients)), cpu))
-        sides["alone"].append(measured(lambda: asyncio.run(at_once(worker.url, singles, 1)), cpu))
-    http, encode, together, alone = (side[1:] for side in sides.values())
+    runs: dict[str, Callable[[], tuple[float, float]]] = {
+        "http": lambda: measured(lambda: asyncio.run(at_once(worker.url, parts, 4)), cpu),
+        "encode": lambda: measured(lambda: model.encode(texts, show_progress_bar=False), own_cpu),
+        "fastembed": fastembed.measured,
+        "together": lambda: measured(lambda: asyncio.run(at_once(worker.url, singles, options.clients)), cpu),
+        "alone": lambda: measured(lambda: asyncio.run(at_once(worker.url, singles, 1)), cpu),
+    }
+    rounds = [{name: run() for name, run in runs.items()} for _ in range(options.rounds + 1)][1:]  # the first warms up
+    fastembed.close()
+    side = {name: [each[name] for each in rounds] for name in runs}
     return {
-        "sentences": ratio("HTTP beside encode", http, encode, len(texts)),
-        "clients": ratio(f"{options.clients} clients beside one by one", together, alone, len(singles)),
+        "encode": ratio("HTTP beside encode", side["http"], side["encode"], len(texts)),
+        "fastembed": ratio("HTTP beside fastembed", side["http"], side["fastembed"], len(texts)),
+        "clients": ratio(f"{options.clients} clients beside one by one", side["together"], side["alone"], len(singles)),
     }
 
 
@@ -111,7 +153,7 @@ def main() -> None:
         arguments = ("--model-name", "m", "--model-path", MINILM, "--task", "embed")
         worker = WorkerProcess(Path(folder), *arguments, fresh=True)
         try:
-            found = compare(worker.wait_ready(300), options)
+            found = compare(worker.wait_ready(300), options, Path(folder))
         finally:
             worker.stop()
     missed = [f"{name}: {found[name]:.2f}× is below {floor}×" for name, floor in FLOORS.items() if found[name] < floor]

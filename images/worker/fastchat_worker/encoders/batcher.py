@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,6 +26,15 @@ class NotFiniteError(Exception):
 class _Job:
     text: Text
     future: "Future[Vector]"
+
+
+def _length(job: _Job) -> int:
+    return len(job.text.tokens)
+
+
+def _padding_is_little(length: int, longest: int) -> bool:
+    """Of a text in a batch whose longest one has so many tokens."""
+    return longest <= length + length // 4 + 8
 
 
 class Batcher:
@@ -62,7 +72,7 @@ class Batcher:
             waiting, of_key = len(self._waiting), self._waiting.count(key) if key else 0
             if waiting and not has_room(self._max_waiting, waiting, of_key, len(jobs)):
                 raise QueueFullError
-            for job in sorted(jobs, key=lambda job: len(job.text.tokens)):  # alike lengths need little padding
+            for job in sorted(jobs, key=_length, reverse=True):
                 self._waiting.add(key, request, job)
             self._wake.notify()
         return [job.future for job in jobs]
@@ -76,16 +86,21 @@ class Batcher:
             self.encoded += len(batch)
 
     def _take(self) -> list[_Job]:
+        """The longest text of the request whose turn it is, and of each other one what is hardly shorter, by turns."""
+        lead = self._waiting.next
+        longest = _length(lead)
         batch: list[_Job] = []
-        longest = 0
-        while self._waiting:
-            text = self._waiting.next.text
-            longest = max(longest, len(text.tokens))
-            if batch and (longest * (len(batch) + 1) > self._budget or text.kind != batch[0].text.kind):
-                break
-            job = self._waiting.pop()
+
+        def alike(jobs: Sequence[_Job]) -> int | None:
+            at = bisect_left(jobs, -longest, key=lambda job: -_length(job))
+            fits = at < len(jobs) and _padding_is_little(_length(jobs[at]), longest)
+            return at if fits and jobs[at].text.kind == lead.text.kind else None
+
+        for job in self._waiting.take(alike):
             if job.future.set_running_or_notify_cancel():
                 batch.append(job)
+            if longest * (len(batch) + 1) > self._budget:
+                break
         return batch
 
     def _encode(self, batch: Sequence[_Job]) -> None:

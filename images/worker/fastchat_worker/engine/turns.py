@@ -1,7 +1,7 @@
 """A queue that is fair between keys, and between the requests of one."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -43,9 +43,33 @@ class Turns(Generic[T]):
     def pop(self) -> T:
         """Take out whose turn it is; its key and its request come last from here on."""
         key, requests = next(iter(self._keys.items()))
-        request, items = next(iter(requests.items()))
-        item = items.popleft()
-        del self._keys[key], requests[request]
+        return self._take_out(key, next(iter(requests)), 0)
+
+    def take(self, choose: Callable[[Sequence[T]], int | None]) -> Iterator[T]:
+        """Take out one after the other, by turns; `choose` says which of a request's, by its place in their order.
+
+        A request of which it says None is not asked again here, and keeps its turn.
+        """
+        passed: set[Hashable] = set()
+        while found := self._first(choose, passed):
+            yield self._take_out(*found)
+
+    def _first(
+        self, choose: Callable[[Sequence[T]], int | None], passed: set[Hashable]
+    ) -> tuple[str, Hashable, int] | None:
+        for key, requests in self._keys.items():
+            for request, items in requests.items():
+                if request not in passed:
+                    if (at := choose(items)) is not None:
+                        return key, request, at
+                    passed.add(request)
+        return None
+
+    def _take_out(self, key: str, request: Hashable, at: int) -> T:
+        requests = self._keys.pop(key)
+        items = requests.pop(request)
+        item = items[at]
+        del items[at]
         if items:
             requests[request] = items
         if requests:

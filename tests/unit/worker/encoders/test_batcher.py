@@ -1,6 +1,7 @@
 """Texts of all requests in turn, and what becomes of one that the model fails at."""
 
 import math
+import random
 import threading
 from collections.abc import Sequence
 
@@ -18,7 +19,10 @@ FAILS, NAN, INFINITE = 666, 777, 888
 
 
 class Scripted:
-    """Encodes a text as its first token, once it may begin, and remembers the batches."""
+    """Encodes a text as its first token, once it may begin, and remembers the batches and their padding.
+
+    computed: tokens, padding included.
+    """
 
     max_len = 8
     tokenizer = None
@@ -27,6 +31,7 @@ class Scripted:
         self.may_begin = threading.Event()
         self.batches: list[list[int]] = []
         self.broken = False
+        self.computed = 0
 
     @property
     def order(self) -> list[int]:
@@ -42,6 +47,7 @@ class Scripted:
         assert self.may_begin.wait(30)
         first = [text.tokens[0] for text in texts]
         self.batches.append(first)
+        self.computed += len(texts) * max(len(text.tokens) for text in texts)
         if FAILS in first or self.broken:
             raise RuntimeError("out of memory")
         numbers = {NAN: math.nan, INFINITE: math.inf}
@@ -109,4 +115,26 @@ def test_the_texts_of_a_request_are_encoded_by_length_and_returned_in_their_orde
     futures = batcher.submit([Text([1] * 3), Text([2]), Text([3] * 2)])
     encoder.may_begin.set()
     assert [future.result(30)[0] for future in futures] == [1, 2, 3]
-    assert encoder.order == [2, 3, 1]
+    assert encoder.order == [1, 3, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_requests_of_texts_of_all_lengths_need_little_padding_however_far_each_is(seed: int) -> None:
+    draw = random.Random(seed)
+    encoder = Scripted()
+    batcher = Batcher(encoder, budget=512, max_waiting=9999)
+    requests = [
+        [
+            Text([draw.randrange(500)] * (1 + int(draw.expovariate(1 / 20)) % 150))
+            for _ in range(draw.choice([1, 9, 200]))
+        ]
+        for _ in range(draw.randint(1, 30))
+    ]
+    futures = [(batcher.submit(texts, draw.choice("abc")), texts) for texts in requests]
+    encoder.may_begin.set()
+    for found, texts in futures:
+        assert [future.result(30)[0] for future in found] == [text.tokens[0] for text in texts]
+    tokens = sum(len(text.tokens) for texts in requests for text in texts)
+    count = sum(map(len, requests))
+    assert encoder.computed <= 1.25 * tokens + 8 * count
+    assert count < 1000 or encoder.computed < 1.2 * tokens

@@ -39,6 +39,15 @@ def test_what_is_dropped_has_no_turn() -> None:
     assert not turns
 
 
+def test_whoever_has_nothing_that_is_wanted_keeps_the_turn() -> None:
+    turns: Turns[int] = Turns()
+    for request, item in enumerate([1, 2, 4, 6, 3]):
+        turns.add("alice", request % 2, item)
+    first_even = lambda items: next((at for at, item in enumerate(items) if item % 2 == 0), None)  # noqa: E731
+    assert list(turns.take(first_even)) == [4, 2, 6]
+    assert [turns.pop(), turns.pop()] == [1, 3]
+
+
 def test_a_key_leaves_half_of_the_room_to_others() -> None:
     waiting = 0
     while has_room(256, waiting, waiting, 16):
