@@ -21,6 +21,8 @@ GATEWAY = tests/integration/gateway
 MACHINE = tests/e2e --ignore=tests/e2e/kubernetes
 REST = tests --ignore=tests/e2e $(addprefix --ignore=,$(WAITING) $(SERVING) $(GATEWAY))
 COMPILED = build/gateway
+# What benchmarks write, and the pictures of it.
+RESULTS = build/bench
 # What steps of a model are computed by; without a C++ compiler torch does it.
 NATIVE = images/worker/fastchat_worker/native/libfastchat_cpu.so
 # How a stream adds up to the whole, for every form of calls, marks of reasoning and kind of tokenizer.
@@ -127,18 +129,19 @@ gpu: $(INSTALLED) ## what needs a GPU: its tests, then our engine on it beside t
 	$(BIN)/pytest tests/integration/worker -m gpu -o cache_dir=.pytest_cache/gpu
 	$(BIN)/python benchmarks/engine.py --device cuda
 
-bench: $(INSTALLED) native ## engine, gateway, operator and SDK against their yardsticks
-	$(BIN)/python benchmarks/engine.py
+bench: $(INSTALLED) native ## engine, gateway, operator and SDK against their yardsticks; pictures in build/bench
+	$(BIN)/python benchmarks/engine.py --json $(RESULTS)/engine.json
 	$(BIN)/python benchmarks/grammar.py
 	$(BIN)/python benchmarks/prefixes.py
 	$(BIN)/python benchmarks/adapters.py
-	$(BIN)/python benchmarks/gateway.py
+	$(BIN)/python benchmarks/gateway.py --json $(RESULTS)/gateway.json
 	$(BIN)/python benchmarks/streams.py
 	$(BIN)/python benchmarks/balance.py
 	$(BIN)/python benchmarks/hostile.py
-	$(BIN)/python benchmarks/clients/sdk.py
+	$(BIN)/python benchmarks/clients/sdk.py --json $(RESULTS)/sdk.json
 	$(BIN)/python benchmarks/clients/page.py
 	$(BIN)/python benchmarks/reconcile.py
+	$(BIN)/python benchmarks/results/plots.py $(addprefix $(RESULTS)/,engine.json gateway.json sdk.json)
 
 cluster: $(INSTALLED) ## bring up a Kubernetes of one node here; KUBECONFIG is printed
 	$(CLUSTER) up

@@ -1,6 +1,6 @@
 """Our engine beside other people's, in one run: tokens per CPU-second and per second, time to first token.
 
-    python benchmarks/engine.py [--rounds 3] [--only llama,native,...] [--sizes 1 4 16] [--prompts 64 512]
+    python benchmarks/engine.py [--rounds 3] [--only llama,native,...] [--sizes 1 4 16] [--prompts 64 512] [--json FILE]
 
 All run SmolLM2-135M on the CPU, greedily, on the same prompts, with as many threads and new tokens: `model.generate` on
 one batch, transformers' continuous batching, llama.cpp, OpenVINO GenAI, and our engine with its executors and types of
@@ -20,14 +20,17 @@ and without CUDA graphs have the GPU to themselves, one after the other. --devic
 import argparse
 import os
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from engines.bandwidth import gigabytes_per_second
 from engines.contenders import KINDS, Contender, Kind, UnavailableError
-from engines.figures import Figures, some_prompts, take_turns
+from engines.figures import Figures, Table, some_prompts, take_turns
 from engines.gpu import compare
 from engines.models import PARAMETERS
 from engines.shapes import SHAPES
+from results.charts import Results, add_option, write
+from results.of_engines import FIRST_CPU, PER_CPU_SECOND, charts
 
 VOCABULARY = 49_152
 NEW = {64: 96, 512: 32}
@@ -60,6 +63,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, help="new tokens of each sequence, at least 2")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each engine")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each engine")
+    add_option(parser)
     args = parser.parse_args()
     if args.device != "cpu" or args.shape:
         compare(args)
@@ -71,6 +75,7 @@ def compare_on_cpu(args) -> None:
     args.only, args.sizes = args.only or ",".join(KINDS), args.sizes or (1, 4, 16)
     print(f"SmolLM2-135M, {args.threads} threads, {', '.join(cpu_flags())}")
     bandwidths: dict[str, float] = {}
+    table: Table = {}
     contenders = start(args)
     for length in args.prompts:
         for size in args.sizes:
@@ -78,10 +83,13 @@ def compare_on_cpu(args) -> None:
                 measure_bandwidths(args, bandwidths)
             tokens = args.tokens or NEW.get(length, 32)
             print(f"\n{size} × {length} tokens in, {tokens} new, {args.rounds} rounds")
-            figures = take_turns(contenders, some_prompts(size, length, VOCABULARY), tokens, args.rounds)
-            show(figures, size, bandwidths)
+            prompts = some_prompts(size, length, VOCABULARY)
+            table[length, size] = take_turns(contenders, prompts, tokens, args.rounds)
+            show(table[length, size], size, bandwidths)
     for contender in contenders.values():
         contender.close()
+    measured = f"{', '.join(cpu_flags())}; {args.threads} threads, {args.rounds} rounds in turn, {date.today()}"
+    write(args.json, Results(measured, charts("SmolLM2-135M", table, KINDS, PER_CPU_SECOND, FIRST_CPU)))
 
 
 def measure_bandwidths(args, best: dict[str, float]) -> None:

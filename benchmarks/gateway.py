@@ -1,6 +1,6 @@
 """Our gateway beside others and a bare proxy, in turn, before the same two simulated workers.
 
-    python benchmarks/gateway.py [--rounds 3] [--seconds 3]
+    python benchmarks/gateway.py [--rounds 3] [--seconds 3] [--json FILE]
 
 Ours has all on: API keys with every limit, metrics, access log (to /dev/null), holds and retries. It is measured as its
 image has it, compiled, and as it is in a checkout. CPU is user and system time of all threads of the server. Each ratio
@@ -11,6 +11,7 @@ missed. Takes about five minutes.
 import argparse
 import hashlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,10 +21,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import yardsticks
+from results.charts import Chart, Panel, Results, add_option, write
 from servers import compiled
 from servers.process import Process, free_port, started
 
@@ -211,11 +214,32 @@ def median_ratio(own: list[float], yardstick: list[float]) -> float:
     return statistics.median(one / other for one, other in zip(own, yardstick, strict=True))
 
 
+def charts(turns: dict[Figure, dict[str, list[Round]]]) -> list[Chart]:
+    """One of what counts answers, one of milliseconds."""
+    title, panels = "Gateways before two simulated workers", {True: [], False: []}
+    for figure, rounds in turns.items():
+        panels[figure.counts].append(panel(figure, rounds))
+    throughput = Chart("gateway-throughput", title, "answers per CPU-second", OURS, panels[True])
+    latency = Chart("gateway-latency", title, "milliseconds to the answer", OURS, panels[False], less_is_better=True)
+    return [chart for chart in (throughput, latency) if chart.panels]
+
+
+def panel(figure: Figure, turns: dict[str, list[Round]]) -> Panel:
+    """Medians, and the ratios to vllm-router and, where answers are counted, to the best other."""
+    found = {name: [turn.value for turn in rounds] for name, rounds in turns.items()}
+    ratios = {name: median_ratio(found[OURS], found[name]) for name in OTHERS}
+    best = min(ratios, key=ratios.__getitem__)
+    named = {RUST, best} if figure.counts else {RUST}
+    bars = {name: statistics.median(values) for name, values in found.items()}
+    return Panel(figure.title, bars, {name: ratio for name, ratio in ratios.items() if name in named})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--only", default="", help="figures whose title has this in it")
+    add_option(parser)
     args = parser.parse_args()
     with ExitStack() as stack:
         workers = stack.enter_context(simulators(2))
@@ -225,7 +249,12 @@ def main() -> None:
         for other in yardsticks.ALL:
             servers[other.name] = stack.enter_context(yardstick(other, workers))
         figures = [one for one in FIGURES if args.only in one.title]
-        reached = [show(one, take_turns(one, servers, args.rounds, args.seconds)) for one in figures]
+        turns, reached = {}, []
+        for one in figures:
+            turns[one] = take_turns(one, servers, args.rounds, args.seconds)
+            reached.append(show(one, turns[one]))
+    measured = f"{os.cpu_count()} cores; {args.rounds} rounds of {args.seconds:g} s in turn, {date.today()}"
+    write(args.json, Results(measured, charts(turns)))
     if not all(reached):
         sys.exit("a floor was missed")
 

@@ -1,6 +1,6 @@
 """What the SDK costs beside the `openai` package: per call, and to import.
 
-    python benchmarks/clients/sdk.py [--calls 200] [--rounds 5] [--imports 9]
+    python benchmarks/clients/sdk.py [--calls 200] [--rounds 5] [--imports 9] [--json FILE]
 
 A server in a process of its own says the same to both. CPU time of the client's process, medians of the rounds, in
 which they take turns.
@@ -12,15 +12,23 @@ import base64
 import contextlib
 import json
 import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from results.charts import Chart, Panel, Results, add_option, write
+
+OURS, THEIRS = "fastchat", "openai"
 MOST_PER_CALL = 1.0
 MOST_IMPORT = 0.5
 EVENTS = 100
@@ -34,17 +42,20 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--imports", type=int, default=9)
+    add_option(parser)
     args = parser.parse_args()
-    compare_imports(args.imports)
-    compare_calls(args.calls, args.rounds)
+    panels = [compare_imports(args.imports), *compare_calls(args.calls, args.rounds)]
+    title, unit = "fastchat.Client beside the openai package", "milliseconds of CPU time"
+    measured = f"{os.cpu_count()} cores; {args.rounds} rounds in turn, {date.today()}"
+    write(args.json, Results(measured, [Chart("sdk", title, unit, OURS, panels, less_is_better=True)]))
 
 
-def compare_imports(count: int) -> None:
+def compare_imports(count: int) -> Panel:
     ours, theirs = [], []
     for _ in range(count):
         ours.append(imported("fastchat", "Client"))
         theirs.append(imported("openai", "OpenAI"))
-    tell("import", statistics.median(ours), statistics.median(theirs), MOST_IMPORT)
+    return tell("import", statistics.median(ours), statistics.median(theirs), MOST_IMPORT)
 
 
 def imported(package: str, name: str) -> float:
@@ -53,7 +64,7 @@ def imported(package: str, name: str) -> float:
     return float(subprocess.check_output([sys.executable, "-c", script], text=True))
 
 
-def compare_calls(calls: int, rounds: int) -> None:
+def compare_calls(calls: int, rounds: int) -> list[Panel]:
     import openai
 
     import fastchat
@@ -64,6 +75,7 @@ def compare_calls(calls: int, rounds: int) -> None:
     url = f"http://127.0.0.1:{here.recv()}"
     ours = fastchat.Client(base_url=url, api_key="")
     theirs = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    panels = []
     for name, call in CALLS.items():
         count = calls if name != "stream" else max(calls // 10, 1)
         seconds: dict[int, list[float]] = {0: [], 1: []}
@@ -72,8 +84,9 @@ def compare_calls(calls: int, rounds: int) -> None:
         for _ in range(rounds):
             for number, client in enumerate((ours, theirs)):
                 seconds[number].append(timed(call, client, count))
-        tell(name, statistics.median(seconds[0]), statistics.median(seconds[1]), MOST_PER_CALL)
+        panels.append(tell(name, statistics.median(seconds[0]), statistics.median(seconds[1]), MOST_PER_CALL))
     server.kill()
+    return panels
 
 
 def chat(client) -> None:
@@ -102,10 +115,12 @@ def timed(call: Callable, client, count: int) -> float:
     return (time.process_time() - before) / count
 
 
-def tell(name: str, ours: float, theirs: float, most: float) -> None:
+def tell(name: str, ours: float, theirs: float, most: float) -> Panel:
+    """Prints the seconds of both."""
     ratio = ours / theirs
     print(f"{name:12} {ours * 1000:8.3f} ms, openai {theirs * 1000:8.3f} ms: {ratio:.2f}x", end="; ")
     print(f"at most {most:.2f}x: {'reached' if ratio <= most else 'MISSED'}", flush=True)
+    return Panel(name, {THEIRS: theirs * 1000, OURS: ours * 1000}, {THEIRS: ratio})
 
 
 def serve(port: Connection) -> None:

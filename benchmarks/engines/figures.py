@@ -30,6 +30,10 @@ class Figures:
         )
 
 
+Table = dict[tuple[int, int], dict[str, Figures]]
+"""By the length of the prompts and how many they are: the figures of each engine."""
+
+
 def some_prompts(size: int, length: int, vocabulary: int) -> list[list[int]]:
     """Always the same tokens."""
     numbers = random.Random(length)

@@ -2,18 +2,19 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 from engines.bandwidth import gigabytes_per_second
 from engines.contenders import Contender, Kind, UnavailableError
-from engines.figures import Figures, some_prompts, take_turns
+from engines.figures import Figures, Table, some_prompts, take_turns
 from engines.shapes import SHAPES, described, parameters
+from results.charts import Results, write
+from results.of_engines import FIRST, PER_SECOND, charts
 
 BYTES = 2  # of a weight
 GOALS = {"vllm": 0.9, "continuous": 1.0, "generate": 1.0}
 """What ours does at least, of the tokens per second of others."""
-Table = dict[tuple[int, int], dict[str, Figures]]
-"""By the length of the prompts and how many they are: the figures of each engine."""
 
 
 def compare(args) -> None:
@@ -30,6 +31,8 @@ def compare(args) -> None:
     for length, size, tokens in cases:
         print(f"\n{size} × {length} tokens in, {tokens} new, {args.rounds} rounds")
         show(table[length, size], kinds, weights / 1e9 / bandwidth if size == 1 else None)
+    measured = f"{device_name(args.device)}; {args.rounds} rounds, each engine alone; {date.today()}"
+    write(args.json, Results(measured, charts(f"Llama {shape}", table, kinds, PER_SECOND, FIRST)))
 
 
 def device_name(device: str) -> str:
