@@ -37,10 +37,17 @@ class Family:
     shared_expert: bool = False
     sinks: bool = False
     """A number for each head; experts and their router have biases."""
+    latent: bool = False
+    """Keys and values are made from one short vector of each token (MLA, arXiv:2405.04434); the first layers are dense,
+    and beside the experts of the others are some that every token passes."""
+    whole_attention: bool = False
+    """Several GPUs do not share out its heads: transformers' plan for the family leaves attention as it is."""
 
 
 FAMILIES: Mapping[str, Family] = {
     "cohere": Family(norms=1, tied=True),
+    "deepseek_v2": Family(latent=True),
+    "deepseek_v3": Family(latent=True, whole_attention=True),
     "gemma": Family(tied=True),
     "gemma2": Family(norms=4, tied=True),
     "gemma3_text": Family(norms=4, tied=True, head_norms="size"),
@@ -91,6 +98,10 @@ class _Fields:
             raise CommandError(f"config.json has no {names[0]}: it does not describe a language model")
         return default
 
+    def is_null(self, name: str) -> bool:
+        """Whether it is said to be nothing, which is not what is usual."""
+        return name in self._config and self._config[name] is None
+
     def numbers(self, name: str) -> list[int]:
         value = self._config.get(name)
         return value if isinstance(value, list) else []
@@ -106,7 +117,8 @@ class _Sizes:
     layers: int
     heads: int
     key_heads: int
-    head_size: int
+    key_size: int
+    value_size: int
     mlp: int
     vocabulary: int
     context: int
@@ -127,21 +139,25 @@ def read(config: Mapping[str, Any]) -> Model:
         )
     fields = _Fields(text)
     sizes = _sizes(family, fields)
-    if min(sizes.hidden, sizes.layers, sizes.heads, sizes.key_heads, sizes.head_size, sizes.vocabulary) < 1:
+    heads = (sizes.heads, sizes.key_heads, sizes.key_size, sizes.value_size)
+    if min(sizes.hidden, sizes.layers, sizes.vocabulary, *heads) < 1:
         raise CommandError("config.json has sizes below 1: it does not describe a language model")
     tables = _tables(family, fields, sizes)
     parameters = _parameters(family, fields, sizes) + tables
+    attention = sizes.layers * _attention(family, fields, sizes)
     dtype = str(config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or "float32")
     return Model(
         architecture=kind,
         parameters=parameters,
         layers=sizes.layers,
         key_heads=sizes.key_heads,
-        key_size=sizes.head_size,
-        value_size=sizes.head_size,
+        key_size=sizes.key_size,
+        value_size=sizes.value_size,
         context=sizes.context,
         dtype=dtype if dtype in ITEM_BYTES else "bfloat16",
         quantized_bytes=_quantized(config, parameters, tables),
+        latent_size=_latent_size(fields) if family.latent else None,
+        whole_share=attention / parameters if family.whole_attention else 0,
     )
 
 
@@ -154,16 +170,31 @@ def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _sizes(family: Family, fields: _Fields) -> _Sizes:
     hidden = fields.number("hidden_size", "n_embd")
     heads = fields.number("num_attention_heads", "n_head")
+    key_size, value_size = _head_sizes(family, fields, hidden // max(heads, 1))
     return _Sizes(
         hidden=hidden,
         layers=fields.number("num_hidden_layers", "n_layer"),
         heads=heads,
         key_heads=fields.number("num_key_value_heads", default=heads) if family.grouped else heads,
-        head_size=fields.number("head_dim", default=hidden // max(heads, 1)),
+        key_size=key_size,
+        value_size=value_size,
         mlp=fields.number("intermediate_size", "n_inner", "ffn_dim", default=4 * hidden),
         vocabulary=fields.number("vocab_size"),
         context=fields.number("max_position_embeddings", "n_positions", default=0),
     )
+
+
+def _head_sizes(family: Family, fields: _Fields, usual: int) -> tuple[int, int]:
+    """Numbers of a head's key and of its value."""
+    if family.latent:
+        return fields.number("qk_nope_head_dim") + fields.number("qk_rope_head_dim"), fields.number("v_head_dim")
+    size = fields.number("head_dim", default=usual)
+    return size, size
+
+
+def _latent_size(fields: _Fields) -> int:
+    """Numbers of the vector that a token's keys and values are made from, and of the key that all heads share."""
+    return fields.number("kv_lora_rank") + fields.number("qk_rope_head_dim")
 
 
 def _parameters(family: Family, fields: _Fields, sizes: _Sizes) -> int:
@@ -188,31 +219,53 @@ def _layer(family: Family, fields: _Fields, sizes: _Sizes, number: int) -> int:
 
 
 def _attention(family: Family, fields: _Fields, sizes: _Sizes) -> int:
-    queries, keys = sizes.heads * sizes.head_size, sizes.key_heads * sizes.head_size
+    if family.latent:
+        return _latent_attention(fields, sizes)
+    queries, keys = sizes.heads * sizes.key_size, sizes.key_heads * sizes.key_size
     stated = fields.flag("attention_bias", False) or fields.flag("use_bias", False)
     weights = 2 * sizes.hidden * queries + 2 * sizes.hidden * keys
     biases = (family.qkv_bias or stated) * (queries + 2 * keys) + (family.out_bias or stated) * sizes.hidden
-    norms = {"size": 2 * sizes.head_size, "all": queries + keys}.get(family.head_norms, 0)
+    norms = {"size": 2 * sizes.key_size, "all": queries + keys}.get(family.head_norms, 0)
     return weights + biases + norms + family.sinks * sizes.heads
 
 
+def _latent_attention(fields: _Fields, sizes: _Sizes) -> int:
+    """Each of the two short vectors, that of the queries and that of keys and values, has a norm."""
+    rank, inward = fields.number("kv_lora_rank"), _latent_size(fields)
+    short = 0 if fields.is_null("q_lora_rank") else fields.number("q_lora_rank")
+    queries = sizes.heads * sizes.key_size
+    made = sizes.heads * (sizes.key_size - fields.number("qk_rope_head_dim") + sizes.value_size)
+    weights = sizes.hidden * inward + rank * (1 + made) + sizes.heads * sizes.value_size * sizes.hidden
+    weights += short * (sizes.hidden + 1 + queries) if short else sizes.hidden * queries
+    return weights + fields.flag("attention_bias", False) * (short + inward + sizes.hidden)
+
+
 def _mlp(family: Family, fields: _Fields, sizes: _Sizes, number: int) -> int:
-    experts = fields.number("num_local_experts", "num_experts", default=0)
+    experts = fields.number("num_local_experts", "num_experts", "n_routed_experts", default=0)
     if not experts or not _is_sparse(fields, number):
         bias = family.mlp_bias or fields.flag("mlp_bias", False)
         return _matrices(family, sizes.hidden, sizes.mlp, bias=bias)
     width = fields.number("moe_intermediate_size", default=sizes.mlp)
     router = sizes.hidden * experts + family.sinks * experts
-    shared = 0
-    if family.shared_expert:
-        shared = _matrices(family, sizes.hidden, fields.number("shared_expert_intermediate_size"), bias=False)
-        shared += sizes.hidden  # its gate
+    shared = _shared_experts(family, fields, sizes.hidden, width)
     return experts * _matrices(family, sizes.hidden, width, bias=family.sinks) + router + shared
+
+
+def _shared_experts(family: Family, fields: _Fields, hidden: int, width: int) -> int:
+    """Of a layer's experts, those that every token passes."""
+    if family.latent:
+        return _matrices(family, hidden, width * fields.number("n_shared_experts", default=0), bias=False)
+    if family.shared_expert:
+        own = fields.number("shared_expert_intermediate_size")
+        return _matrices(family, hidden, own, bias=False) + hidden  # its gate
+    return 0
 
 
 def _is_sparse(fields: _Fields, number: int) -> bool:
     """Whether a layer's MLP is one of experts."""
     step = fields.number("decoder_sparse_step", default=1)
+    if number < fields.number("first_k_dense_replace", default=0):
+        return False
     return number not in fields.numbers("mlp_only_layers") and (number + 1) % max(step, 1) == 0
 
 

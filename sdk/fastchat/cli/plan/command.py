@@ -87,7 +87,13 @@ def _tell(model: "Model", length: int, found: "list[Fit]") -> None:
     if model.quantized_bytes:
         show("quantised: the size of its weights is an estimate")
     show(f"weights  {weights / 2**30:.2f} GiB")
-    show(f"cache    {token / 2**10:.1f} KiB a token, {token * length / 2**30:.2f} GiB for {length} tokens\n")
+    show(f"cache    {token / 2**10:.1f} KiB a token, {token * length / 2**30:.2f} GiB for {length} tokens")
+    if model.latent_size:
+        latent = model.vllm_token_bytes(model.dtype)
+        show(
+            f"         with engine VLLM {latent / 2**10:.1f} KiB a token, {latent * length / 2**30:.2f} GiB on each GPU"
+        )
+    show("")
     head = ("GPU", "MEMORY", "GPUS", f"SEQUENCES OF {length} TOKENS")
     rows = [(each.gpu, f"{each.memory / 2**30:.0f} GiB", *_counts(each)) for each in found]
     show_table(head, rows, {"too": "red"})
@@ -105,6 +111,7 @@ def _document(model: "Model", length: int, found: "list[Fit]") -> dict[str, obje
         "dtype": model.dtype,
         "weightBytes": model.weight_bytes(model.dtype),
         "tokenBytes": model.token_bytes(model.dtype),
+        "vllmTokenBytes": model.vllm_token_bytes(model.dtype),
         "length": length,
         "gpus": [
             {"name": fit.gpu, "memoryBytes": fit.memory, "count": fit.count or None, "sequences": fit.sequences}

@@ -58,5 +58,5 @@ def _fit(model: Model, dtype: str, length: int, name: str, memory: int) -> Fit:
 
 def sequences(model: Model, dtype: str, length: int, memory: int, count: int = 1) -> int:
     """How many of this length there is room for on so many GPUs of so many bytes."""
-    left = memory - _CONTEXT - model.weight_bytes(dtype) / count
-    return max(int(left * _CACHE_SHARE / (model.token_bytes(dtype) / count)) // length, 0)
+    weights, token = model.each_bytes(dtype, count)
+    return max(int((memory - _CONTEXT - weights) * _CACHE_SHARE / token) // length, 0)

@@ -55,6 +55,19 @@ def test_json_has_bytes(vicuna: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert [gpu["name"] for gpu in said["gpus"]] == ["L4", "L40S"]
 
 
+def test_of_a_model_with_latent_attention_vllms_smaller_cache_is_told_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latent = {"kv_lora_rank": 512, "q_lora_rank": None, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128}
+    experts = {"n_routed_experts": 64, "n_shared_experts": 2, "moe_intermediate_size": 1408, "first_k_dense_replace": 1}
+    config = LLAMA | latent | experts | {"model_type": "deepseek_v2", "v_head_dim": 128}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert main(["plan", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "cache    640.0 KiB a token, 2.50 GiB for 4096 tokens\n" in said
+    assert "         with engine VLLM 36.0 KiB a token, 0.14 GiB on each GPU\n" in said
+
+
 def test_a_model_that_does_not_fit_is_an_exit_code(vicuna: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (vicuna / "config.json").write_text(json.dumps(LLAMA | {"num_hidden_layers": 800}))
     assert main(["plan", str(vicuna), "--gpu", "T4"]) == 1

@@ -27,7 +27,22 @@ SIZES = {
 }
 HEAD = {"head_dim": 24}
 EXPERTS = {"num_experts": 4, "moe_intermediate_size": 48, "num_experts_per_tok": 2}
+LATENT = {
+    "kv_lora_rank": 32,
+    "q_lora_rank": 48,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 24,
+    "v_head_dim": 16,
+    "num_key_value_heads": 4,
+    "n_routed_experts": 4,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "first_k_dense_replace": 1,
+}
 OWN: dict[str, dict[str, Any]] = {
+    "deepseek_v2": LATENT | {"q_lora_rank": None},
+    "deepseek_v3": LATENT | {"n_group": 1, "topk_group": 1, "attention_bias": True},
     "gemma": HEAD,
     "gemma2": HEAD,
     "gemma3_text": HEAD,
@@ -93,11 +108,73 @@ def test_where_config_json_leaves_out_what_is_usual_the_family_decides() -> None
     assert [read(config).parameters for config in (qwen, gpt2)] == [596_049_920, 124_439_808]
 
 
+DEEPSEEK_V2_LITE = {
+    "model_type": "deepseek_v2",
+    "hidden_size": 2048,
+    "intermediate_size": 10944,
+    "moe_intermediate_size": 1408,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "kv_lora_rank": 512,
+    "q_lora_rank": None,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "n_routed_experts": 64,
+    "n_shared_experts": 2,
+    "first_k_dense_replace": 1,
+    "vocab_size": 102400,
+    "torch_dtype": "bfloat16",
+}
+DEEPSEEK_V3 = DEEPSEEK_V2_LITE | {
+    "model_type": "deepseek_v3",
+    "hidden_size": 7168,
+    "intermediate_size": 18432,
+    "moe_intermediate_size": 2048,
+    "num_hidden_layers": 61,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 128,
+    "q_lora_rank": 1536,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 3,
+    "vocab_size": 129280,
+}
+
+
+def test_deepseeks_models_have_the_published_numbers_of_parameters() -> None:
+    """15.7 and 671 billion; the layer that V3 predicts further tokens by is not loaded, and not among them."""
+    assert [read(config).parameters for config in (DEEPSEEK_V2_LITE, DEEPSEEK_V3)] == [15_706_484_224, 671_026_404_352]
+
+
+def test_vllm_keeps_what_keys_and_values_are_made_from() -> None:
+    planned = read(DEEPSEEK_V3)
+    assert planned.vllm_token_bytes("bfloat16") == 61 * (512 + 64) * 2
+    assert planned.token_bytes("bfloat16") == 61 * 128 * (192 + 128) * 2
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_each_gpu_has_all_of_attention_where_transformers_plan_does_not_share_it_out(kind: str) -> None:
+    rules = transformers.AutoConfig.for_model(kind).base_model_tp_plan or {}
+    shared_out = any("attn" in rule or "attention" in rule for rule in rules)
+    assert FAMILIES[kind].whole_attention == (bool(rules) and not shared_out)
+
+
+def test_gpus_that_do_not_share_out_attention_have_no_more_room_for_its_cache() -> None:
+    planned = read(DEEPSEEK_V3)
+    weights, token = planned.each_bytes("bfloat16", 8)
+    attention = round(planned.whole_share * planned.parameters)
+    assert token == planned.token_bytes("bfloat16")
+    assert weights == pytest.approx(2 * (attention + (planned.parameters - attention) / 8))
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({}, "the architecture (not named) is not known"),
         ({"model_type": "llama", "hidden_size": "x"}, "no hidden_size"),
+        ({"model_type": "deepseek_v3", "hidden_size": 8, "num_attention_heads": 1}, "no qk_nope_head_dim"),
     ],
 )
 def test_what_describes_no_language_model_is_refused(config: dict[str, Any], message: str) -> None:
