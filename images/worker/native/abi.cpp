@@ -113,14 +113,17 @@ EXPORT int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const floa
   return guarded([&] { return of.set_norm(layer, which, weight, count); });
 }
 
+EXPORT void fc_join(void* model) { model_of(model).join(); }
+
 EXPORT void fc_set_embedding(void* model, const float* rows) { model_of(model).embedding = rows; }
 
 EXPORT int32_t fc_round(int32_t weights, const fc_linear* linear, float* out) {
   if (!is_type(weights) || linear->inputs < 1) return kMisfit;
   return guarded([&] {
     fastchat::Pool pool(1);
+    fastchat::Arena memory;
     fastchat::Weight weight;
-    weight.open(*fastchat::pick_kernels("plain"), {{1, static_cast<fastchat::Weights>(weights)}}, linear->inputs, false);
+    weight.open(*fastchat::pick_kernels("plain"), memory, {{1, static_cast<fastchat::Weights>(weights)}}, linear->inputs, false);
     if (!weight.pack(pool, *linear, 0, 1)) return false;
     weight.unpack(0, out);
     return true;

@@ -80,6 +80,9 @@ int32_t fc_set_norm(void* model, int32_t layer, int32_t which, const float* weig
 // Without it tokens are embedded by the rows of the head. The numbers have to stay where they are.
 void fc_set_embedding(void* model, const float* rows);
 
+// When all linear layers are set: moves them into huge pages where the system had none for them.
+void fc_join(void* model);
+
 // What the first row of a linear layer becomes where it is kept in `weights`, as numbers [inputs].
 int32_t fc_round(int32_t weights, const fc_linear* linear, float* out);
 

@@ -18,13 +18,19 @@ using Memory = std::unique_ptr<void, Unmap>;
 // Zeros, in huge pages where the system has them. Throws std::bad_alloc.
 Memory take_memory(size_t bytes);
 
-// Zeros for what is let go together.
+// Zeros for what is let go together, in chunks of so many bytes at least.
 class Arena {
  public:
+  explicit Arena(size_t chunk = 4 << 20) : chunk_(chunk) {}
+
   // Begins at a multiple of 64 bytes. Throws std::bad_alloc.
   void* take(size_t bytes);
 
+  // Moves what was written into huge pages where the system had none at the time.
+  void join();
+
  private:
+  size_t chunk_;
   std::vector<Memory> chunks_;
   char* next_ = nullptr;
   size_t left_ = 0;

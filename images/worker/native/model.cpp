@@ -42,7 +42,7 @@ void Model::open(int index, int which, Weight& weight, int inputs) {
     const Place place = place_of(index, other);
     if (place.weight == &weight) rows.push_back({place.outputs, layers[index].types[other]});
   }
-  weight.open(kernels, rows, inputs, which == FC_GATE || which == FC_UP);
+  weight.open(kernels, memory_, rows, inputs, which == FC_GATE || which == FC_UP);
 }
 
 bool Model::set_linear(int index, int which, const fc_linear& linear) {

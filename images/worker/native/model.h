@@ -13,7 +13,7 @@
 
 namespace fastchat {
 
-// A linear layer, or several that are computed together, with its memory.
+// A linear layer, or several that are computed together.
 class Weight {
  public:
   // Outputs that follow each other, and what their weights are kept in.
@@ -22,8 +22,8 @@ class Weight {
     Weights type;
   };
 
-  // Takes the memory. Of a gated layer the outputs of the first half are the gates. Throws std::bad_alloc.
-  void open(const Kernels& kernels, const std::vector<Rows>& rows, int inputs, bool gated);
+  // Takes memory of the arena. Of a gated layer the outputs of the first half are the gates. Throws std::bad_alloc.
+  void open(const Kernels& kernels, Arena& arena, const std::vector<Rows>& rows, int inputs, bool gated);
 
   // Lays out `count` rows, the first of which is output `at`. Returns false where it has blocks of a GGUF file for outputs
   // that are kept in something else.
@@ -38,12 +38,12 @@ class Weight {
   // Where a panel's weights are.
   const Linear& part_of(int panel) const;
 
-  bool empty() const { return !memory_; }
+  bool empty() const { return parts_.empty(); }
   long bytes() const { return bytes_; }
 
  private:
   int place(int output) const;
-  void take_parts(const std::vector<Weights>& types);
+  void take_parts(Arena& arena, const std::vector<Weights>& types);
   void add_bias(const float* bias, int at, int count);
   bool pack_blocks(Pool& pool, Format format, const uint8_t* blocks, int at, int count);
   template <class PackRow>
@@ -59,7 +59,6 @@ class Weight {
   const Kernels* kernels_ = nullptr;
   Linear linear_;
   std::vector<Linear> parts_;  // panels of one type each
-  Memory memory_{nullptr, Unmap{0}};
   long bytes_ = 0;
   std::vector<float> bias_;
 };
@@ -90,6 +89,9 @@ class Model {
   // Of all linear layers and the head.
   long bytes() const;
 
+  // When they are set: moves them into huge pages.
+  void join() { memory_.join(); }
+
   int query_size() const { return shape.heads * shape.head_size; }
   int kv_size() const { return shape.kv_heads * shape.head_size; }
 
@@ -118,6 +120,7 @@ class Model {
   void open(int layer, int which, Weight& weight, int inputs);
 
   Weights head_type_;
+  Arena memory_{64 << 20};  // of all weights, for each alone may be smaller than a huge page
 };
 
 }  // namespace fastchat

@@ -107,6 +107,7 @@ _FUNCTIONS = {
     "fc_set_linear": (c_int32, [c_void_p, c_int32, c_int32, POINTER(Linear)]),
     "fc_set_norm": (c_int32, [c_void_p, c_int32, c_int32, c_void_p, c_int32]),
     "fc_set_embedding": (None, [c_void_p, c_void_p]),
+    "fc_join": (None, [c_void_p]),
     "fc_round": (c_int32, [c_int32, POINTER(Linear), c_void_p]),
     "fc_unpack": (c_int32, [c_int32, c_void_p, c_int64, c_void_p]),
     "fc_weight_bytes": (c_int64, [c_void_p]),

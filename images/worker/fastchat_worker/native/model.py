@@ -75,6 +75,7 @@ class NativeModel:
             self._library.fc_set_embedding(self._handle, self._embedding.data_ptr())
         _let_go([description.model.lm_head, description.model.get_input_embeddings()])
         description.read = Tensor.detach
+        self._library.fc_join(self._handle)
         self.settle()
 
     @property

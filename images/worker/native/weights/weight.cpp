@@ -50,7 +50,7 @@ Weights finer(Weights a, Weights b) { return a == b ? a : Weights::kInt8; }
 
 }  // namespace
 
-void Weight::open(const Kernels& kernels, const std::vector<Rows>& rows, int inputs, bool gated) {
+void Weight::open(const Kernels& kernels, Arena& arena, const std::vector<Rows>& rows, int inputs, bool gated) {
   kernels_ = &kernels;
   const int width = kernels.width, each = gated ? width / 2 : width;
   const int outputs = std::accumulate(rows.begin(), rows.end(), 0, [](int sum, Rows of) { return sum + of.count; });
@@ -66,10 +66,10 @@ void Weight::open(const Kernels& kernels, const std::vector<Rows>& rows, int inp
       known[panel] = true;
     }
   }
-  take_parts(types);
+  take_parts(arena, types);
 }
 
-void Weight::take_parts(const std::vector<Weights>& types) {
+void Weight::take_parts(Arena& arena, const std::vector<Weights>& types) {
   long bytes = 0;
   std::vector<long> begins;
   for (int panel = 0; panel < linear_.panels; panel++) {
@@ -80,10 +80,10 @@ void Weight::take_parts(const std::vector<Weights>& types) {
     }
     bytes += parts_.back().panel_bytes();
   }
-  memory_ = take_memory(static_cast<size_t>(bytes));
+  const auto memory = static_cast<uint8_t*>(arena.take(static_cast<size_t>(bytes)));
   bytes_ = bytes;
   for (size_t part = 0; part < parts_.size(); part++) {
-    parts_[part].data = static_cast<uint8_t*>(static_cast<void*>(memory_.get())) + begins[part];
+    parts_[part].data = memory + begins[part];
   }
 }
 
