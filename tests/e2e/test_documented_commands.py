@@ -1,6 +1,7 @@
-"""The commands of README and the quickstart of one machine, typed as they stand there: shell, curl, Python."""
+"""The commands of README, the quickstart of one machine and the recipes of clients, typed as they stand there."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 from cluster.tools import packages
+from support.clients import environments
 from support.eventually import eventually
 from support.pages.blocks import QUICKSTARTS, ROOT, Block, blocks, commands
 
 QUICKSTART = ROOT / "docs/quickstart/one-machine.md"
+RECIPES = ROOT / "docs/recipes/clients.md"
+CLIENTS = ROOT / "tests/e2e/clients"
+LOCKS = {"llama_index": ("llama-index", CLIENTS / "llama_index/requirements.lock")}
+"""Package → environment of its own: it needs another openai than the other clients do."""
 SERVED_AT = "http://localhost:8000"
 ASKING = [(page, block) for page in QUICKSTARTS for block in blocks(page) if block.language == "python"] + [
     (page, block) for page in QUICKSTARTS for block in commands(page, "")
@@ -52,10 +58,11 @@ def checkout() -> Path:
     return ROOT
 
 
-def run(block: Block) -> str:
+def run(block: Block, python: str = sys.executable) -> str:
     packages.require_named(block.text)
-    command = [sys.executable, "-"] if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
+    command = [python, "-"] if block.language == "python" else ["bash", "-euo", "pipefail", "-s"]
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "FASTCHAT_"))}
+    surroundings["LITELLM_LOCAL_MODEL_COST_MAP"] = "true"  # it would fetch prices first
     done = subprocess.run(
         command, input=block.text, cwd=checkout(), env=surroundings, capture_output=True, text=True, timeout=180
     )
@@ -68,6 +75,14 @@ def test_each_block_that_asks_the_server_gets_what_it_asks_for(page, block, serv
     said = run(block)
     assert said.strip()
     assert '"error"' not in said
+
+
+@pytest.mark.parametrize("package", ["openai", "anthropic", "langchain_openai", "llama_index", "litellm"])
+def test_each_clients_recipe_gets_what_it_asks_for(package, server):
+    (block,) = (block for block in blocks(RECIPES) if re.search(rf"^(from|import) {package}\b", block.text, re.M))
+    environment = LOCKS.get(package, ("clients", CLIENTS / "requirements.lock"))
+    said = run(block, str(environments.python(*environment))).strip()
+    assert said.endswith("\n2 384") if "vectors" in block.text else said
 
 
 def test_both_pages_ask():

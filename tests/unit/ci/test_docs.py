@@ -53,12 +53,16 @@ def test_every_test_that_a_threat_names_is_there():
 def test_the_clients_that_were_run_are_those_of_the_locks():
     told = (ROOT / "docs/agents.md").read_text().partition("## What was run")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (?:`([^`]+)`)? \| ([\d.]+) \|", told, re.MULTILINE)
-    clients, fschat = (
+    clients, llama_index, fschat = (
         dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "tests" / lock).read_text(), re.MULTILINE))
-        for lock in ("e2e/clients/requirements.lock", "support/clients/fschat/requirements.lock")
+        for lock in (
+            "e2e/clients/requirements.lock",
+            "e2e/clients/llama_index/requirements.lock",
+            "support/clients/fschat/requirements.lock",
+        )
     )
     agents = json.loads((ROOT / "tests/e2e/clients/agents/package.json").read_text())["dependencies"]
-    locked = clients | agents | {"": fschat["openai"], "pydantic-ai": clients["pydantic-ai-slim"]}
+    locked = llama_index | clients | agents | {"": fschat["openai"], "pydantic-ai": clients["pydantic-ai-slim"]}
     assert len(rows) > 10
     assert {name: version for name, version in rows if locked[name] != version} == {}
 
