@@ -21,6 +21,18 @@ SMALL = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+LATENT = {
+    "kv_lora_rank": 16,
+    "q_lora_rank": None,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 12,
+    "v_head_dim": 10,
+    "num_key_value_heads": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "first_k_dense_replace": 1,
+}
 ARCHITECTURES = {
     "Llama": {},
     "Mistral": {"sliding_window": 9},
@@ -33,6 +45,8 @@ ARCHITECTURES = {
     "Olmo2": {},
     "GptOss": {"head_dim": 16, "sliding_window": 9, "num_local_experts": 4, "num_experts_per_tok": 2},
     "GPTNeoX": {},
+    "DeepseekV2": LATENT,
+    "DeepseekV3": LATENT | {"q_lora_rank": 20, "n_group": 1, "topk_group": 1},
     "GPT2": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 512},
     "OPT": {"word_embed_proj_dim": 32, "ffn_dim": 64},
 }
