@@ -41,7 +41,7 @@ PARTS ?= operator gateway worker
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test compiler waiting serving machine rest gateway compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds pages docs lock clean
+.PHONY: help demo test compiler waiting serving machine rest gateway compiled native e2e e2e-cluster e2e-machine fleet fuzz lint images release gpu bench cluster cluster-down crds pages dashboard docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -156,6 +156,9 @@ crds: $(INSTALLED) ## write what is generated from the types: CRD, the chart's c
 
 pages: $(INSTALLED) ## write what is generated of the docs: values, metrics, settings, the chart's README
 	$(PAGES)
+
+dashboard: $(INSTALLED) native ## the picture of the dashboard in the docs: three minutes of requests to real workers
+	PYTHONPATH=.ci:tests OMP_NUM_THREADS=1 $(BIN)/python -m pages.dashboard docs/images/dashboard.png
 
 docs: $(INSTALLED) ## the site of docs/, in build/docs
 	$(BIN)/zensical build --strict --clean

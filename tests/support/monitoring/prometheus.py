@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,15 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression has now."""
         found: list[dict[str, Any]] = self._ask("/api/v1/query", query=expression)["result"]
+        return found
+
+    def history(self, expression: str, seconds: float) -> list[dict[str, Any]]:
+        """The series that an expression had in the last seconds; the times in `values` are seconds since then."""
+        end = time.time()
+        asked = {"query": expression, "start": f"{end - seconds}", "end": f"{end}", "step": f"{seconds / 300}"}
+        found: list[dict[str, Any]] = self._ask("/api/v1/query_range", **asked)["result"]
+        for series in found:
+            series["values"] = [(at - end + seconds, value) for at, value in series["values"]]
         return found
 
     def firing(self) -> set[str]:
