@@ -61,14 +61,6 @@ def test_a_wrong_file_is_refused_in_one_line_that_says_what_is_wrong(tmp_path):
     )
 
 
-def test_a_file_that_is_no_json_is_refused_in_one_line(tmp_path):
-    file = tmp_path / "results.json"
-    file.write_text("{")
-    done = draw(file)
-    assert done.returncode == 1
-    assert re.fullmatch(re.escape(str(file)) + r": Invalid JSON: .+\n", done.stderr)
-
-
 def test_the_page_shows_what_its_files_draw(tmp_path):
     assert draw(*FILES, "--into", tmp_path).returncode == 0
     drawn = {picture.name: texts(picture) for picture in tmp_path.iterdir()}
