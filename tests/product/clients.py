@@ -7,10 +7,14 @@ prints what failed. A stream that says that its worker was lost is `cut`, and no
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 
 import aiohttp
+
+
+ERROR = re.compile(r'^(?:data: )?\{"error".*', re.M)
 
 
 class Clients:
@@ -61,10 +65,11 @@ class Clients:
     async def stream(self, session: aiohttp.ClientSession) -> str:
         async with session.post(self.url, json=self.body | {"stream": True}) as answer:
             text = await self.read(answer)
-            if '"worker_lost"' in text:
+            error = ERROR.search(text)  # and not the word, which a model may say
+            if error and '"worker_lost"' in error[0]:
                 self.cut.append(time.time())
                 return ""
-            whole = answer.status == 200 and text.rstrip().endswith("data: [DONE]") and '"error"' not in text
+            whole = answer.status == 200 and text.rstrip().endswith("data: [DONE]") and not error
             return "" if whole else f"{answer.status} …{text[-300:]}"
 
     async def read(self, answer: aiohttp.ClientResponse) -> str:
