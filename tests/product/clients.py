@@ -13,7 +13,6 @@ import time
 
 import aiohttp
 
-
 ERROR = re.compile(r'^(?:data: )?\{"error".*', re.M)
 
 
