@@ -234,8 +234,8 @@ class Answer:
                 self._connection.write(_chunked(_ORIGIN))
             self._chunk = _CHUNK.replace(b"ID", msgspec.json.encode(self._request.user or "c").replace(b"%", b"%%"))
             self._last = self._request.max_tokens or self._engine.tokens
-            self.step()
-            self._engine.pace.add(self)
+            if self.step():
+                self._engine.pace.add(self)
         else:
             self._connection.write(_whole(_COMPLETION))
             self._end()
