@@ -3,9 +3,9 @@
     python benchmarks/streams.py [--streams 1000] [--seconds 30]
 
 Four simulated workers write 20 tokens a second to each stream, each worker to all its streams at once, as a model's
-batch does. Every client compares every byte with what must have been sent to it alone. The yardstick is the same
-straight from the workers, in the same run. Fails if a byte is wrong or the gateway takes too much memory. Takes 75
-seconds.
+batch does. Every client compares every byte with what must have been sent to it alone, the gateway's with the numbers
+of their tokens, for these streams can be resumed. The yardstick is the same straight from the workers, in the same run.
+Fails if a byte is wrong or the gateway takes too much memory. Takes 75 seconds.
 """
 
 import argparse
@@ -33,16 +33,19 @@ _EVENT = (
     b'"delta":{"content":" %d"},"finish_reason":null}]}\n\n'
 )
 _END = b"data: [DONE]\n\n"
+_ORIGIN, _TOKEN = b":r 1 0000000000000001 sim\n\n", b":t 0 %d%b\n\n"
+"""Comments of a stream that can go on at another worker, as the gateway asks for them."""
 
 
 class Client(asyncio.Protocol):
     """One stream, each byte of which is known beforehand."""
 
-    def __init__(self, number: int, tokens: int) -> None:
+    def __init__(self, number: int, tokens: int, *, resumable: bool) -> None:
         self._number = number
         self._tokens = tokens
+        self._resumable = resumable
         self._parser = httptools.HttpResponseParser(self)
-        self._left = b""
+        self._left = _ORIGIN if resumable else b""
         self._next = 0
         self._last = 0.0
         self.gaps: list[float] = []
@@ -75,7 +78,10 @@ class Client(asyncio.Protocol):
 
     def _event(self) -> bytes:
         self._next += 1
-        return _EVENT % (self._number, self._next - 1) if self._next <= self._tokens else _END
+        if self._next > self._tokens:
+            return _END
+        comment = _TOKEN % (self._next - 1, b" ." if self._next == self._tokens else b"") if self._resumable else b""
+        return _EVENT % (self._number, self._next - 1) + comment
 
     def on_message_complete(self) -> None:
         whole = self._next == self._tokens + 1 and not self._left
@@ -116,7 +122,7 @@ async def run(urls: Sequence[str], streams: int, tokens: int, watched: Process |
     cpu, own, wall = watched.cpu_seconds() if watched else 0.0, time.process_time(), time.perf_counter()
     clients = []
     for number in range(streams):
-        clients.append(await connect(urls[number % len(urls)], number, tokens))
+        clients.append(await connect(urls[number % len(urls)], number, tokens, resumable=watched is not None))
         await asyncio.sleep(max(0.0, wall + number / streams - time.perf_counter()))
     await asyncio.wait([client.finished for client in clients], timeout=tokens * INTERVAL_SECONDS + _PATIENCE_SECONDS)
     for client in clients:
@@ -133,10 +139,12 @@ async def run(urls: Sequence[str], streams: int, tokens: int, watched: Process |
     )
 
 
-async def connect(url: str, number: int, tokens: int) -> Client:
+async def connect(url: str, number: int, tokens: int, *, resumable: bool) -> Client:
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(lambda: Client(number, tokens), parts.hostname or "", parts.port or 80)
+    _, client = await loop.create_connection(
+        lambda: Client(number, tokens, resumable=resumable), parts.hostname or "", parts.port or 80
+    )
     return client
 
 
