@@ -85,11 +85,10 @@ def _run(fails: Fails, prompts: list[list[int]], tokens: int = 6) -> tuple[list[
     completions = [Completion(prompt, tokens, listener=listener) for prompt in prompts]
     engine.submit(completions)
     engine.start()
-    try:
-        assert all(done.acquire(timeout=30) for _ in prompts)
-        assert (engine.running, engine.waiting) == (0, 0)
-    finally:
-        engine.stop()
+    ended = all(done.acquire(timeout=30) for _ in prompts)
+    engine.stop()  # after the step that has ended the last, which takes it out behind that
+    assert ended
+    assert (engine.running, engine.waiting) == (0, 0)
     return completions, executor
 
 
