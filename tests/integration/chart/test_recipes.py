@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -51,15 +52,16 @@ def create(api_server) -> Iterator[Callable[[dict[str, Any]], str]]:
     files = [f"--filename={definition(kind)}" for kind in CRDS]
     api_server.kubectl("apply", "--server-side", *files)
     api_server.kubectl("wait", "--for=condition=Established", *files)
-    namespaces = {each["metadata"].get("namespace", "default") for each in manifests()} - {"default", "fastchat-system"}
-    for namespace in namespaces:
-        api_server.kubectl("create", "namespace", namespace)
+    namespace = f"recipes-{token_hex(4)}"  # other tests may have made and deleted the manifests' own
+    api_server.kubectl("create", "namespace", namespace)
 
     def create(manifest: dict[str, Any]) -> str:
+        manifest["metadata"]["namespace"] = namespace
         options = ("--dry-run=server", "--validate=strict", "--filename=-")
         return api_server.kubectl("create", *options, input=yaml.safe_dump(manifest))
 
     yield create
+    api_server.kubectl("delete", "namespace", namespace, "--wait=false")
     api_server.kubectl("delete", "--wait=false", *files)
 
 

@@ -1,5 +1,6 @@
 """The life of a worker: it loads, is ready, and drains, or its model breaks."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -74,6 +75,8 @@ class Service:
         except Exception:  # transformers raises nearly anything for a broken model
             files.explain_failure(self._report)
             raise
+        gc.collect()
+        gc.freeze()  # the model's objects stay: to look through them again would hold up all requests for 0.1 s
         self._report("ready")
         self.phase = "ready"
         logger.info("ready after %s", self.start)
