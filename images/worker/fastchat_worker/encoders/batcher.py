@@ -86,7 +86,7 @@ class Batcher:
             self.encoded += len(batch)
 
     def _take(self) -> list[_Job]:
-        """The longest text of the request whose turn it is, and of each other one what is hardly shorter, by turns."""
+        """The longest text of the request whose turn it is, then by turns those of all that are hardly shorter."""
         lead = self._waiting.next
         longest = _length(lead)
         batch: list[_Job] = []
