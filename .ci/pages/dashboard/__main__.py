@@ -46,11 +46,13 @@ def started(folder: Path) -> Iterator[Fleet]:
             worker.wait_ready()
         urls = [f"--worker={worker.url}" for worker in (*fleet.chat, fleet.encoder)]
         gateway = GatewayProcess(*urls, f"--keys-dir={folder / 'keys'}", "--open-metrics")
-        asyncio.run(gateway.ready())
-        fleet.url = gateway.url
-        yield fleet
-        gateway.popen.kill()
-        gateway.popen.wait()
+        try:
+            asyncio.run(gateway.ready())
+            fleet.url = gateway.url
+            yield fleet
+        finally:
+            gateway.popen.kill()
+            gateway.popen.wait()
     finally:
         for worker in (*fleet.chat, fleet.encoder):
             worker.stop()
