@@ -6,7 +6,6 @@ namespace fastchat {
 namespace {
 
 constexpr int kPhasesOfLayer = 5 + kFused;  // that take items as they come
-constexpr int kRowsOfRun = kQueries;
 // Rows from which on a matrix unit is the faster one, although it has to unpack the weights first.
 constexpr int kRowsOfMatrix[] = {48, 4};  // of weights in float32, in bfloat16
 constexpr int kTokensOfMatrix = 32;       // of one sequence; of weights in groups
@@ -15,8 +14,8 @@ constexpr int kTokensOfMatrix = 32;       // of one sequence; of weights in grou
 
 Pass::Pass(Model& model, Scratch& scratch, const fc_step& step)
     : model(model), scratch(scratch), step(step), grouped(model.shape.weights >= FC_INT8) {
-  find_runs();
   find_parts();
+  find_runs();
   find_adapted();
   make_room();
 }
@@ -30,12 +29,15 @@ bool Pass::follows(int row) const {
   return row && step.slots[row] == step.slots[row - 1] && step.positions[row] == step.positions[row - 1] + 1;
 }
 
+// Attention rounds as linear layers do, and so only where they do it.
 void Pass::find_runs() {
+  const bool there = model.kernels.matrix && grouped && model.shape.head_size % 2 == 0;
   for (int row = 0; row < step.rows; row++) {
-    if (follows(row) && runs.back().count < kRowsOfRun) {
+    const bool matrix = there && by_matrix[row];
+    if (follows(row) && runs.back().count < (matrix ? kRowsOfMatrixRun : kQueries)) {
       runs.back().count++;
     } else {
-      runs.push_back({row, 1});
+      runs.push_back({row, 1, matrix});
     }
   }
 }
@@ -83,7 +85,8 @@ void Pass::make_room() {
     const long whole = (rows + kMatrixRows - 1) / kMatrixRows * kMatrixRows;
     const int parts = parts_beside(static_cast<Weights>(shape.weights));
     for (int part = 0; part < parts; part++) scratch.parts[part].resize(whole, widest / kPad);
-    scratch.room.resize(model.pool.size(), matrix_room(widest) / 64);
+    const long most = std::max(matrix_room(widest), attention_room(shape.head_size, shape.heads / shape.kv_heads));
+    scratch.room.resize(model.pool.size(), most / 64);
   }
   scratch.cosines.resize(rows * shape.ropes, padded(shape.head_size));
   scratch.sines.resize(rows * shape.ropes, padded(shape.head_size));

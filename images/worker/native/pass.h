@@ -18,7 +18,7 @@ struct Scratch {
   Buffer<float> scales;
   Buffer<int32_t> sums;
   Buffer<Line> parts[kParts];    // of activations, for matrix units
-  Buffer<Line> room;             // [threads]: the panel of weights that a matrix unit is at
+  Buffer<Line> room;             // [threads]: the weights, or keys and values, that a matrix unit is at
   Buffer<float> cosines, sines;  // [ropes × rows]
   Buffer<float> scores;          // [threads]
   Buffer<float> projected;       // x · aᵀ of rows with an adapter
@@ -39,6 +39,7 @@ struct Part {
 // Rows first … first + count follow each other in one sequence.
 struct Run {
   int first, count;
+  bool matrix;  // their attention is by matrix units
 };
 
 struct Pass {

@@ -77,7 +77,11 @@ void Worker::attend(const Layer& layer, int index, const Run& run, int head) {
   task.scaling = layer.shape.scaling;
   task.softcap = layer.shape.softcap;
   task.scores = scratch_.scores.at(thread_);
-  model_.kernels.attend(task);
+  if (run.matrix) {
+    model_.kernels.matrix->attend(task, scratch_.room.at(thread_)->bytes);
+  } else {
+    model_.kernels.attend(task);
+  }
 }
 
 }  // namespace fastchat

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/kernels.h"
+#include "kernels/seen.h"
 #include "kernels/simd.h"
 
 namespace {
@@ -13,24 +14,23 @@ using fastchat::kQueries;
 constexpr int kMostHeadSize = 512;
 constexpr int kTileQueries = kWidth == 16 ? kQueries : 4;
 
-// The tokens first … last that one row sees.
-struct Seen {
-  long first, last;
-};
-
-INLINE Seen seen(const Attention& a, int row) {
-  const long last = a.position + row + 1;
-  return {a.window && last > a.window ? last - a.window : 0, last};
+INLINE void fetch_line(const float* at) {
+#pragma GCC unroll 2
+  for (int line = 0; line < kBlock / 16; line++) __builtin_prefetch(at + 16 * line);
 }
 
-// Scores of the tokens of blocks first … last, for Q queries whose numbers stand in turn: query [head_size][Q].
+// Scores of the tokens of blocks first … last, for Q queries whose numbers stand in turn: query [head_size][Q]. What is
+// read next, of another block or the values, is fetched meanwhile: blocks are anywhere.
 template <int Q>
 INLINE void score(const Attention& a, const float* query, long first, long last, long stride) {
   for (long block = first; block < last; block++) {
     const float* keys = a.keys + a.table[block] * a.block_stride;
+    const float* next = block + 1 < last ? a.keys + a.table[block + 1] * a.block_stride
+                                         : a.values + a.table[first] * a.block_stride;
     for (int token = 0; token < kBlock; token += 2 * kWidth) {
       Floats sums[Q][2] = {};
       for (int d = 0; d < a.head_size; d++) {
+        fetch_line(next + d * kBlock);
         const Floats k0 = load(keys + d * kBlock + token), k1 = load(keys + d * kBlock + token + kWidth);
 #pragma GCC unroll 8
         for (int q = 0; q < Q; q++) {
@@ -75,10 +75,12 @@ INLINE void weigh(const Attention& a, long first, long last, long stride, int d,
   for (int q = 0; q < Q; q++) out[q][0] = out[q][1] = Floats{};
   for (long block = first / kBlock; block * kBlock < last; block++) {
     const float* values = a.values + a.table[block] * a.block_stride + d;
+    const long ahead = (block + 1) * kBlock < last ? (a.table[block + 1] - a.table[block]) * a.block_stride : 0;
     const long from = block * kBlock < first ? first : block * kBlock;
     const long to = (block + 1) * kBlock < last ? (block + 1) * kBlock : last;
     for (long token = from; token < to; token++) {
       const float* value = values + (token - block * kBlock) * row;
+      fetch_line(value + ahead);
       const Floats v0 = load(value), v1 = load(value + kWidth);
 #pragma GCC unroll 8
       for (int q = 0; q < Q; q++) {

@@ -117,7 +117,7 @@ struct Attention {
   float* scores = nullptr;
 };
 
-// Linear layers of many rows by matrix units: products of numbers in bfloat16, added up in float32.
+// Linear layers and attention of many rows by matrix units: products of numbers in bfloat16, added up in float32.
 //
 // Weights in float32 are three such numbers each, as their activations are; of the products those are left out that are
 // less than 2^-24 of the whole. Weights in bfloat16 are one and their activations two, those in groups and theirs one.
@@ -126,10 +126,29 @@ struct Matrix {
   void (*linear)(const Linear&, const Rows&, const Target&, int panel, int first, int last, uint8_t* room);
   // As many parts of a row as are not null; each kPad numbers are a tile from the next ones.
   void (*split)(const float* row, long count, uint16_t* const parts[kParts]);
+  // As Kernels' `attend`, of at most kRowsOfMatrixRun rows and heads of an even size. Queries, keys, weights and values
+  // are rounded to one number in bfloat16 each. room: attention_room(…) bytes in lines of 64.
+  void (*attend)(const Attention&, uint8_t* room);
 };
+
+constexpr int kMatrixSpan = 256;      // tokens whose keys and values attention rounds at a time
+constexpr int kRowsOfMatrixRun = 32;  // that attention takes at once
 
 __attribute__((always_inline)) constexpr long matrix_room(long inputs) {
   return padded(inputs) * kParts * 64 + kMatrixRows * 256;  // the parts of 32 outputs, and two rows of sums' tiles
+}
+
+// A row of values in whole columns of four tiles.
+__attribute__((always_inline)) constexpr long wide(long head_size) { return (head_size + 63) / 64 * 64; }
+
+// Of 16 queries of a head: sums, highest scores and totals in float32, and the queries.
+__attribute__((always_inline)) constexpr long query_room(long head_size) {
+  return kMatrixRows * (4 * wide(head_size) + 8 + 2 * padded(head_size));
+}
+
+__attribute__((always_inline)) constexpr long attention_room(long head_size, long heads) {
+  const long span = kMatrixSpan * (4 * wide(head_size) + 6 * kMatrixRows);  // keys and values, scores and weights
+  return span + kRowsOfMatrixRun / kMatrixRows * heads * query_room(head_size);
 }
 
 struct Kernels {

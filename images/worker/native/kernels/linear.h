@@ -10,7 +10,9 @@ namespace {
 using fastchat::kGroup;
 using fastchat::Rows;
 
-constexpr int kTileRows = kWidth == 16 ? 12 : 6;  // as many as there are registers for
+// As many as there are registers for.
+constexpr int kTileRowsFloat32 = kWidth == 16 ? 14 : 6;
+constexpr int kTileRowsBfloat16 = kWidth == 16 ? 12 : 6;
 constexpr int kTileRowsGrouped = kWidth == 16 ? 6 : 3;
 
 // Few rows leave an addition waiting for the one before it, so they sum up in several chains.
@@ -28,7 +30,7 @@ INLINE void multiply_float32(const float* x, long stride, const float* weights, 
 #pragma GCC unroll 4
     for (int c = 0; c < C; c++) {
       const Floats w0 = load(weights + c * kPanel), w1 = load(weights + c * kPanel + kWidth);
-#pragma GCC unroll 12
+#pragma GCC unroll 14
       for (int r = 0; r < R; r++) {
         const float value = x[r * stride + k + c];
         sums[c][r][0] += value * w0;
@@ -37,13 +39,13 @@ INLINE void multiply_float32(const float* x, long stride, const float* weights, 
     }
   }
   for (; k < inputs; k++, weights += kPanel) {
-#pragma GCC unroll 12
+#pragma GCC unroll 14
     for (int r = 0; r < R; r++) {
       sums[0][r][0] += x[r * stride + k] * load(weights);
       sums[0][r][1] += x[r * stride + k] * load(weights + kWidth);
     }
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int r = 0; r < R; r++) {
     for (int v = 0; v < 2; v++) {
       out[r][v] = sums[0][r][v];
@@ -90,7 +92,8 @@ template <fastchat::Weights Type>
 constexpr Tile kHighTiles[] = {
     tile<1, Type>, tile<2, Type>, tile<3, Type>, tile<4, Type>, tile<5, Type>, tile<6, Type>,
 #if defined(__AVX512F__)
-    tile<7, Type>, tile<8, Type>, tile<9, Type>, tile<10, Type>, tile<11, Type>, tile<12, Type>,
+    tile<7, Type>, tile<8, Type>, tile<9, Type>, tile<10, Type>, tile<11, Type>, tile<12, Type>, tile<13, Type>,
+    tile<14, Type>,
 #endif
 };
 
@@ -106,12 +109,20 @@ INLINE const Tile* tiles_of(fastchat::Weights type) {
   }
 }
 
-// One panel of outputs for the rows first … last, in tiles of equal heights as far as that goes.
+INLINE int most_rows(fastchat::Weights type) {
+  using fastchat::Weights;
+  if (type == Weights::kFloat32) return kTileRowsFloat32;
+  return type == Weights::kBfloat16 ? kTileRowsBfloat16 : kTileRowsGrouped;
+}
+
+// One panel of outputs for the rows first … last, in tiles. The first is as high as can be: it computes while it waits for
+// the panel to come from memory. The others are of equal heights as far as that goes.
 void linear(const Linear& layer, const Rows& rows, const Target& target, int panel, int first, int last) {
-  const int most = layer.grouped() ? kTileRowsGrouped : kTileRows;
+  const int most = most_rows(layer.type);
   const Tile* tiles = tiles_of(layer.type);
   for (int row = first; row < last;) {
-    const int left = last - row, number = (left + most - 1) / most, height = (left + number - 1) / number;
+    const int left = last - row, number = (left + most - 1) / most;
+    const int height = row > first ? (left + number - 1) / number : left < most ? left : most;
     tiles[height - 1](layer, rows, target, panel, row);
     row += height;
   }

@@ -10,9 +10,10 @@ from support.models.adapters import write_adapter
 
 from fastchat_worker.engine.adapters import AdapterLoader
 from fastchat_worker.engine.sequence import Sequence, Wanted
+from fastchat_worker.model import rope
 from fastchat_worker.native.library import Weights
 
-from .families import SMALL, family
+from .families import FAMILIES, SMALL, family
 
 TEXT = random.Random(2).choices(range(3, 211), k=150)
 GROUPS = [Weights.INT8, Weights.INT4, Weights.INT4_BLOCKS]
@@ -67,3 +68,32 @@ def test_what_a_long_text_with_weights_in_groups_gets_does_not_depend_on_others(
     texts = [TEXT[:5], TEXT[5:45], TEXT[:1], TEXT[:150], TEXT[20:53]]
     alone = np.concatenate([runner.embed([text]) for text in texts])
     assert np.array_equal(runner.embed(texts), alone)
+
+
+LONG = random.Random(3).choices(range(3, 211), k=600)
+"""Two spans of tokens that attention rounds at a time, and a piece."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_attention_of_long_texts_differs_by_rounding_alone(native, name):
+    def logits(kernels):
+        model = family(name)
+        rope.settle(model, 1024)
+        return native(model, kernels, weights=Weights.INT8).logits(LONG)
+
+    amx, vnni = logits("AMX"), logits("AVX-512-VNNI")
+    off = (amx - vnni).norm(dim=-1) / vnni.norm(dim=-1)
+    assert 0 < float(off.mean()) < 0.1
+    assert float(off.quantile(0.99)) < 0.3
+
+
+@pytest.mark.parametrize("name", ["Llama", "Mistral"])
+def test_what_another_sequence_left_in_a_block_is_not_seen(native, run_engine, name):
+    model = family(name)
+    model.get_input_embeddings().weight.data[0] = torch.nan
+    runner = native(model, "AMX", weights=Weights.INT8)
+    good = [Sequence(TEXT[:40], 1, wanted=Wanted(5)) for _ in range(2)]
+    for sequences in ([good[0]], [Sequence([0] * 64, 1), good[1]]):
+        running = run_engine(None, slots=1, budget=600, executor=lambda _: runner)
+        running.generate(sequences)
+    assert [score.logprob for score in good[1].scores] == [score.logprob for score in good[0].scores] != []

@@ -2,24 +2,14 @@
 #pragma once
 
 #include "kernels/amx/panel.h"
+#include "kernels/amx/tiles.h"
 #include "kernels/finish.h"
 #include "kernels/kernels.h"
 #include "kernels/simd.h"
 
 namespace {
 
-using fastchat::kMatrixRows;
 using fastchat::Rows;
-
-// What LDTILECFG loads: all eight tiles have 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
-constexpr TileConfig kConfig;
-constexpr int kTile = kMatrixRows * kStep;  // activations of a tile
 
 // Tiles 0 to 3 are sums of two rows of tiles, 4 and 5 the activations of these, 6 and 7 the halves of a panel's weights.
 // Tiles are loaded as late as they can be: a load waits for what still reads the tile. Null: the tile stays as it is.

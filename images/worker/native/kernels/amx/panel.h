@@ -1,6 +1,7 @@
 // A panel of weights as tiles of AMX: 32 inputs of 16 outputs, where a row has two inputs of each output, in bfloat16.
 #pragma once
 
+#include "kernels/amx/tiles.h"
 #include "kernels/kernels.h"
 #include "kernels/simd.h"
 
@@ -9,9 +10,7 @@ namespace {
 using fastchat::kGroup;
 using fastchat::Linear;
 
-constexpr int kStep = 32;  // inputs of a tile
-constexpr int kTileBytes = 1024, kPartBytes = 2 * kTileBytes;  // a part has two halves of outputs
-static_assert(kStep == kGroup && kStep == fastchat::kPad);
+constexpr int kPartBytes = 2 * kTileBytes;  // a part has two halves of outputs
 
 // Where the tiles of a panel stand: for each step of inputs two halves of outputs.
 struct Panel {
@@ -19,14 +18,6 @@ struct Panel {
   long step, half, row;  // bytes from one to the next
   long part;             // from one part to the next; 0: there is one
 };
-
-// Two vectors of numbers in bfloat16, number by number.
-INLINE __m512i pairs_of(Floats first, Floats second) {
-  alignas(64) static constexpr uint16_t kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512i apart = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-  return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), apart);
-}
 
 // The parts of two vectors, a kPartBytes from each to the next.
 INLINE void store_parts(Floats first, Floats second, uint8_t* to) {
