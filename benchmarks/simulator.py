@@ -1,6 +1,6 @@
 """A worker that costs next to nothing: answers OpenAI calls at once or token by token, without a model.
 
-python benchmarks/simulator.py PORT [--load 0] [--tokens 32] [--interval 0] …
+python benchmarks/simulator.py PORT [--load 0] [--tokens 32] [--interval 0] [--fault error] …
 
 Tokens are numbers, so that a lost one is missed. GET /engine tells its requests and its cache's hits. A stream that is
 asked to be resumable is (docs/decisions/resumable-streams.md): it goes on with the number after the last one.
@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +44,8 @@ _STATE = b'{"digest":"sim"}'
 _NOT_READY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n\r\n%b" % (len(_STATE), _STATE)
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _RESUMABLE_HEAD = _STREAM_HEAD[:-2] + b"x-fastchat-resumable: 1\r\n\r\n"
+_ERROR = b"HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_FAULTS = {"error": _ERROR, "reset": b"", "torn": _STREAM_HEAD + b"a\r\ndata: {}\n\n\r\n"}
 _ORIGIN = b":r 1 0000000000000001 sim\n\n"
 _HANDED_OVER = b":h\n\n"
 
@@ -195,6 +199,7 @@ class Engine:
     tokens: int
     delay: float
     prefill: float
+    fault: str = ""
 
     def state(self) -> bytes:
         state = {"outstanding": self.drain.in_flight, "hits": self.cache.hits, "misses": self.cache.misses}
@@ -344,6 +349,8 @@ class Connection(asyncio.Protocol):
             self.write(_LEAVING)
         elif not self._body:
             self.write(_whole(b"{}"))
+        elif self._engine.fault:
+            self._fail()
         else:
             self._answer()
 
@@ -351,6 +358,13 @@ class Connection(asyncio.Protocol):
         if self._engine.drain.leaving:
             self._engine.pace.hand_over()
         self.write(_GONE_TO_OTHERS if self._engine.drain.leaving else _NOT_LEAVING)
+
+    def _fail(self) -> None:
+        if self._engine.fault == "reset":
+            forget = struct.pack("ii", 1, 0)
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forget)
+        self.write(_FAULTS[self._engine.fault])
+        self._transport.close()
 
     def _answer(self) -> None:
         request, begun = _decode(self._body[self._resume :]), None
@@ -370,11 +384,10 @@ async def main() -> None:
     parser.add_argument("--slots", type=int, default=2**31, help="requests at a time")
     parser.add_argument("--prefill", type=float, default=0.0, help="seconds to read 1,000 characters of a prompt")
     parser.add_argument("--cache", type=int, default=0, help="conversations whose prompts need not be read again")
-    args = parser.parse_args()
-    loop = asyncio.get_running_loop()
-    drain = Drain()
+    parser.add_argument("--fault", choices=_FAULTS, default="", help="how every request fails")
+    args, loop, drain = parser.parse_args(), asyncio.get_running_loop(), Drain()
     slots, cache, pace = Slots(args.slots), Cache(args.cache), Pace(args.interval)
-    engine = Engine(drain, slots, cache, pace, args.tokens, args.delay, args.prefill)
+    engine = Engine(drain, slots, cache, pace, args.tokens, args.delay, args.prefill, args.fault)
     loop.add_signal_handler(signal.SIGTERM, drain.begin)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(drain.done.wait(), args.load)

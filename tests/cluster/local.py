@@ -25,6 +25,7 @@ class LocalCluster(Cluster):
     Attributes:
         logs_dir: logs of the node's programs; those of its pods are in the folder `pods`
         host_address: where pods reach servers of this machine
+        node_address: where this machine reaches servers in the node's network
     """
 
     external = False
@@ -35,6 +36,7 @@ class LocalCluster(Cluster):
         self._slot = slot
         self.logs_dir = slot.run / "logs"
         self.host_address = slot.host_address
+        self.node_address = slot.node_address
 
     @property
     def pod_image(self) -> str:

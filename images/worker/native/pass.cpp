@@ -14,6 +14,7 @@ constexpr int kTokensOfMatrix = 32;       // of one sequence; of weights in grou
 
 Pass::Pass(Model& model, Scratch& scratch, const fc_step& step)
     : model(model), scratch(scratch), step(step), grouped(model.shape.weights >= FC_INT8) {
+  find_matrix_rows();
   find_parts();
   find_runs();
   find_adapted();
@@ -44,25 +45,47 @@ void Pass::find_runs() {
 
 // Where weights are in groups matrix units round activations in another way than the rest does. So that what a sequence
 // gets does not depend on the others, only what is read of its prompt goes there, and only if that is long.
-void Pass::find_parts() {
+void Pass::find_matrix_rows() {
   const bool there = model.kernels.matrix != nullptr;
-  const auto many = [&](int rows) { return there && !grouped && rows >= kRowsOfMatrix[model.shape.weights]; };
-  by_matrix.assign(static_cast<size_t>(step.rows), many(step.rows));
+  by_matrix.assign(static_cast<size_t>(step.rows), there && !grouped && many(step.rows));
   for (int first = 0, last; there && grouped && first < step.rows; first = last) {
     for (last = first + 1; last < step.rows && follows(last);) last++;
     std::fill(by_matrix.begin() + first, by_matrix.begin() + last, last - first >= kTokensOfMatrix);
   }
-  for (int first = 0, last; first < step.rows; first = last) {
-    const bool matrix = by_matrix[first];
-    const int most = std::min(step.rows, first + (matrix ? kRowsOfMatrixItem : kRowsOfItem));
-    for (last = first + 1; last < most && by_matrix[last] == matrix;) last++;
-    parts.push_back({first, last, matrix});
-  }
+  prepared = grouped || std::any_of(by_matrix.begin(), by_matrix.end(), [](bool matrix) { return matrix; });
+}
+
+bool Pass::many(int rows) const { return rows >= kRowsOfMatrix[model.shape.weights]; }
+
+void Pass::find_parts() {
+  for (int fused = 0; fused < kFused; fused++) add_parts(static_cast<Fused>(fused));
+  const bool matrix = model.kernels.matrix && !grouped && many(step.samples);
   for (int first = 0; first < step.samples; first += kRowsOfItem) {
-    sampled.push_back({first, std::min(step.samples, first + kRowsOfItem), many(step.samples)});
+    sampled.push_back({first, std::min(step.samples, first + kRowsOfItem), matrix});
   }
-  const auto matrix = [](const Part& part) { return part.matrix; };
-  prepared = grouped || std::any_of(parts.begin(), parts.end(), matrix);
+}
+
+// All rows, in parts of which so many are left to each thread that all end together.
+void Pass::add_parts(Fused fused) {
+  const Linear& layout = weight_of(model.layers[0], fused).layout();
+  const long row = 2 * padded(layout.inputs) * parts_beside(static_cast<Weights>(model.shape.weights));
+  const long share = static_cast<long>(step.rows) * layout.panels / (kItemsOfThread * model.pool.size());
+  const int most_of_matrix = static_cast<int>(std::min({kBytesOfMatrixItem / row, share, kRowsOfMatrixItem}));
+  for (int first = 0, last; first < step.rows; first = last) {
+    for (last = first + 1; last < step.rows && by_matrix[last] == by_matrix[first];) last++;
+    const bool matrix = by_matrix[first];
+    divide({first, last, matrix}, matrix ? std::max(most_of_matrix, 2 * kMatrixRows) : kRowsOfItem, parts[fused]);
+  }
+}
+
+// In parts of at most so many rows, which are alike but for what a tile of a matrix unit takes.
+void Pass::divide(const Part& all, int most, std::vector<Part>& to) {
+  const int rows = all.last - all.first, number = (rows + most - 1) / most;
+  const int equal = ((rows + number - 1) / number + kMatrixRows - 1) / kMatrixRows * kMatrixRows;
+  const int height = all.matrix ? equal : most;
+  for (int first = all.first; first < all.last; first += height) {
+    to.push_back({first, std::min(all.last, first + height), all.matrix});
+  }
 }
 
 void Pass::make_room() {

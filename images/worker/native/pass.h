@@ -1,6 +1,7 @@
 // One pass of a batch of rows through the model.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -27,7 +28,9 @@ struct Scratch {
 };
 
 constexpr int kRowsOfItem = 192;  // of which activations stay in the cache while panels of weights pass by
-constexpr int kRowsOfMatrixItem = 256;
+constexpr long kRowsOfMatrixItem = 512;  // at most, and as many as kBytesOfMatrixItem of activations
+constexpr long kBytesOfMatrixItem = 1200 << 10;
+constexpr int kItemsOfThread = 4;  // at least
 static_assert(kRowsOfMatrixItem >= kRowsOfItem);
 
 // Rows first … last whose linear layers are computed in one go.
@@ -60,15 +63,20 @@ struct Pass {
   const fc_step& step;
   const bool grouped;  // weights are, and so are activations
   std::vector<Run> runs;
-  std::vector<Part> parts, sampled;  // of all rows, and of those whose logits are wanted
+  std::array<std::vector<Part>, kFused> parts;  // of all rows, for each kind of linear layers
+  std::vector<Part> sampled;                    // of those whose logits are wanted
   std::vector<bool> by_matrix;       // for each row
   bool prepared = false;             // whether linear layers read other forms of the activations than float32
   std::vector<Adapted> adapted;
 
  private:
   void find_runs();
+  void find_matrix_rows();
   void find_parts();
+  void add_parts(Fused fused);
+  static void divide(const Part& all, int most, std::vector<Part>& to);
   bool follows(int row) const;
+  bool many(int rows) const;  // enough for matrix units, where weights are not in groups
   void find_adapted();
   void make_room();
 };

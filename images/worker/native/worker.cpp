@@ -173,9 +173,11 @@ void Worker::items(const Weight& weight, const Buffer<float>& rows, const std::v
 void Worker::linear(int layer, Fused fused, const Buffer<float>& rows, const Target& target) {
   const Weight& weight = weight_of(model_.layers[layer], fused);
   const auto adds = [&](const Adapted& each) { return !each.adapter->layers[layer][fused].empty(); };
-  if (std::none_of(pass_.adapted.begin(), pass_.adapted.end(), adds)) return linear(weight, rows, pass_.parts, target);
+  if (std::none_of(pass_.adapted.begin(), pass_.adapted.end(), adds)) {
+    return linear(weight, rows, pass_.parts[fused], target);
+  }
   project(layer, fused, rows);
-  items(weight, rows, pass_.parts, [&](int panel, int first, int last) {
+  items(weight, rows, pass_.parts[fused], [&](int panel, int first, int last) {
     Target with = target;
     with.added = added(layer, fused, panel, first, last);
     with.added_row = first;

@@ -29,6 +29,7 @@ TOOLS = {
     "helm": ("helm", "helm.sh/helm/v3/cmd/helm"),
     "pod": ("pod", "."),
     "promcheck": ("promcheck", "."),
+    "podmonitors": ("podmonitors", "."),
     "cilium-agent": ("cilium", "github.com/cilium/cilium/daemon"),
     "cilium-cni": ("cilium", "github.com/cilium/cilium/plugins/cilium-cni"),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw"),

@@ -1,11 +1,12 @@
 """Debian's Prometheus, with rules of the chart whose times are shortened, so that no test waits minutes."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,17 +36,32 @@ class Prometheus:
         UnavailableError: it cannot be installed here.
     """
 
-    def __init__(self, folder: Path, rules: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rules: str,
+        *,
+        jobs: Sequence[Mapping[str, Any]] = (),
+        inside: Sequence[str] = (),
+        address: str = "127.0.0.1",
+    ) -> None:
+        """
+        Args:
+            jobs: entries of `scrape_configs` beside what `scrape` names
+            inside: command line that runs another where the jobs' targets are
+            address: of this machine, there
+        """
         packages.require(packages.PROMETHEUS)
-        self._folder, port = folder, free_port()
+        self._folder, at = folder, f"{address}:{free_port()}"
         (folder / "rules.yaml").write_text(shortened(rules))
-        (folder / "prometheus.yaml").write_text(yaml.safe_dump(_config(folder)))
+        (folder / "prometheus.yaml").write_text(yaml.safe_dump(_config(folder, jobs)))
         self.scrape([])
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30)
-        options = (f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn")
+        self._http = httpx.Client(base_url=f"http://{at}", trust_env=False, timeout=30)
+        options = (f"--storage.tsdb.path={folder}/data", f"--web.listen-address={at}", "--log.level=warn")
         with (folder / "log").open("w") as log:
-            command = ["prometheus", f"--config.file={folder}/prometheus.yaml", *options]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+            command = [*inside, "prometheus", f"--config.file={folder}/prometheus.yaml", *options]
+            environ = os.environ | {"NO_PROXY": "*"}
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environ)
         eventually(self._is_ready, said=(folder / "log").read_text)
 
     def stop(self) -> None:
@@ -101,10 +117,23 @@ def shortened(rules: str) -> str:
     return re.sub(r"\bfor: \w+", "for: 1s", rules)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def version() -> str:
+    """Of the Prometheus that `Prometheus` runs.
+
+    Raises:
+        UnavailableError: it cannot be installed here.
+    """
+    packages.require(packages.PROMETHEUS)
+    said = subprocess.run(["prometheus", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+\.\d+\.\d+)", said.stdout + said.stderr)
+    assert found, said
+    return found[1]
+
+
+def _config(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     watched = {"files": [f"{folder}/targets.json"], "refresh_interval": "1s"}
     return {
         "global": {"scrape_interval": SCRAPE, "evaluation_interval": SCRAPE, "scrape_timeout": SCRAPE},
         "rule_files": [f"{folder}/rules.yaml"],
-        "scrape_configs": [{"job_name": "fastchat", "honor_labels": True, "file_sd_configs": [watched]}],
+        "scrape_configs": [{"job_name": "fastchat", "honor_labels": True, "file_sd_configs": [watched]}, *jobs],
     }

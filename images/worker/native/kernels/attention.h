@@ -2,7 +2,6 @@
 #pragma once
 
 #include "kernels/kernels.h"
-#include "kernels/seen.h"
 #include "kernels/simd.h"
 
 namespace {
@@ -10,6 +9,8 @@ namespace {
 using fastchat::Attention;
 using fastchat::kBlock;
 using fastchat::kQueries;
+using fastchat::Seen;
+using fastchat::seen;
 
 constexpr int kMostHeadSize = 512;
 constexpr int kTileQueries = kWidth == 16 ? kQueries : 4;

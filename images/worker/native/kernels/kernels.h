@@ -117,6 +117,16 @@ struct Attention {
   float* scores = nullptr;
 };
 
+// The tokens first … last that one row sees.
+struct Seen {
+  long first, last;
+};
+
+__attribute__((always_inline)) inline Seen seen(const Attention& a, int row) {
+  const long last = a.position + row + 1;
+  return {a.window && last > a.window ? last - a.window : 0, last};
+}
+
 // Linear layers and attention of many rows by matrix units: products of numbers in bfloat16, added up in float32.
 //
 // Weights in float32 are three such numbers each, as their activations are; of the products those are left out that are

@@ -61,16 +61,29 @@ INLINE Floats load_float16(const uint16_t* at) {
 #endif
 }
 
+// The numbers of a vector, each with that of the lane whose index differs in one bit.
+INLINE Floats swapped(Floats values, int bit) {
+#if defined(__clang__)
+  Floats found;
+  for (int i = 0; i < kWidth; i++) found[i] = values[i ^ bit];
+  return found;
+#else
+  Ints lanes;
+  for (int i = 0; i < kWidth; i++) lanes[i] = i ^ bit;
+  return __builtin_shuffle(values, lanes);
+#endif
+}
+
 INLINE float sum(Floats values) {
-  float total = 0;
-  for (int i = 0; i < kWidth; i++) total += values[i];
-  return total;
+#pragma GCC unroll 4
+  for (int bit = kWidth / 2; bit; bit /= 2) values += swapped(values, bit);
+  return values[0];
 }
 
 INLINE float greatest(Floats values) {
-  float most = values[0];
-  for (int i = 1; i < kWidth; i++) most = values[i] > most ? values[i] : most;
-  return most;
+#pragma GCC unroll 4
+  for (int bit = kWidth / 2; bit; bit /= 2) values = maximum(values, swapped(values, bit));
+  return values[0];
 }
 
 // e to the x with a relative error below 2e-7; 0 below -87.3, NaN for NaN. The polynomial is that of Cephes' expf.
