@@ -47,7 +47,7 @@ class Goal:
 
 
 GOALS = (
-    Goal("native", ("generate", "continuous", "llama", "openvino"), {1: 1.0, 4: 1.25, 16: 1.25}),
+    Goal("native", ("generate", "continuous", "llama", "openvino", "vllm"), {1: 1.0, 4: 1.25, 16: 1.25}),
     Goal("int8", ("llama-q8",), {1: 1.3, 4: 1.8, 16: 1.8}),
     Goal("int8", ("openvino-int8",), {1: 1.2, 4: 1.2, 16: 1.2}),
 )
