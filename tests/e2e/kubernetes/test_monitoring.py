@@ -83,7 +83,7 @@ def prometheus(monitored, local_cluster, tmp_path_factory) -> Iterator[Prometheu
 def cast(monitored, make_namespace) -> SimpleNamespace:
     """Three namespaces: models that will fail, a quota without Deployments, and a gateway that will hear nothing."""
     cast = SimpleNamespace(**{name: make_namespace(name) for name in ("watched", "refused", "blind")})
-    hold = {"queue": {"maxRequests": 3}}
+    hold = {"queue": {"maxRequests": 3}}  # for each gateway
     cast.watched.model("busy", SMOLLM2 | {"engine": {"args": ["--max-batch-size=1"]}})
     cast.watched.simulator("lone", *ENDLESS, **hold)
     cast.watched.simulator("scaled", autoscaling={"maxReplicas": 2})
@@ -107,7 +107,7 @@ def calls(watched: Namespace) -> list[tuple[str, dict[str, Any] | None]]:
     long = {"model": "busy", "prompt": "Once", "stream": True, "ignore_eos": True, "max_tokens": 1000}
     return [
         *[(text, long)] * 4,
-        *[(chat, said | {"model": "lone"})] * 5,
+        *[(chat, said | {"model": "lone"})] * 10,  # more than two gateways hold, whoever gets them
         *[(chat, said | {"model": name}) for name in ("error", "reset", "reset", "scaled")],
         (chat, said | {"model": "torn", "stream": True}),
         (f"http://{worker['status']['podIP']}:8000/v1/models", None),
