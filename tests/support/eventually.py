@@ -1,8 +1,10 @@
-"""Waiting for what another thread, process or controller does in its own time."""
+"""Waiting for what another thread, process or controller does in its own time, and doing something meanwhile."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -66,3 +68,21 @@ def _pauses() -> Iterator[float]:
 
 def _complaint(seconds: float, last: object, said: Callable[[], object] | None) -> str:
     return f"not after {seconds:g} s: {last!r}" + (f"\n{said()}" if said else "")
+
+
+@contextmanager
+def repeatedly(act: Callable[[], object], seconds: float = 0.0) -> Iterator[None]:
+    """Calls it again and again in a thread, with so long a pause before each call, until the block ends."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

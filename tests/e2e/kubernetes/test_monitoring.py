@@ -7,7 +7,6 @@ times of the rules are shorter than the chart's. Most faults come together, and 
 
 import json
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from cluster.skips import or_skip
 from cluster.tools import binaries
 from product.namespace import Namespace
 from product.release import NAMESPACE as SYSTEM
+from support.eventually import repeatedly
 from support.monitoring.discovery import Pods
 from support.monitoring.prometheus import Prometheus, shortened, version
 from support.monitoring.watch import ALERTS, QUERIES, Watch
@@ -66,8 +66,10 @@ def prometheus(monitored, local_cluster, tmp_path_factory) -> Iterator[Prometheu
     folder = tmp_path_factory.mktemp("prometheus")
     rules = json.loads(local_cluster.kubectl("get", "prometheusrules", f"--namespace={SYSTEM}", "--output=json"))
     groups = [group for each in rules["items"] for group in each["spec"]["groups"]]
-    with or_skip(), Pods(local_cluster, folder) as pods:
+    pods = Pods(local_cluster, folder)
+    with or_skip():
         found = [pods.discovered(job) for job in jobs(local_cluster)]
+    with or_skip(), repeatedly(pods.write, 1.0):
         running = Prometheus(
             folder,
             yaml.safe_dump({"groups": groups}),
@@ -114,39 +116,34 @@ def calls(watched: Namespace) -> list[tuple[str, dict[str, Any] | None]]:
     ]
 
 
+def contest(watched: Namespace) -> None:
+    """Scale a Deployment of the operator's, as somebody else."""
+    with suppress(RuntimeError):
+        watched.kubectl("scale", "deployment/contested-worker", "--replicas=3")
+
+
 @contextmanager
-def contesting(watched: Namespace) -> Iterator[None]:
-    """Somebody else scales a Deployment of the operator's again and again."""
-    over = threading.Event()
-
-    def contest() -> None:
-        while not over.wait(0.5):
-            with suppress(RuntimeError):
-                watched.kubectl("scale", "deployment/contested-worker", "--replicas=3")
-
-    other = threading.Thread(target=contest)
-    other.start()
+def deaf(gateways: list[dict[str, Any]], cluster) -> Iterator[None]:
+    """Every packet between these pods and the API server is lost."""
+    cluster.drop_api_traffic([pod["status"]["podIP"] for pod in gateways])
     try:
         yield
     finally:
-        over.set()
-        other.join()
+        cluster.restore()
 
 
-def break_everything(cast: SimpleNamespace, cluster) -> None:
-    """Cause all that can go wrong while an operator runs and may do its work."""
+def break_everything(cast: SimpleNamespace) -> None:
+    """Ask what fails, and ask for Deployments that a quota refuses."""
     cast.watched.start("callers", "python", "-c", CALLERS.read_text(), json.dumps(calls(cast.watched)))
-    cluster.drop_api_traffic([pod["status"]["podIP"] for pod in cast.blind.gateways()])
     for number in range(12):
         cast.refused.simulator(f"m{number}")
 
 
-def mend(cast: SimpleNamespace, cluster) -> None:
-    """Have the worker load after all, lift the quota, and let the packets pass."""
+def mend(cast: SimpleNamespace) -> None:
+    """Have the worker load after all, and lift the quota."""
     cast.watched.simulator("lone", queue={"maxRequests": 3})
     cast.refused.kubectl("delete", "resourcequota", "none")
     cast.refused.kubectl("delete", "modeldeployments", "--all", "--wait=false")
-    cluster.restore()
     cast.watched.wait_ready("lone")
 
 
@@ -164,14 +161,14 @@ def lose_the_namespaces(cluster) -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(cast, local_cluster, monitored, prometheus, release) -> SimpleNamespace:
+def seen(cast, local_cluster, monitored, prometheus) -> SimpleNamespace:
     """Breaks everything, mends it, and then takes the operator's rights, and the operator, away and back."""
     watch, found = Watch(prometheus), SimpleNamespace()
     watch.until(lambda firing: not firing)
-    with contesting(cast.watched):
-        break_everything(cast, local_cluster)
+    with deaf(cast.blind.gateways(), local_cluster), repeatedly(lambda: contest(cast.watched), 0.5):
+        break_everything(cast)
         watch.until_fired(ALERTS - {NO_OPERATOR, LOST})
-    mend(cast, local_cluster)
+    mend(cast)
     kill_the_busy_worker(cast.watched)
     watch.until_all_is_shown()
     cast.watched.kubectl("delete", "pod", "callers", "--wait=false")

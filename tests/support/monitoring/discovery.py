@@ -2,16 +2,13 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cluster.client import Cluster
 
-SECONDS = 1.0
 META = "__meta_kubernetes"
 
 
@@ -21,16 +18,6 @@ class Pods:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._cluster, self._folder = cluster, folder
         self._files: dict[Path, set[str]] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        self._thread.join()
 
     def discovered(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """The job with a file of pods in the place of its `kubernetes_sd_configs`."""
@@ -42,15 +29,15 @@ class Pods:
         rest = {name: value for name, value in job.items() if name != "kubernetes_sd_configs"}
         return rest | {"file_sd_configs": [{"files": [str(file)], "refresh_interval": "1s"}]}
 
-    def _follow(self) -> None:
-        while not self._over.wait(SECONDS):
-            with suppress(RuntimeError):  # the API server is away
-                pods = json.loads(self._cluster.kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]
-                for file, namespaces in dict(self._files).items():
-                    chosen = [pod for pod in pods if not namespaces or pod["metadata"]["namespace"] in namespaces]
-                    new = file.with_suffix(".new")
-                    new.write_text(json.dumps([group for pod in chosen for group in targets(pod)]))
-                    new.rename(file)
+    def write(self) -> None:
+        """Those that there are now."""
+        with suppress(RuntimeError):  # the API server is away
+            pods = json.loads(self._cluster.kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]
+            for file, namespaces in self._files.items():
+                chosen = [pod for pod in pods if not namespaces or pod["metadata"]["namespace"] in namespaces]
+                new = file.with_suffix(".new")
+                new.write_text(json.dumps([group for pod in chosen for group in targets(pod)]))
+                new.rename(file)
 
 
 def targets(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from integration.operator.team import Admin, Namespace, model
-from support.eventually import eventually
+from support.eventually import eventually, repeatedly
 
 SECONDS = 5
 FEW = 8
@@ -26,19 +26,10 @@ def fight(api_server, tmp_path, team):
     @contextmanager
     def going_on(act):
         admin = Admin(api_server.kubeconfig, tmp_path)
-        over = threading.Event()
-
-        def run():
-            while not over.is_set():
-                act(Namespace(admin, team.name))
-
-        thread = threading.Thread(target=run)
-        thread.start()
         try:
-            yield
+            with repeatedly(lambda: act(Namespace(admin, team.name))):
+                yield
         finally:
-            over.set()
-            thread.join()
             admin.close()
 
     return going_on
